@@ -33,6 +33,9 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>Whether the weight is quantized to eight bits. <see cref="Value"/> then returns a dequantized copy.</summary>
     public bool IsEightBit => _eightBitWeight is not null;
 
+    /// <summary>The quantized weight, if the parameter has one.</summary>
+    internal EightBitWeight? EightBit => _eightBitWeight;
+
     /// <summary>
     /// The tensor, which the model owns. For a quantized weight a new tensor, which belongs to the current dispose scope.
     /// </summary>

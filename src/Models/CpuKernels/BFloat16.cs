@@ -10,8 +10,13 @@ internal readonly unsafe struct BFloat16 : IElement
     public static int Size => 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Load(byte* address) =>
-        (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)address)) << 16).AsSingle();
+    public static Vector512<float> Load(byte* address) => Avx512F.IsSupported
+        ? (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)address)) << 16).AsSingle()
+        : Vector512.Create(Load8(address), Load8(address + 16));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load8(byte* address) =>
+        (Avx2.ConvertToVector256Int32(Vector128.Load((ushort*)address)) << 16).AsSingle();
 
     public static float LoadScalar(byte* address) => ToSingle(*(ushort*)address);
 
@@ -53,7 +58,8 @@ internal readonly unsafe struct BFloat16 : IElement
         for (; i + 16 <= count; i += 16)
         {
             Vector512<uint> upper = Round(Vector512.Load(source + i)).AsUInt32() >> 16;
-            Vector256.Store(Avx512F.ConvertToVector256UInt16(upper), destination + i);
+            Vector256.Store(Avx512F.IsSupported ? Avx512F.ConvertToVector256UInt16(upper)
+                : Vector256.Narrow(upper.GetLower(), upper.GetUpper()), destination + i);
         }
         for (; i < count; i++) destination[i] = Narrow(source[i]);
     }

@@ -1,3 +1,4 @@
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
@@ -11,14 +12,22 @@ internal sealed class CachedWeightView(Parameter weight, Parameter? bias, bool i
 
     public WeightView? Get()
     {
-        if (weight.IsEightBit || bias is { IsEightBit: true }) return null;
-        Tensor currentWeight = weight.Value;   // [outFeatures, inFeatures], or [inFeatures, outFeatures]
-        Tensor? currentBias = bias?.Value;     // [outFeatures]
+        EightBitWeight? eightBit = weight.EightBit;
+        Tensor currentWeight = eightBit?.Values ?? weight.Value;   // [outFeatures, inFeatures], or [inFeatures, outFeatures]
+        Tensor? currentBias = bias?.Value;                         // [outFeatures]
         nint weightHandle = currentWeight.Handle, biasHandle = currentBias?.Handle ?? 0;
         if (ReferenceEquals(currentWeight, _weight) && ReferenceEquals(currentBias, _bias)
             && weightHandle == _weightHandle && biasHandle == _biasHandle) return _view;
         (_weight, _bias, _weightHandle, _biasHandle) = (currentWeight, currentBias, weightHandle, biasHandle);
-        _view = WeightView.TryCreate(currentWeight, currentBias, isInputMajor);
+        _view = eightBit is null ? WeightView.TryCreate(currentWeight, currentBias, isInputMajor)
+            : WeightView.TryCreate(eightBit, currentBias, isInputMajor);
         return _view;
     }
+
+    /// <summary>The product with a weight that is quantized to eight bits.</summary>
+    /// <param name="input">[..., inFeatures]</param>
+    /// <returns>[..., outFeatures], or null if the weight is not quantized or libtorch has to compute the product.</returns>
+    [FastPath]
+    public Tensor? TryMultiplyEightBit(Tensor input) =>
+        weight.IsEightBit && LinearKernels.Supports(input) && Get() is { } view ? LinearKernels.TryMultiply(input, view) : null;
 }

@@ -7,9 +7,12 @@ public enum CpuCapability
     /// <summary>The kernels are not used: libtorch computes everything.</summary>
     Default,
 
-    /// <summary>AVX-512F: linear layers, attention and MLPs in float32, and in bfloat16 for up to 32 rows.</summary>
+    /// <summary>AVX2 with FMA: linear layers, norms, attention and MLPs in float32 and bfloat16.</summary>
+    Avx2,
+
+    /// <summary>AVX-512F and AVX512BW: the same with vectors of 512 bits.</summary>
     Avx512,
 
-    /// <summary>AVX512_BF16 (<see cref="BFloat16Gemm"/>): in addition any number of rows in bfloat16.</summary>
+    /// <summary>AVX512_BF16 (<see cref="BFloat16Gemm"/>): in addition the processor's bfloat16 products for nine or more rows.</summary>
     Avx512BFloat16,
 }

@@ -10,5 +10,8 @@ internal readonly unsafe struct Float32 : IElement
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(byte* address) => Vector512.Load((float*)address);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load8(byte* address) => Vector256.Load((float*)address);
+
     public static float LoadScalar(byte* address) => *(float*)address;
 }

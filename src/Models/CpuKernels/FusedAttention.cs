@@ -75,7 +75,6 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         };
         if (!IsSupported(hidden, mask, positionEmbeddings, ref pass)) return null;
         int tokens = pass.Batch * pass.Seq;
-        if (tokens > LinearKernels.MaxRows(pass.DType)) return null;
         if (QueryNorm is not null && (pass.QueryNorm = QueryNorm.GetKernel(pass.DType)) is null) return null;
         if (KeyNorm is not null && (pass.KeyNorm = KeyNorm.GetKernel(pass.DType)) is null) return null;
         if (OutputProjection.View is not { } output || output.DType != pass.DType || output.InFeatures != heads * headDim) return null;

@@ -51,9 +51,7 @@ internal sealed unsafe class FusedMlp
             gate = view;
         }
         if (down.InFeatures != up.OutFeatures) return null;
-        long count = input.numel() / up.InFeatures;
-        if (count > LinearKernels.MaxRows(dtype)) return null;
-        int rows = (int)count, intermediate = up.OutFeatures;
+        int rows = (int)(input.numel() / up.InFeatures), intermediate = up.OutFeatures;
         bool roundToBFloat16 = dtype == ScalarType.BFloat16;
         using Tensor x = input.contiguous(); // [..., hidden]
         long[] shape = input.shape;

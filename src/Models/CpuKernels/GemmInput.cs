@@ -5,20 +5,22 @@ namespace Ndif.Models.CpuKernels;
 /// <summary>The left operand of one or several products, in the layout that the kernel for this number of rows reads.</summary>
 internal readonly unsafe struct GemmInput
 {
-    private GemmInput(float* values, ushort* packed, int rowCount)
+    private GemmInput(ProductKernel kernel, void* data, int rowCount)
     {
-        Values = values;
-        Packed = packed;
+        Kernel = kernel;
+        Data = data;
         RowCount = rowCount;
     }
 
     public int RowCount { get; }
 
-    /// <summary>[batch, inFeatures] in float32, or null</summary>
-    public float* Values { get; }
+    /// <summary>The kernel that reads <see cref="Data"/>.</summary>
+    public ProductKernel Kernel { get; }
 
-    /// <summary>The blocks of <see cref="BFloat16Gemm.PackInput"/>, or null</summary>
-    public ushort* Packed { get; }
+    /// <summary>
+    /// [batch, inFeatures] in float32, or the blocks of <see cref="PackedGemm.PackInput"/> or <see cref="BFloat16Gemm.PackInput"/>.
+    /// </summary>
+    public void* Data { get; }
 
     /// <param name="x">[..., inFeatures], contiguous, of the weight's type</param>
     /// <param name="view">The weight, or the first of several with the same input features and layout.</param>
@@ -28,12 +30,21 @@ internal readonly unsafe struct GemmInput
     /// <param name="x">[batch, inFeatures], rounded to the weight's element type</param>
     public static GemmInput Create(float* x, int rowCount, WeightView view)
     {
-        if (!BFloat16Gemm.Supports(view.DType, rowCount)) return new GemmInput(x, null, rowCount);
-        int inFeatures = view.InFeatures, rowsPerPart = Math.Max(1, (1 << 15) / inFeatures);
+        ProductKernel kernel = view.KernelFor(rowCount);
+        int inFeatures = view.InFeatures;
         bool isInputMajor = view.IsInputMajor;
+        if (kernel == ProductKernel.Packed)
+        {
+            float* blocks = ScratchBuffer.GetFloats(6, PackedGemm.PackedLength(rowCount, inFeatures));
+            KernelThreadPool.ParallelFor(PackedGemm.BlockCount(rowCount),
+                block => PackedGemm.PackInput(x, inFeatures, rowCount, inFeatures, isInputMajor, blocks, block));
+            return new GemmInput(kernel, blocks, rowCount);
+        }
+        if (kernel != ProductKernel.BFloat16) return new GemmInput(ProductKernel.Streamed, x, rowCount);
+        int rowsPerPart = Math.Max(1, (1 << 15) / inFeatures);
         ushort* packed = BFloat16Gemm.ScratchForPackedInput(rowCount, inFeatures, isInputMajor);
         KernelThreadPool.ParallelFor((rowCount + rowsPerPart - 1) / rowsPerPart, part => BFloat16Gemm.PackInput(
             x, inFeatures, rowCount, inFeatures, isInputMajor, packed, part * rowsPerPart, Math.Min(rowCount, (part + 1) * rowsPerPart)));
-        return new GemmInput(null, packed, rowCount);
+        return new GemmInput(kernel, packed, rowCount);
     }
 }

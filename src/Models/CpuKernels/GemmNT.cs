@@ -18,7 +18,7 @@ namespace Ndif.Models.CpuKernels;
 internal static unsafe class GemmNT
 {
     /// <summary>The input features of a block: four rows of the weight fill a third of the first-level cache.</summary>
-    private const int KC = 1024;
+    internal const int KC = 1024;
 
     /// <summary>The rows of the input in a block, for many rows: a block of 128 x 1024 stays in the second-level cache.</summary>
     private const int MC = 128;
@@ -77,18 +77,25 @@ internal static unsafe class GemmNT
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < 4; j++) edge[4 * i + j] = j < columns ? sums[i * yStride + j] : 0;
             if (rows == 1) Tile1x4<T>(input, w0, w1, w2, w3, depth, target, m == from);
-            else Tile4x4<T>(input, input + inFeatures, rows > 2 ? input + 2L * inFeatures : input, rows > 3 ? input + 3L * inFeatures
-                : input, w0, w1, w2, w3, depth, target, targetStride, rows, m == from ? prefetchBytes : 0);
+            else
+            {
+                // each tile prefetches its share, so that memory is not idle during the later ones
+                int tiles = (to - from + 3) / 4, tile = (m - from) / 4;
+                Tile4x4<T>(input, input + inFeatures, rows > 2 ? input + 2L * inFeatures : input, rows > 3 ? input + 3L * inFeatures
+                    : input, w0, w1, w2, w3, depth, target, targetStride, rows, prefetchBytes, depth / 16 * tile / tiles * 16,
+                    depth / 16 * (tile + 1) / tiles * 16);
+            }
             if (columns < 4)
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < columns; j++) sums[i * yStride + j] = edge[4 * i + j];
         }
     }
 
-    /// <param name="prefetchBytes">The distance to the rows of the weight that are prefetched; 0 to prefetch nothing.</param>
+    /// <param name="prefetchBytes">The distance to the rows of the weight that are prefetched.</param>
+    /// <param name="prefetchFrom">The first input feature that is prefetched.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile4x4<T>(float* x, float* x1, float* x2, float* x3, byte* w, byte* w1, byte* w2, byte* w3, int depth, float* y,
-        long yStride, int rows, long prefetchBytes)
+        long yStride, int rows, long prefetchBytes, int prefetchFrom, int prefetchTo)
         where T : IElement
     {
         Vector512<float> s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default,
@@ -98,7 +105,8 @@ internal static unsafe class GemmNT
         for (int k = 0; k < depth; k += 16)
         {
             int at = k * T.Size;
-            if (prefetchBytes != 0 && (T.Size == 4 || (k & 16) == 0)) Prefetch.CacheLines(w + at, w1 + at, w2 + at, w3 + at, prefetchBytes);
+            if (k >= prefetchFrom && k < prefetchTo && (at & 63) < 16 * T.Size)
+                Prefetch.CacheLines(w + at, w1 + at, w2 + at, w3 + at, prefetchBytes);
             Vector512<float> a = T.Load(w + at), b = T.Load(w1 + at), c = T.Load(w2 + at), d = T.Load(w3 + at);
             Vector512<float> v = Vector512.Load(x + k);
             s00 = Vector512.FusedMultiplyAdd(v, a, s00); s01 = Vector512.FusedMultiplyAdd(v, b, s01);

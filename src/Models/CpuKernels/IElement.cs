@@ -11,5 +11,8 @@ internal unsafe interface IElement
     /// <summary>Loads sixteen elements.</summary>
     static abstract Vector512<float> Load(byte* address);
 
+    /// <summary>Loads eight elements.</summary>
+    static abstract Vector256<float> Load8(byte* address);
+
     static abstract float LoadScalar(byte* address);
 }

@@ -21,11 +21,8 @@ namespace Ndif.Models.CpuKernels;
 /// </remarks>
 internal static unsafe class LinearKernels
 {
-    /// <summary>The number of rows above which libtorch is faster, where <see cref="BFloat16Gemm"/> is not available.</summary>
-    internal static int MaxRows(ScalarType dtype) => dtype == ScalarType.Float32 || BFloat16Gemm.IsAvailable ? int.MaxValue : 32;
-
     /// <summary>Whether the kernels are used on this machine.</summary>
-    internal static bool IsEnabled => CpuCapabilities.Allows(CpuCapability.Avx512);
+    internal static bool IsEnabled => CpuCapabilities.Allows(CpuCapability.Avx2);
 
     /// <summary>y = x Wᵀ + b. PyTorch's <c>nn.functional.linear</c></summary>
     /// <param name="input">[..., inFeatures]</param>
@@ -55,9 +52,15 @@ internal static unsafe class LinearKernels
 
     private static Tensor? Multiply(Tensor input, Tensor weight, Tensor? bias, bool isInputMajor)
     {
-        if (!Supports(input) || input.dtype != weight.dtype || WeightView.TryCreate(weight, bias, isInputMajor) is not { } view
-            || input.size(-1) != view.InFeatures) return null;
-        if (input.numel() / view.InFeatures > MaxRows(view.DType)) return null;
+        return Supports(input) && WeightView.TryCreate(weight, bias, isInputMajor) is { } view ? TryMultiply(input, view) : null;
+    }
+
+    /// <summary>The product with a weight, or null if libtorch has to compute it.</summary>
+    /// <param name="input">[..., inFeatures], supported by the kernels</param>
+    /// <returns>[..., outFeatures]</returns>
+    internal static Tensor? TryMultiply(Tensor input, WeightView view)
+    {
+        if (input.dtype != view.DType || input.size(-1) != view.InFeatures) return null;
         using Tensor x = input.contiguous(); // [..., inFeatures]
         long[] shape = input.shape;
         shape[^1] = view.OutFeatures;

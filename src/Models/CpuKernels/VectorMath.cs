@@ -48,6 +48,16 @@ internal static unsafe class VectorMath
         for (; i < count; i++) gate[i] = roundToBFloat16 ? BFloat16.Round(gate[i] * BFloat16.Round(up[i])) : gate[i] * up[i];
     }
 
+    /// <summary>x = x · scale + bias, in place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void ScaleAdd(float* x, float* scale, float* bias, int count)
+    {
+        int i = 0;
+        for (; i + 16 <= count; i += 16)
+            Vector512.Store(Vector512.FusedMultiplyAdd(Vector512.Load(x + i), Vector512.Load(scale + i), Vector512.Load(bias + i)), x + i);
+        for (; i < count; i++) x[i] = MathF.FusedMultiplyAdd(x[i], scale[i], bias[i]);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void RoundToBFloat16(float* x, int count)
     {

@@ -1,3 +1,4 @@
+using Ndif.Models.Loading;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -10,14 +11,17 @@ internal readonly unsafe struct WeightView
     private const int PartAlignment = 64;
 
     private readonly byte* _weight, _bias;
+    private readonly float* _scales;
 
     /// <param name="bias">[outFeatures], or null</param>
     /// <param name="isInputMajor">The weight is [inFeatures, outFeatures] instead of [outFeatures, inFeatures].</param>
-    /// <param name="dtype">The element type of both: float32 or bfloat16.</param>
-    public WeightView(nint weight, nint bias, int inFeatures, int outFeatures, bool isInputMajor, ScalarType dtype)
+    /// <param name="dtype">The element type of input, bias and output: float32 or bfloat16.</param>
+    /// <param name="scales">[outFeatures] if the weight is quantized to eight bits; otherwise it has the type of the input.</param>
+    public WeightView(nint weight, nint bias, int inFeatures, int outFeatures, bool isInputMajor, ScalarType dtype, nint scales = 0)
     {
         _weight = (byte*)weight;
         _bias = (byte*)bias;
+        _scales = (float*)scales;
         (InFeatures, OutFeatures, IsInputMajor, DType) = (inFeatures, outFeatures, isInputMajor, dtype);
     }
 
@@ -29,9 +33,16 @@ internal readonly unsafe struct WeightView
 
     public bool IsInputMajor { get; }
 
+    /// <summary>The element type of input, bias and output.</summary>
     public ScalarType DType { get; }
 
-    public int ElementSize => DType == ScalarType.Float32 ? 4 : 2;
+    /// <summary>Whether the weight is quantized to eight bits.</summary>
+    public bool IsEightBit => _scales is not null;
+
+    /// <summary>The bytes of an element of the weight.</summary>
+    private int ElementSize => IsEightBit ? 1 : BiasSize;
+
+    private int BiasSize => DType == ScalarType.Float32 ? 4 : 2;
 
     /// <summary>
     /// Creates a view of a layer's tensors, or null if the kernels cannot read them: the element type is neither float32 nor bfloat16,
@@ -43,16 +54,34 @@ internal readonly unsafe struct WeightView
         if (dtype is not (ScalarType.Float32 or ScalarType.BFloat16) || weight.device_type != DeviceType.CPU || !weight.is_contiguous())
             return null;
         if (bias is not null && (bias.dtype != dtype || bias.device_type != DeviceType.CPU || !bias.is_contiguous())) return null;
+        return Create(weight, bias, isInputMajor, dtype, scales: null);
+    }
+
+    /// <summary>The same for a weight quantized to eight bits, with activations of its dequantized type.</summary>
+    public static WeightView? TryCreate(EightBitWeight weight, Tensor? bias, bool isInputMajor)
+    {
+        if (weight.DType is not (ScalarType.Float32 or ScalarType.BFloat16) || weight.Device.type != DeviceType.CPU) return null;
+        if (bias is not null && (bias.dtype != weight.DType || bias.device_type != DeviceType.CPU || !bias.is_contiguous())) return null;
+        return Create(weight.Values, bias, isInputMajor, weight.DType, weight.Scales);
+    }
+
+    private static WeightView? Create(Tensor weight, Tensor? bias, bool isInputMajor, ScalarType dtype, Tensor? scales)
+    {
         long inFeatures = weight.size(isInputMajor ? 0 : 1), outFeatures = weight.size(isInputMajor ? 1 : 0);
         if (inFeatures % 16 != 0 || inFeatures > 1 << 20 || outFeatures > 1 << 24 || inFeatures * outFeatures == 0) return null;
-        return new WeightView(NativeTensor.DataPointer(weight.Handle), bias is null ? 0
-            : NativeTensor.DataPointer(bias.Handle), (int)inFeatures, (int)outFeatures, isInputMajor, dtype);
+        return new WeightView(Address(weight), Address(bias), (int)inFeatures, (int)outFeatures, isInputMajor, dtype, Address(scales));
+
+        static nint Address(Tensor? tensor) => tensor is null ? 0 : NativeTensor.DataPointer(tensor.Handle);
     }
 
     /// <summary>A range of the output features as a weight of its own. Only for a weight [outFeatures, inFeatures].</summary>
     public WeightView Slice(int first, int count) => IsInputMajor ? throw new InvalidOperationException("Only rows can be sliced.")
         : new((nint)(_weight + (long)first * InFeatures * ElementSize), _bias is null ? 0
-            : (nint)(_bias + (long)first * ElementSize), InFeatures, count, false, DType);
+            : (nint)(_bias + (long)first * BiasSize), InFeatures, count, false, DType, _scales is null ? 0 : (nint)(_scales + first));
+
+    /// <summary>The kernel for products with this number of rows.</summary>
+    public ProductKernel KernelFor(int rows) => !IsEightBit && BFloat16Gemm.Supports(DType, rows) ? ProductKernel.BFloat16
+        : rows > (IsInputMajor ? 24 : 48) ? ProductKernel.Packed : ProductKernel.Streamed;
 
     /// <summary>
     /// The number of parts, which are ranges of whole vectors of output features, that a product is divided into for the thread pool.
@@ -63,7 +92,7 @@ internal readonly unsafe struct WeightView
         if (bytes * rows < 1 << 18) return 1; // too small to be worth a second core
         // an input-major weight of few rows is read in runs as long as possible; otherwise the parts are small enough to balance the
         // threads
-        long parts = IsInputMajor && rows <= 16 ? KernelThreadPool.ThreadCount
+        long parts = IsInputMajor && KernelFor(rows) == ProductKernel.Streamed ? KernelThreadPool.ThreadCount
             : Math.Max(KernelThreadPool.ThreadCount, bytes * Math.Max(1, rows / 4) / (96 << 10));
         return (int)Math.Clamp(parts, 1, Math.Min(256, (OutFeatures + PartAlignment - 1) / PartAlignment));
     }
@@ -87,9 +116,9 @@ internal readonly unsafe struct WeightView
         {
             Multiply(x, (float*)y, OutFeatures, first, last);
         }
-        else if (x.Packed is not null)
+        else if (x.Kernel == ProductKernel.BFloat16)
         {
-            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, x.RowCount, InFeatures, OutFeatures, null,
+            BFloat16Gemm.Multiply((ushort*)x.Data, (ushort*)_weight, (ushort*)_bias, IsInputMajor, x.RowCount, InFeatures, OutFeatures, null,
                 (ushort*)y, OutFeatures, first, last);
         }
         else
@@ -107,25 +136,42 @@ internal readonly unsafe struct WeightView
     public void Multiply(GemmInput x, float* y, long yStride, int first, int last)
     {
         int rows = x.RowCount;
-        if (x.Packed is not null)
+        if (x.Kernel == ProductKernel.BFloat16)
         {
-            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y, null, yStride,
+            BFloat16Gemm.Multiply((ushort*)x.Data, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y, null, yStride,
                 first, last);
             return;
         }
         for (int m = 0; m < rows; m++)
         {
             float* row = y + m * yStride;
-            if (_bias is null) new Span<float>(row + first, last - first).Clear();
-            else if (DType == ScalarType.Float32) new Span<float>((float*)_bias + first, last - first)
-                .CopyTo(new Span<float>(row + first, last - first));
-            else BFloat16.Widen((ushort*)_bias + first, row + first, last - first);
+            if (_bias is null || IsEightBit) new Span<float>(row + first, last - first).Clear();
+            else CopyBias(row, first, last);
         }
-        if (IsInputMajor && DType == ScalarType.Float32)
-            GemmNN.MultiplyAdd<Float32>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
+        if (IsEightBit) MultiplyAdd<Int8>(x, y, yStride, first, last);
+        else if (DType == ScalarType.Float32) MultiplyAdd<Float32>(x, y, yStride, first, last);
+        else MultiplyAdd<BFloat16>(x, y, yStride, first, last);
+        if (!IsEightBit) return;
+        int columns = last - first;
+        float* bias = ScratchBuffer.GetFloats(3, columns); // [columns]
+        if (_bias is null) new Span<float>(bias, columns).Clear();
+        else CopyBias(bias - first, first, last);
+        for (int m = 0; m < rows; m++) VectorMath.ScaleAdd(y + m * yStride + first, _scales + first, bias, columns);
+    }
+
+    private void CopyBias(float* destination, int first, int last)
+    {
+        if (DType == ScalarType.BFloat16) BFloat16.Widen((ushort*)_bias + first, destination + first, last - first);
+        else new Span<float>((float*)_bias + first, last - first).CopyTo(new Span<float>(destination + first, last - first));
+    }
+
+    private void MultiplyAdd<T>(GemmInput x, float* y, long yStride, int first, int last) where T : IElement
+    {
+        float* values = (float*)x.Data;
+        if (x.Kernel == ProductKernel.Packed)
+            PackedGemm.MultiplyAdd<T>(values, _weight, IsInputMajor, x.RowCount, InFeatures, OutFeatures, y, yStride, first, last);
         else if (IsInputMajor)
-            GemmNN.MultiplyAdd<BFloat16>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
-        else if (DType == ScalarType.Float32) GemmNT.MultiplyAdd<Float32>(x.Values, _weight, rows, InFeatures, y, yStride, first, last);
-        else GemmNT.MultiplyAdd<BFloat16>(x.Values, _weight, rows, InFeatures, y, yStride, first, last);
+            GemmNN.MultiplyAdd<T>(values, InFeatures, _weight, x.RowCount, InFeatures, OutFeatures, y, yStride, first, last);
+        else GemmNT.MultiplyAdd<T>(values, _weight, x.RowCount, InFeatures, y, yStride, first, last);
     }
 }

@@ -52,5 +52,9 @@ public sealed partial class Linear : TensorModule, ILinearLayer
 
     /// <param name="input">[..., inFeatures]</param>
     /// <returns>[..., outFeatures]</returns>
-    protected override Tensor Forward(Tensor input) => LinearKernels.linear(input, _weight.Value, _bias?.Value);
+    protected override Tensor Forward(Tensor input)
+    {
+        if (_view.TryMultiplyEightBit(input) is { } output) return output;
+        return LinearKernels.linear(input, _weight.Value, _bias?.Value);
+    }
 }

@@ -3,10 +3,13 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Loading;
 
 /// <summary>
-/// A weight quantized to eight bits: integers from -127 to 127 and a scale for each output feature. The weight is dequantized for each
-/// use, which saves memory and not time.
+/// A weight quantized to eight bits: integers from -127 to 127 and a scale for each output feature. The CPU kernels multiply it as it is
+/// (<see cref="CpuKernels.WeightView"/>); libtorch gets a dequantized copy for each use.
 /// </summary>
-/// <remarks>Absmax quantization as in LLM.int8() (Dettmers et al., 2022, section 2.1), of the weights only.</remarks>
+/// <remarks>
+/// Absmax quantization as in LLM.int8() (Dettmers et al., 2022, section 2.1), of the weights only: the kernels convert the integers in
+/// registers, and reading the weight takes longer than that, so activations in eight bits would lose accuracy and gain nothing.
+/// </remarks>
 internal sealed class EightBitWeight : IDisposable
 {
     private const double MaxQuantizedValue = 127;
@@ -17,6 +20,15 @@ internal sealed class EightBitWeight : IDisposable
     private readonly ScalarType _dtype;
 
     private EightBitWeight(Tensor values, Tensor scales, ScalarType dtype) => (_values, _scales, _dtype) = (values, scales, dtype);
+
+    /// <summary>int8 of the shape of the weight</summary>
+    public Tensor Values => _values;
+
+    /// <summary>float32 of the shape of the weight with one input feature</summary>
+    public Tensor Scales => _scales;
+
+    /// <summary>The element type of the dequantized weight.</summary>
+    public ScalarType DType => _dtype;
 
     /// <summary>The bytes in memory.</summary>
     public long Bytes => _values.numel() + _scales.numel() * sizeof(float);

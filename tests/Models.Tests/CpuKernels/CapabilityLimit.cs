@@ -20,5 +20,16 @@ internal sealed class CapabilityLimit : IDisposable
         return limit;
     }
 
+    /// <summary>Limits the kernels to an instruction set, or to the highest below it; skips the test where there is none.</summary>
+    public static CapabilityLimit Highest(CpuCapability capability)
+    {
+        CapabilityLimit limit = new();
+        CpuCapabilities.Max = capability;
+        if (CpuCapabilities.Current > CpuCapability.Default) return limit;
+        limit.Dispose();
+        Assert.Skip("this processor has no AVX2");
+        return limit;
+    }
+
     public void Dispose() => CpuCapabilities.Max = _before;
 }
