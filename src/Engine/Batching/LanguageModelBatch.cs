@@ -193,9 +193,19 @@ internal sealed class LanguageModelBatch : ITraceBatch
         torch.Tensor positions = _model.Root.HasPositionTable // rows that have ended go on with padding at the last position
             ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
         using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
-        ModelOutput output = _model.Root.Call(
-            done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-            done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
+        ModelOutput output;
+        try
+        {
+            output = _model.Root.Call(
+                done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
+                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
+        }
+        catch (Exception e) when (e is not EarlyStopException)
+        {
+            _interleaver.CompletePass(); // an error of a program comes before that of the model
+            throw;
+        }
+        _interleaver.CompletePass();
         foreach (TraceRows rows in _traces)
         {
             if (rows.IsGenerating && !rows.HasEnded)

@@ -11,6 +11,8 @@ namespace Ndif.Engine.Compiling;
 internal sealed class Plan
 {
     private readonly uint[]?[] _descendants;
+    private readonly int[]?[] _calledModules;
+    private readonly HashSet<HookPoint>?[] _hookPointsByRegion;
     private bool? _isExclusive, _hasSeveralTraces;
     private bool _hasEditedReads;
     private ILookup<uint, Statement>? _uses;
@@ -21,7 +23,8 @@ internal sealed class Plan
     {
         (Program, Model, Statements, Regions) = (program, model, statements, regions);
         (HookPoints, OwnerRegions, Autograd) = (hookPoints, ownerRegions, autograd);
-        _descendants = new uint[]?[regions.Length];
+        (_descendants, _calledModules, _hookPointsByRegion) =
+            (new uint[]?[regions.Length], new int[]?[regions.Length], new HashSet<HookPoint>?[regions.Length]);
         AdapterRegions = program.Nodes.Select(node => node.Trace).OfType<Protocol.Messages.Trace>()
             .SelectMany(trace => trace.Invokes).Where(invoke => invoke.Adapter).Select(invoke => invoke.Region).ToHashSet();
     }
@@ -42,6 +45,14 @@ internal sealed class Plan
     /// <summary>All nodes of a region and of the regions inside it: their values are cleared when a loop begins its next turn.</summary>
     internal uint[] DescendantsOf(uint region) => _descendants[region] ??= [.. Program.Regions[(int)region].Nodes
         .SelectMany(node => Program.Nodes[(int)node].Regions().SelectMany(DescendantsOf).Append(node))];
+
+    /// <summary>The points of the model that the statements of a region use.</summary>
+    internal IReadOnlySet<HookPoint> HookPointsIn(uint region) => _hookPointsByRegion[region] ??=
+        [.. DescendantsOf(region).Select(node => Statements[node]).OfType<Statement>().SelectMany(statement => statement.HookPoints)];
+
+    /// <summary>The modules of the model that the statements of a region call.</summary>
+    internal int[] ModulesCalledIn(uint region) => _calledModules[region] ??= [.. DescendantsOf(region)
+        .Select(node => Statements[node]).OfType<CallModuleStatement>().Select(call => call.Module).Distinct()];
 
     /// <summary>
     /// Whether a region does nothing but change the model: it has no values for the user, and no invoke waits for it.

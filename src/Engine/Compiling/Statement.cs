@@ -57,7 +57,11 @@ internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[]
         [.. SkippedModules.Append(EmbeddingModule).Append(Module).Select(module => new HookPoint(module, IsAfter: false))];
 }
 
-internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
+internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs)
+{
+    /// <summary>Whether it draws random numbers, for which it can be given a seed.</summary>
+    public bool IsRandom { get; } = Schema.IndexOf("seed") >= 0;
+}
 
 internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments,
     KeyValuePair<string, Operand>[] Keywords, ModuleCallAdapter[] Adapters) : Statement(Id, Needs);

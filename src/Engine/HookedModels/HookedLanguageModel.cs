@@ -233,6 +233,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         return hooks?[module] is { } hook ? hook.Call(called, aligned) : called.Run(aligned);
     }
 
+    internal override bool IsTokenwise(int module) =>
+        module < _model.Modules.Count && _model.Modules[module] is Linear or Conv1D or LayerNorm or RMSNorm or Mlp or GatedMlp;
+
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
 
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);

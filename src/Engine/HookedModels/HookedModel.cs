@@ -86,6 +86,12 @@ internal abstract class HookedModel
     /// <param name="hooks">Hooks of the call by module index; null if it has none.</param>
     public abstract object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null);
 
+    /// <summary>Whether calls of a module by several invokes are one product, where nothing but the time shows it. Default: true.</summary>
+    internal bool JoinsModuleCalls { get; set; } = true;
+
+    /// <summary>Whether a module gives for each vector of the last dimension what it gives for this vector alone.</summary>
+    internal virtual bool IsTokenwise(int module) => false;
+
     /// <summary>Makes parameters require gradients until the result is disposed.</summary>
     internal abstract IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters);
 

@@ -22,6 +22,7 @@ namespace Ndif.Engine.Interleaving;
 ///    that another invoke has yet to compute.
 /// 4. The value that they wrote replaces the value of the hook point, the call is counted for each job, and the pass continues.
 /// 5. When the invokes of each trace are done, and one of them has called Stop or none has edited anything, the pass ends early.
+/// Calls of modules by several invokes are one product (Interleaver.ModuleCalls.cs).
 /// Counters and errors belong to the jobs: an invoke cannot observe which other jobs are in the batch.
 /// </summary>
 internal sealed partial class Interleaver
@@ -77,13 +78,16 @@ internal sealed partial class Interleaver
     {
         if (_isRunningInvokes) return value; // an invoke calls the module, outside of the pass
         OnPreemptionPoint();
+        CompleteCallsBefore(point);
         HookPointState state = _hookPoints[point];
         state.Enter(value); // 2
         foreach (TraceRun trace in _traces)
             foreach (StartAtState start in trace.StartAtStates.Values) start.OnHookPoint(point, state, this);
         try
         {
-            RunReadyInvokes(); // 3
+            _isRunningInvokes = true;
+            RunReady(_invokes); // 3
+            _isRunningInvokes = false;
             state.ApplyWrites(point, Sites);
             foreach (PendingWriteBack pending in state.PendingWriteBacks.All) WriteBack(state, point, pending);
             value = state.Value; // 4
@@ -95,6 +99,7 @@ internal sealed partial class Interleaver
         }
         foreach (TraceRun trace in _traces)
             if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
+        if (HasDeferredCalls && _traces.All(HasOnlyDeferredCalls)) CompleteCalls();
         if (_traces.All(trace => IsOver(trace) || IsRestUnobserved(trace))) throw new EarlyStopException(); // 5
         return value;
     }
@@ -239,11 +244,12 @@ internal sealed partial class Interleaver
         }
     }
 
-    /// <summary>Step 3.</summary>
+    /// <summary>Runs invokes outside of the hook points of the model.</summary>
     private void RunReadyInvokes()
     {
         _isRunningInvokes = true;
-        RunReady(_invokes);
+        do RunReady(_invokes);
+        while (CompleteCalls());
         _isRunningInvokes = false;
     }
 

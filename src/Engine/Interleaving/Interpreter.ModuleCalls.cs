@@ -9,6 +9,104 @@ namespace Ndif.Engine.Interleaving;
 /// <summary>Calls of modules of the model on values of the program, with the adapters that are part of the modules.</summary>
 internal sealed partial class Interpreter
 {
+    private bool _completesCall;
+    private object? _callResult;
+
+    /// <summary>The call that it has deferred.</summary>
+    public CallModuleStatement? DeferredCall { get; private set; }
+
+    /// <summary>The argument of <see cref="DeferredCall"/>, borrowed.</summary>
+    public torch.Tensor DeferredArgument => (torch.Tensor)DeferredCall!.Arguments[0].Evaluate(_slots)!;
+
+    /// <summary>Completes the call that it has deferred, and runs until it waits or is done.</summary>
+    /// <param name="result">The result, owned by this object; null if the call has to be computed.</param>
+    public void CompleteCall(object? result)
+    {
+        (_completesCall, _callResult, DeferredCall) = (true, result, null);
+        Run();
+        TensorOwnership.DisposeTensors(_callResult);
+        (_completesCall, _callResult) = (false, null);
+    }
+
+    /// <summary>Executes a call, or defers it. Returns whether it is complete.</summary>
+    private bool Call(CallModuleStatement call)
+    {
+        if (!_completesCall && Interleaver?.TryDefer(this, call) == true)
+        {
+            (WaitReason, DeferredCall) = (WaitReason.ModuleCall, call);
+            return false;
+        }
+        object? result = _callResult ?? Compute(call);
+        (_completesCall, _callResult) = (false, null);
+        _slots.Set(call.Id, result);
+        return true;
+    }
+
+    /// <summary>
+    /// The argument of a call that may be deferred: a tensor, and what follows until the invoke waits for the pass again neither sees nor
+    /// changes the model. Null if the call has to be computed at once.
+    /// </summary>
+    public torch.Tensor? FindDeferrableArgument(CallModuleStatement call) =>
+        IsPlain(call) && Slice is not null && call.Arguments[0].Evaluate(_slots) is torch.Tensor argument
+        && WaitsBeforeItTouchesModel() ? argument : null;
+
+    /// <summary>Whether a call takes one value, and no part of the program runs inside it.</summary>
+    public static bool IsPlain(CallModuleStatement call) => call is { Arguments.Length: 1, Keywords.Length: 0, Adapters.Length: 0 };
+
+    /// <summary>Whether no other invoke of the job can tell when a statement runs.</summary>
+    private bool IsPrivate(Statement statement) => statement switch
+    {
+        ReadStatement read => read is { Point.IsDefined: false, RequiresGrad: false },
+        CallModuleStatement call => IsPlain(call) && NeedsOwnTensors(call),
+        CallStatement call => call is { Schema.InPlace: false, IsRandom: false } && NeedsOwnTensors(call),
+        _ => false,
+    } && Job.Slots.HasAmpleRoom;
+
+    private bool NeedsOwnTensors(Statement statement) =>
+        statement.Needs.All(node => _plan.OwnerRegions[node] == Region && _plan.Statements[node] is not ContainerStatement);
+
+    /// <summary>Whether the statements after this one until the next that waits for the pass neither see nor change the model.</summary>
+    private bool WaitsBeforeItTouchesModel()
+    {
+        int step = _frames.Select(frame => frame.Loop).OfType<StepLoop>().FirstOrDefault()?.Step ?? 0;
+        foreach (Frame frame in _frames) // the innermost first
+        {
+            if (frame.Block is not null || frame.Loop is not (null or StepLoop)) return false;
+            if (Waits(frame.Nodes.AsSpan(frame.NextIndex + 1), step) is { } waits) return waits;
+            if (frame.Loop is null) continue;
+            if (((StepLoop)frame.Loop).Next is { } next) return Waits(_plan.Regions[next.Region], next.Step) == true;
+            step = 0; // after the loop
+        }
+        return true; // it ends
+    }
+
+    /// <summary>Whether statements come to one that waits for the pass, before one that touches the model; null if to neither.</summary>
+    /// <param name="step">The call that an access without one of its own refers to.</param>
+    private bool? Waits(ReadOnlySpan<uint> nodes, int step)
+    {
+        foreach (uint node in nodes)
+        {
+            switch (_plan.Statements[node])
+            {
+                case CallStatement { Schema.InPlace: false } or ContainerStatement or AppendStatement or PutStatement
+                    or SetVariableStatement or SaveStatement or LogStatement or ParameterStatement:
+                case CallModuleStatement { Adapters.Length: 0 }:
+                    break;
+                case ReadStatement { Point.IsDefined: false } read:
+                    return Interleaver!.IsAhead(this, read.Point, read.Call ?? step);
+                case WriteStatement { Point.IsDefined: false } write:
+                    return Interleaver!.IsAhead(this, write.Point, write.Call ?? step);
+                case SkipStatement skip:
+                    return Interleaver!.IsAhead(this, skip.Point, skip.Call ?? step);
+                case ResultStatement:
+                    return !HasEnded;
+                default:
+                    return false;
+            }
+        }
+        return null;
+    }
+
     private object? Compute(CallModuleStatement call)
     {
         using var scope = torch.NewDisposeScope();

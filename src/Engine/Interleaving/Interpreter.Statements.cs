@@ -57,8 +57,7 @@ internal sealed partial class Interpreter
                 Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:
-                _slots.Set(module.Id, Compute(module));
-                return true;
+                return Call(module);
             case DefineModuleStatement module:
                 foreach (uint node in module.CapturedNodes) Job.Retain(node);
                 return true;

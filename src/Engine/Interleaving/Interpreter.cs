@@ -201,6 +201,7 @@ internal sealed partial class Interpreter
         }
         catch (Exception e)
         {
+            Interleaver?.CompleteCallsBefore(this); // whose errors come first
             Job.Fail(e is ExternalException or OutOfMemoryException ? ForwardErrorTranslator.Translate(e, "The statement")
                 : AddStep(e), CurrentNode);
         }
@@ -230,6 +231,8 @@ internal sealed partial class Interpreter
         }
         CurrentNode = frame.Nodes[frame.NextIndex];
         Statement statement = _plan.Statements[CurrentNode]!;
+        if (Interleaver?.HasDeferredCalls == true && !IsPrivate(statement)) Interleaver.CompleteCallsBefore(this);
+        if (Job.HasFailed) return;
         foreach (uint input in statement.Needs)
         {
             if (_slots.Has(input)) continue;

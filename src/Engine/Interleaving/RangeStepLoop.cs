@@ -13,6 +13,9 @@ internal sealed class RangeStepLoop(EachStepStatement each) : StepLoop(each)
 
     public override string? RequestedSteps => each.Stop is { } stop ? $"steps {each.Start} to {stop - 1}" : null;
 
+    public override (uint Region, int Step)? Next =>
+        (long)_step + each.Stride < (each.Stop ?? int.MaxValue) ? (each.Region, _step + each.Stride) : null;
+
     public override uint? NextRegion(JobRun job)
     {
         if (_step >= 0 && !HasReachedModule && each.Stop is null)

@@ -13,5 +13,8 @@ internal sealed class UnrolledStepLoop(StepsStatement steps) : StepLoop(steps)
     public override string RequestedSteps => steps.Steps.Length == 1 ? $"step {steps.Steps[0]}"
         : $"steps {steps.Steps[0]} to {steps.Steps[^1]}";
 
+    public override (uint Region, int Step)? Next =>
+        _iteration + 1 < steps.Regions.Length ? (steps.Regions[_iteration + 1], steps.Steps[_iteration + 1]) : null;
+
     public override uint? NextRegion(JobRun job) => ++_iteration < steps.Regions.Length ? steps.Regions[_iteration] : null;
 }

@@ -27,6 +27,9 @@ internal enum WaitReason
     /// <summary>A module of the program that another invoke is calling.</summary>
     Module,
 
+    /// <summary>Calls of the same module of the model by other invokes, so that one product computes them all.</summary>
+    ModuleCall,
+
     /// <summary>Nothing: all statements have run.</summary>
     Done,
 }

@@ -28,6 +28,9 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
 
     public bool Has(uint node) => !ReferenceEquals(_values[node], _empty);
 
+    /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
+    public bool HasAmpleRoom => _totalBytes <= maxBytes / 64;
+
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY: the values exceed the limit. The value is set nevertheless.</exception>
     public void Set(uint node, object? value)

@@ -18,7 +18,7 @@ internal sealed class ConcurrencyGroup : BenchmarkGroup
     [
         .. OnModel("gpt2-small fp32", _gpt2),
         .. OnModel("llama-135m fp32", _llama),
-        Benchmark.Of("concurrency.llama-135m bf16 16 users", settings => MixedUsers.Measure(_llamaBFloat16.Value, settings)),
+        Benchmark.Of("concurrency.llama-135m bf16 16 users", settings => MixedThroughput.Measure(_llamaBFloat16.Value, settings)),
         Benchmark.Of("concurrency.waste", WastedRows.Measure),
         OneThread.Benchmark(Name, "concurrency.trace", TraceOverhead.Measure),
         new("concurrency.sweep", PatchingSweep.Measure),
@@ -34,11 +34,11 @@ internal sealed class ConcurrencyGroup : BenchmarkGroup
 
     private static IEnumerable<Benchmark> OnModel(string name, Lazy<ServedModel> model) =>
     [
-        Benchmark.Of($"concurrency.{name} a trace beside a generation", settings => LatencyInCompany.OfTrace(model.Value, settings)),
+        Benchmark.Of($"concurrency.{name} a trace beside a generation", settings => LatencyUnderLoad.OfTrace(model.Value, settings)),
         Benchmark.Of($"concurrency.{name} first token beside 8 generations",
-            settings => LatencyInCompany.OfFirstToken(model.Value, settings)),
-        Benchmark.Of($"concurrency.{name} 16 users", settings => MixedUsers.Measure(model.Value, settings)),
-        Benchmark.Of($"concurrency.{name} 16 users of a kind", settings => MixedUsers.MeasureKinds(model.Value, settings)),
-        Benchmark.Of($"concurrency.{name} random arrivals", settings => RandomArrivals.Measure(model.Value, settings)),
+            settings => LatencyUnderLoad.OfFirstToken(model.Value, settings)),
+        Benchmark.Of($"concurrency.{name} 16 users", settings => MixedThroughput.Measure(model.Value, settings)),
+        Benchmark.Of($"concurrency.{name} 16 users of a kind", settings => MixedThroughput.MeasureKinds(model.Value, settings)),
+        Benchmark.Of($"concurrency.{name} random arrivals", settings => PoissonArrivals.Measure(model.Value, settings)),
     ];
 }

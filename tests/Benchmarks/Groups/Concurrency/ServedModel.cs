@@ -1,6 +1,7 @@
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
+using Ndif.Engine.Scheduling;
 using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
@@ -69,6 +70,19 @@ internal sealed class ServedModel : IDisposable
         using Trace trace = Client.Generate(prompt, newTokens, new() { IgnoreEos = true, Stream = true });
         trace.Result.Save();
         return Compile(trace.ToProgram());
+    }
+
+    /// <summary>Runs programs together to their end, with a scheduler of their own.</summary>
+    /// <returns>The jobs that have run, and when they were added.</returns>
+    public (TimedJob[] Jobs, ClockReading Start) Run(params Plan[] plans)
+    {
+        TimedJob[] jobs = [.. plans.Select(plan => new TimedJob(plan))];
+        using var scheduler = new ModelScheduler(HookedModel);
+        ClockReading start = ClockReading.Now;
+        foreach (TimedJob job in jobs) job.AddTo(scheduler);
+        while (scheduler.JobCount > 0) scheduler.Step();
+        foreach (TimedJob job in jobs) job.Dispose();
+        return (jobs, start);
     }
 
     public void Dispose() => HookedModel.Dispose();

@@ -13,17 +13,17 @@ internal sealed class TimedJob : IRunSink, IDisposable
     public JobRun Run { get; }
 
     /// <summary>When the first token of a generation was there.</summary>
-    public Moment? FirstToken { get; private set; }
+    public ClockReading? FirstToken { get; private set; }
 
-    public Moment? End { get; private set; }
+    public ClockReading? End { get; private set; }
 
     public void AddTo(ModelScheduler scheduler) => scheduler.Add(Run, () =>
     {
         if (Run.Error is { } error) throw new InvalidOperationException(error.Message);
-        End = Moment.Now;
+        End = ClockReading.Now;
     });
 
-    public void OnTokenGenerated(Protocol.NewToken token) => FirstToken ??= Moment.Now;
+    public void OnTokenGenerated(Protocol.NewToken token) => FirstToken ??= ClockReading.Now;
 
     public void OnValueSaved(uint node, string name, object? value) { }
 

@@ -7,8 +7,8 @@ using Ndif.Models.Loading;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>
-/// The fixed costs of a trace on a model of 12 layers with almost no arithmetic: running it with one saved value beyond the bare forward,
-/// each further value, and the way through recorder and compiler.
+/// The fixed costs of a trace on a model of 12 layers with almost no arithmetic: running it with one saved value, the logits, beyond the
+/// bare forward, each further value, and the way through recorder and compiler.
 /// </summary>
 internal static class TraceOverhead
 {
@@ -22,12 +22,12 @@ internal static class TraceOverhead
         long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
         int layers = GPT2Checkpoint.Tiny.NumLayers;
         var llm = new LanguageModel(folder);
-        var all = new SavedLayersRun(hookedModel, folder, prompt, layers);
-        var one = new SavedLayersRun(hookedModel, folder, prompt, 1);
+        var all = new SavedLayersRun(hookedModel, folder, prompt, layers - 1);
+        var one = new SavedLayersRun(hookedModel, folder, prompt);
         using var row = new PromptInput(prompt);
-        Protocol.Program program = SavedLayersRun.Record(llm, prompt, 1);
+        Protocol.Program program = SavedLayersRun.Record(llm, prompt, 0);
         BestTimes times = BestTimes.Measure(settings.RoundCount(10_000), Warmup, () => row.Run(tiny), one.Run, all.Run,
-            () => SavedLayersRun.Record(llm, prompt, 1), () => Compiler.Compile(program, hookedModel));
+            () => SavedLayersRun.Record(llm, prompt, 0), () => Compiler.Compile(program, hookedModel));
         Best forward = 1e6 * times.Time(0), trace = 1e6 * times.Difference(1, 0), value = 1e6 / (layers - 1) * times.Difference(2, 1);
         Best record = 1e6 * times.Time(3), compile = 1e6 * times.Time(4);
         return

@@ -1,9 +1,6 @@
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 using Ndif.Benchmarks.Harness;
 using Ndif.Engine.Compiling;
-using Ndif.Engine.HookedModels;
-using Ndif.Engine.Scheduling;
-using Ndif.Engine;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
@@ -12,7 +9,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 /// is measured, the scheduler of the others stands still. A newcomer arrives at a random moment of a step of the others, whose rest is part
 /// of its latency.
 /// </summary>
-internal static class LatencyInCompany
+internal static class LatencyUnderLoad
 {
     private const double Limit = 3;
 
@@ -36,28 +33,28 @@ internal static class LatencyInCompany
     }
 
     private static IReadOnlyList<Measurement> Measure(string name, string answer, ServedModel model, Plan[] others, Func<Plan> newcomer,
-        Func<TimedJob, Moment?> answered, RunSettings settings)
+        Func<TimedJob, ClockReading?> answered, RunSettings settings)
     {
         var random = new Random(3);
-        using var company = new Company(model.HookedModel, others);
+        using var load = new BackgroundLoad(model.HookedModel, others);
         List<Elapsed> idle = [], busy = [], steps = [];
         int warmup = 2, count = settings.RoundCount(100);
         for (int i = 0; i < warmup + count; i++)
         {
             Plan plan = newcomer();
-            Elapsed alone = Alone(model.HookedModel, plan, answered);
+            (TimedJob[] alone, ClockReading start) = model.Run(plan);
             using var job = new TimedJob(plan);
-            company.Step();
-            Moment from = Moment.Now;
-            company.Step(); // in which the job arrives
-            Elapsed step = Moment.Now - from;
-            from = Moment.Now;
-            job.AddTo(company.Scheduler);
-            while (answered(job) is null) company.Step();
+            load.Step();
+            ClockReading from = ClockReading.Now;
+            load.Step(); // in which the job arrives
+            Elapsed step = ClockReading.Now - from;
+            from = ClockReading.Now;
+            job.AddTo(load.Scheduler);
+            while (answered(job) is null) load.Step();
             Elapsed latency = random.NextDouble() * step + (answered(job)!.Value - from);
-            while (job.End is null) company.Step();
+            while (job.End is null) load.Step();
             if (i < warmup) continue;
-            idle.Add(alone);
+            idle.Add(answered(alone[0])!.Value - start);
             busy.Add(latency);
             steps.Add(step);
         }
@@ -71,16 +68,6 @@ internal static class LatencyInCompany
             new($"{name}, p95, processor time",
                 ProcessorQuantile(busy, 0.95) / ProcessorQuantile(idle, 0.95), "x", $"{answer} on the idle model, of all threads"),
         ];
-    }
-
-    private static Elapsed Alone(HookedModel model, Plan plan, Func<TimedJob, Moment?> answered)
-    {
-        using var scheduler = new ModelScheduler(model);
-        using var job = new TimedJob(plan);
-        Moment from = Moment.Now;
-        job.AddTo(scheduler);
-        while (job.End is null) scheduler.Step();
-        return answered(job)!.Value - from;
     }
 
     private static double Quantile(List<Elapsed> times, double quantile) =>

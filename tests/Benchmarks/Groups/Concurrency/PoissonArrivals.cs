@@ -13,7 +13,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 /// Both policies serve the same arrivals, each by a clock of its own that counts the seconds in which it computes and skips those in which
 /// no job is there. The one whose clock is behind goes on, so that both meet the same disturbances of the machine.
 /// </remarks>
-internal static class RandomArrivals
+internal static class PoissonArrivals
 {
     private const double Load = 0.7;
 
@@ -27,8 +27,8 @@ internal static class RandomArrivals
         double at = 0;
         for (int i = 0; i < count; i++) arrivals[i] = at += -Math.Log(1 - random.NextDouble()) / (Load * capacity);
 
-        using var scheduled = new ContinuousServer(model.HookedModel, plans, arrivals);
-        var batches = new BatchServer(model.HookedModel, plans, arrivals);
+        using var scheduled = new ContinuousBatchingServer(model.HookedModel, plans, arrivals);
+        var batches = new StaticBatchingServer(model.HookedModel, plans, arrivals);
         while (!scheduled.IsDone || !batches.IsDone)
         {
             if (batches.IsDone || (!scheduled.IsDone && scheduled.Clock <= batches.Clock)) scheduled.Advance();
@@ -38,7 +38,7 @@ internal static class RandomArrivals
         return
         [
             new($"concurrency.{model.Name} random arrivals, p95", p95 / baseline, "x",
-                $"batches of at most {BatchServer.MaxBatch} that run to their end: p95 {1e3 * baseline:0} ms, p50 "
+                $"batches of at most {StaticBatchingServer.MaxBatch} that run to their end: p95 {1e3 * baseline:0} ms, p50 "
                 + $"{1e3 * Quantile(batches, 0.5):0} ms; the scheduler p95 {1e3 * p95:0} ms, p50 {1e3 * Quantile(scheduled, 0.5):0} ms; "
                 + $"{count} jobs, {Load * capacity:0.0} a second ({100 * Load:0} % of what the batches complete)", new Goal(0.5)),
         ];
@@ -61,7 +61,7 @@ internal static class RandomArrivals
 
         double Serve(Plan[] jobs)
         {
-            var server = new BatchServer(model.HookedModel, jobs, new double[jobs.Length]);
+            var server = new StaticBatchingServer(model.HookedModel, jobs, new double[jobs.Length]);
             while (!server.IsDone) server.Advance();
             return server.Clock;
         }

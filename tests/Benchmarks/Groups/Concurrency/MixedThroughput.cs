@@ -1,8 +1,6 @@
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Engine.Compiling;
-using Ndif.Engine.Scheduling;
-using Ndif.Engine;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
@@ -11,7 +9,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 /// plain TorchSharp, one batch with a cache, whose logits are compared first; and the users one after the other, of which five are
 /// measured, one with a program of each kind.
 /// </summary>
-internal static class MixedUsers
+internal static class MixedThroughput
 {
     private const int Users = 16;
 
@@ -25,7 +23,7 @@ internal static class MixedUsers
         Plan[] programs = [.. prompts.Select((prompt, user) => Compile(user % kinds, user))];
         using var generation = new PlainGeneration(plain, prompts, newTokens);
         InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 8, warmup: 1,
-            () => Run(model, programs), generation.Run, RunAlone);
+            () => model.Run(programs), generation.Run, RunAlone);
         Estimate ratio = times.Ratio(1, 0), together = times.Ratio(2, 0);
         double gain = (double)Users / kinds;
         return
@@ -45,28 +43,35 @@ internal static class MixedUsers
 
         void RunAlone()
         {
-            foreach (Plan program in programs[..kinds]) Run(model, [program]);
+            foreach (Plan program in programs[..kinds]) model.Run(program);
         }
     }
 
     /// <summary>Which kind of program costs what: sixteen users that all have programs of one kind, against the rows without.</summary>
     public static IReadOnlyList<Measurement> MeasureKinds(ServedModel model, RunSettings settings)
     {
-        if (settings.IsQuick) return [];
-        const int NewTokens = 16;
+        int newTokens = settings.IsQuick ? 8 : 16, lens = Array.IndexOf(UserPrograms.Kinds, "lens");
         int[][] prompts = Prompts(model);
         using IPlainLanguageModel plain = model.ToPlain();
-        using var generation = new PlainGeneration(plain, prompts, NewTokens);
-        Plan[] bare = [.. prompts.Select(prompt => model.CompileGeneration(prompt, NewTokens))];
+        using var generation = new PlainGeneration(plain, prompts, newTokens);
+        Plan[] bare = [.. prompts.Select(prompt => model.CompileGeneration(prompt, newTokens))];
         Plan[][] programs = [.. UserPrograms.Kinds.Select((_, kind) => prompts
-            .Select((prompt, user) => model.Compile(UserPrograms.Record(model, kind, user, prompt, NewTokens))).ToArray())];
-        InterleavedTimings times = InterleavedTimings.Measure(5, warmup: 1,
-            [generation.Run, () => Run(model, bare), .. programs.Select(plans => (Action)(() => Run(model, plans)))]);
+            .Select((prompt, user) => model.Compile(UserPrograms.Record(model, kind, user, prompt, newTokens))).ToArray())];
+        InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 5, warmup: 1,
+            [generation.Run, () => model.Run(bare), .. programs.Select(plans => (Action)(() => model.Run(plans))), RunWithoutJoining]);
         return
         [
             Figure("no programs", 1),
             .. UserPrograms.Kinds.Select((kind, i) => Figure($"all {kind}", i + 2)),
+            Figure("all lens, each call of the head by itself", UserPrograms.Kinds.Length + 2),
         ];
+
+        void RunWithoutJoining()
+        {
+            model.HookedModel.JoinsModuleCalls = false;
+            model.Run(programs[lens]);
+            model.HookedModel.JoinsModuleCalls = true;
+        }
 
         Measurement Figure(string what, int candidate)
         {
@@ -80,14 +85,5 @@ internal static class MixedUsers
     {
         var random = new Random(4);
         return [.. Enumerable.Range(0, Users).Select(_ => model.Prompt(random.Next(6, 24), random))];
-    }
-
-    private static void Run(ServedModel model, Plan[] programs)
-    {
-        TimedJob[] jobs = [.. programs.Select(program => new TimedJob(program))];
-        using var scheduler = new ModelScheduler(model.HookedModel);
-        foreach (TimedJob job in jobs) job.AddTo(scheduler);
-        while (scheduler.JobCount > 0) scheduler.Step();
-        foreach (TimedJob job in jobs) job.Dispose();
     }
 }

@@ -7,7 +7,7 @@ using System.Diagnostics;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>The scheduler of the engine: a job joins between two steps and is complete when it has ended itself.</summary>
-internal sealed class ContinuousServer(HookedModel model, Plan[] plans, double[] arrivals) : IServer, IDisposable
+internal sealed class ContinuousBatchingServer(HookedModel model, Plan[] plans, double[] arrivals) : IServer, IDisposable
 {
     private readonly ModelScheduler _scheduler = new(model);
     private readonly List<(TimedJob Job, double Arrival)> _running = [];

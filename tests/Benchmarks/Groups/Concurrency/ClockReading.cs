@@ -3,11 +3,11 @@ using System.Diagnostics;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>A moment by two clocks: that of the wall, and the processor time that all threads of this process have used.</summary>
-internal readonly record struct Moment(long Timestamp, TimeSpan Processor)
+internal readonly record struct ClockReading(long Timestamp, TimeSpan Processor)
 {
-    public static Moment Now => new(Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime);
+    public static ClockReading Now => new(Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime);
 
-    public static Elapsed operator -(Moment to, Moment from) =>
+    public static Elapsed operator -(ClockReading to, ClockReading from) =>
         new(Stopwatch.GetElapsedTime(from.Timestamp, to.Timestamp).TotalSeconds, (to.Processor - from.Processor).TotalSeconds);
 }
 

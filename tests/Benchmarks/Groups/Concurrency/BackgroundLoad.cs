@@ -6,7 +6,7 @@ using Ndif.Engine;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>Jobs of other users that run without an end: when one has ended, it begins again.</summary>
-internal sealed class Company(HookedModel model, params IEnumerable<Plan> plans) : IDisposable
+internal sealed class BackgroundLoad(HookedModel model, params IEnumerable<Plan> plans) : IDisposable
 {
     private readonly (Plan Plan, TimedJob? Job)[] _jobs = [.. plans.Select(plan => (plan, (TimedJob?)null))];
 

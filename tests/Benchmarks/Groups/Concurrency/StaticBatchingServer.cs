@@ -10,7 +10,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 /// Takes the jobs that wait, at most eight, and runs them to their end before it looks at the queue again; a job is complete when its batch
 /// has ended. So did the worker before it had a scheduler.
 /// </summary>
-internal sealed class BatchServer(HookedModel model, Plan[] plans, double[] arrivals) : IServer
+internal sealed class StaticBatchingServer(HookedModel model, Plan[] plans, double[] arrivals) : IServer
 {
     public const int MaxBatch = 8;
 
