@@ -80,8 +80,8 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
         _rows.AddRange(selected);
     }
 
-    /// <summary>The rows in the order of the batch.</summary>
-    internal IReadOnlyList<CachedRow> Rows => _rows;
+    /// <summary>The slots of a row in a layer, each [kvHeads, capacity, headDim]; null if the layer has not run.</summary>
+    internal (Tensor Keys, Tensor Values)? TryGet(int row, int layer) => row < _rows.Count ? _rows[row].TryGet(layer) : null;
 
     /// <summary>Adds a row that has tokens of its own already (<see cref="CachedRow.Fill"/>).</summary>
     /// <param name="length">The number of its cached tokens.</param>

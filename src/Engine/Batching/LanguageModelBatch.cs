@@ -64,24 +64,24 @@ internal sealed class LanguageModelBatch : ITraceBatch
         HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint, PrefixCache? prefixes)
     {
         var batch = new LanguageModelBatch(model, traces, onPreemptionPoint);
-        using PrefixReuse? reuse = PrefixReuse.TryCreate(model, prefixes, traces, batch._tokens.Length);
-        (batch._cache, batch._interleaver.Reuse) =
-            (reuse?.Cache ?? (traces.Any(rows => rows.IsGenerating) ? model.NewCache() : null), reuse);
         try
         {
+            using PrefixReuse? reuse = PrefixReuse.TryCreate(model, prefixes, traces, batch._tokens.Length);
+            (batch._cache, batch._interleaver.Reuse) =
+                (reuse?.Cache ?? (traces.Any(rows => rows.IsGenerating) ? model.NewCache() : null), reuse);
             using var scope = torch.NewDisposeScope();
             batch.RunPass(() =>
             {
                 batch._interleaver.Begin();
                 batch.StreamPrompts();
             });
+            batch._interleaver.Reuse = null;
         }
         catch
         {
             batch.Dispose();
             throw;
         }
-        batch._interleaver.Reuse = null;
         if (!batch.HasEnded) return batch;
         batch.Dispose();
         return null;
@@ -179,8 +179,9 @@ internal sealed class LanguageModelBatch : ITraceBatch
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
         _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
-        _interleaver.RequiredTokenIds = _batchShape.HasLastLogitsOnly && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null)
-            ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
+        bool areTokenIdsListed = _batchShape.HasLastLogitsOnly && !_model.IsOnMetaDevice
+            && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null);
+        _interleaver.RequiredTokenIds = areTokenIdsListed ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
         bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
         int done = _interleaver.Reuse?.ColumnCount ?? 0;
         if (isUnobservedPrefill && _model.PrefillChunkSize > 0 && _tokens.Length - done > _model.PrefillChunkSize

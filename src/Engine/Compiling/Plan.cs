@@ -100,8 +100,8 @@ internal sealed class Plan
         if (!EditedReads.Contains(read.Id)) return edits;
         foreach (CallStatement edit in Statements.OfType<CallStatement>().Where(call => call.Schema.InPlace))
             if (ReferenceEquals(FindEditedValue(edit), read))
-                for (Statement? view = edit; view is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] }; view = Statements[self])
-                    edits.Add(view.Id);
+                for (Statement? at = edit; at is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] }; at = Statements[self])
+                    edits.Add(at.Id);
         return edits;
     }
 

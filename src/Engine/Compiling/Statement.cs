@@ -61,6 +61,10 @@ internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Ope
 {
     /// <summary>Whether it draws random numbers, for which it can be given a seed.</summary>
     public bool IsRandom { get; } = Schema.IndexOf("seed") >= 0;
+
+    /// <summary>The index with which it reads or sets items of a value; null if it does something else.</summary>
+    public Operand? FindIndex(uint value) => Schema.Name is "getitem" or "setitem_"
+        && Arguments is [NodeOperand { Node: var self }, var index, ..] && self == value ? index : null;
 }
 
 internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments,

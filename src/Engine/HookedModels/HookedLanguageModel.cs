@@ -64,11 +64,12 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>Whether a hook point is in the model, not in a module of the program or in the loop of a generation.</summary>
     internal bool IsInModel(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count;
 
-    internal bool IsLayerOutput(HookPoint point) => point is { IsDefined: false, IsOperation: false, IsAfter: true } && IsLayer(point.Module);
+    internal bool IsLayerOutput(HookPoint point) => IsOfLayer(point) && point.IsAfter;
 
-    internal bool IsLayerInput(HookPoint point) => point is { IsDefined: false, IsOperation: false, IsAfter: false } && IsLayer(point.Module);
+    internal bool IsLayerInput(HookPoint point) => IsOfLayer(point) && !point.IsAfter;
 
-    private bool IsLayer(int module) => LayerOf(module) is { } layer && Layers[layer] == module;
+    private bool IsOfLayer(HookPoint point) => point is { IsDefined: false, IsOperation: false }
+        && LayerOf(point.Module) is { } layer && Layers[layer] == point.Module;
 
     internal bool ReturnsTensor(int module) => _model.Modules[module].ReturnsTensor;
 
@@ -79,9 +80,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     internal bool HasTokenDimension(HookPoint point, SiteKind kind)
     {
         if (point.IsOperation || kind is SiteKind.Inputs) return false;
-        bool isOutsideOfLayers = LayerOf(point.Module) is null;
-        if (isOutsideOfLayers && (!point.IsAfter || (Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.Embed)))
-            return false;
+        string path = Paths[point.Module];
+        if (LayerOf(point.Module) is null && !(point.IsAfter && (path == Root.Names.FinalNorm || path == Root.Names.Embed))) return false;
         return point.IsAfter ? OutputAxes(point.Module, 0) == Axes.Hidden
             : InputAxes(point.Module, "0") == Axes.Hidden && InputAxes(point.Module, "hidden_states") == Axes.Hidden;
     }

@@ -63,7 +63,8 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 
     /// <summary>The arguments without the columns that a program sees and the pass does not compute.</summary>
     private Arguments RemoveColumns(Arguments arguments) =>
-        hasBefore && interleaver.Reuse is { } reuse ? (Arguments)reuse.RemoveColumns(new HookPoint(module, IsAfter: false), arguments)! : arguments;
+        hasBefore && interleaver.Reuse is { } reuse
+            ? (Arguments)reuse.RemoveColumns(new HookPoint(module, IsAfter: false), arguments)! : arguments;
 
     private object? Run(SiteModule called, Arguments arguments)
     {

@@ -40,9 +40,9 @@ internal sealed class PrefixReuse : IDisposable
     private PrefixReuse(HookedLanguageModel model, PrefixCache cache, IReadOnlyList<TraceRows> traces, int length)
     {
         (_model, _cache, _length) = (model, cache, length);
-        cache.BeginPass();
         _rows = [.. traces.SelectMany(CreateRows)];
-        LayerCount = Math.Min(traces.Min(trace => FirstHookedLayer(model, trace.Trace)), _rows.Min(row => row.KnownLayers(model.Layers.Count)));
+        LayerCount = _rows.Select(row => row.KnownLayers(model.Layers.Count))
+            .Concat(traces.Select(trace => FirstHookedLayer(model, trace.Trace))).Min();
         if (!model.Root.HasLengthDependentRope && traces.All(trace => trace.RequiredLogits.AreOfLastTokens))
             ColumnCount = _rows.Min(row => row.Padding + Math.Min(row.FirstUsedToken,
                 Enumerable.Range(LayerCount, model.Layers.Count - LayerCount).Select(row.KnownTokens).Append(row.Length - 1).Min()));
@@ -60,8 +60,20 @@ internal sealed class PrefixReuse : IDisposable
 
     /// <summary>Prepares a pass over prompts; null if it is computed whole.</summary>
     /// <param name="length">The number of columns, padding included.</param>
-    public static PrefixReuse? TryCreate(HookedLanguageModel model, PrefixCache? cache, IReadOnlyList<TraceRows> traces, int length) =>
-        cache is { MaxBytes: > 0 } && traces.All(trace => CanReuse(trace, cache)) ? new PrefixReuse(model, cache, traces, length) : null;
+    public static PrefixReuse? TryCreate(HookedLanguageModel model, PrefixCache? cache, IReadOnlyList<TraceRows> traces, int length)
+    {
+        if (cache is not { MaxBytes: > 0 } || !traces.All(trace => CanReuse(trace, cache))) return null;
+        cache.BeginPass();
+        try
+        {
+            return new PrefixReuse(model, cache, traces, length);
+        }
+        catch
+        {
+            cache.EndPass();
+            throw;
+        }
+    }
 
     /// <summary>The number of tokens of a trace whose keys and values are those of an earlier pass.</summary>
     public int TokenCountOf(TraceRows trace) => _rows.Where(row => row.Trace == trace).Sum(row => row.SkippedTokens(ColumnCount));
@@ -91,14 +103,16 @@ internal sealed class PrefixReuse : IDisposable
         if (output is not object?[] { Length: 1 } tuple || tuple[0] is not torch.Tensor hidden) return; // [batch, seq, hidden]
         foreach (Row row in _rows)
         {
-            int count = row.Trace.Trace.Invokes.Any(invoke => invoke.HasEditedCache) ? Math.Min(row.Length, row.FirstUsedToken) : row.Length;
-            if (count <= row.Own.TokenCount(layer) || Cache.Rows[row.Index].TryGet(layer) is not var (keys, values)) continue;
+            bool isEdited = row.Trace.Trace.Invokes.Any(invoke => invoke.HasEditedCache);
+            int count = isEdited ? Math.Min(row.Length, row.FirstUsedToken) : row.Length;
+            if (count <= row.Own.TokenCount(layer) || Cache.TryGet(row.Index, layer) is not var (keys, values)) continue;
             using var scope = torch.NewDisposeScope();
             int skipped = row.SkippedTokens(ColumnCount), firstSlot = Math.Max(0, row.Padding - ColumnCount);
             torch.Tensor computed = row.TokensOf(hidden, ColumnCount); // [seq, hidden]
             torch.Tensor whole = skipped == 0 ? computed
                 : torch.cat([row.Source[layer]!.Output.narrow(0, 0, skipped), computed]); // [all tokens, hidden]
-            _cache.Add(row.Own, layer, new CachedTokens(Copy(whole, 0, 0, count), Copy(keys, 1, firstSlot, count), Copy(values, 1, firstSlot, count)));
+            _cache.Add(row.Own, layer,
+                new CachedTokens(Copy(whole, 0, 0, count), Copy(keys, 1, firstSlot, count), Copy(values, 1, firstSlot, count)));
         }
 
         static torch.Tensor Copy(torch.Tensor tensor, int dimension, long start, long count) =>
@@ -180,7 +194,8 @@ internal sealed class PrefixReuse : IDisposable
             {
                 int count = layer < LayerCount ? row.Length : skipped;
                 if (count == 0) continue;
-                using torch.Tensor keys = row.Source[layer]!.Keys.narrow(1, 0, count), values = row.Source[layer]!.Values.narrow(1, 0, count);
+                using torch.Tensor keys = row.Source[layer]!.Keys.narrow(1, 0, count);     // [kvHeads, count, headDim]
+                using torch.Tensor values = row.Source[layer]!.Values.narrow(1, 0, count); // [kvHeads, count, headDim]
                 cached.Fill(layer, Math.Max(0, row.Padding - ColumnCount), keys, values);
             }
         }

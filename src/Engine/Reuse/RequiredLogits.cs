@@ -40,10 +40,11 @@ internal sealed record RequiredLogits(bool AreOfLastTokens, IReadOnlySet<long>? 
     {
         foreach (Statement use in plan.UsesOf(node))
         {
-            if (IndexOf(use, node) is not { } index) return false;
+            if (use is not CallStatement { Schema.InPlace: false } call || call.FindIndex(node) is not { } index) return false;
             if (isModelOutput)
             {
-                if (index is not LiteralOperand { Value: "logits" } || !IsReadOfLastTokens(plan, use.Id, false, ids, ref areListed)) return false;
+                if (index is not LiteralOperand { Value: "logits" }) return false;
+                if (!IsReadOfLastTokens(plan, use.Id, isModelOutput: false, ids, ref areListed)) return false;
                 continue;
             }
             if (index is not TupleOperand { Items: [SliceOperand or LiteralOperand { Value: long }, var tokens, ..] items }
@@ -61,14 +62,10 @@ internal sealed record RequiredLogits(bool AreOfLastTokens, IReadOnlySet<long>? 
 
     /// <summary>Whether all uses of the logits of the last tokens select entries of the vocabulary.</summary>
     private static bool AreUsesListed(Plan plan, uint node, int vocabDimension, HashSet<long> ids) => plan.UsesOf(node).All(use =>
-        IndexOf(use, node) is { } index
+        use is CallStatement { Schema.InPlace: false } call && call.FindIndex(node) is { } index
         && (index is TupleOperand { Items: var items } ? items : [index]) is var indices && indices.Length == vocabDimension + 1
         && indices[..vocabDimension].All(item => item is SliceOperand or LiteralOperand { Value: long })
         && TryAddIds(plan, indices[vocabDimension], ids));
-
-    /// <summary>The index of an access to an item of a value; null if the statement is something else.</summary>
-    private static Operand? IndexOf(Statement use, uint node) =>
-        use is CallStatement { Schema.Name: "getitem", Arguments: [NodeOperand { Node: var self }, var index] } && self == node ? index : null;
 
     private static bool TryAddIds(Plan plan, Operand index, HashSet<long> ids)
     {

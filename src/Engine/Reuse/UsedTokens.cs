@@ -6,8 +6,8 @@ namespace Ndif.Engine.Reuse;
 
 /// <summary>
 /// Which tokens of the prompts a trace uses, as far as its program says so by literal indices: <c>Hidden[.., 5]</c>,
-/// <c>Mlp.Output[.., ^1]</c>, <c>Attn.Output[0][.., 2..4]</c>. All tokens before the first one may be taken from an earlier pass. The output
-/// of a layer is known there, so that of it only edits count. Logits are no concern of this class (<see cref="RequiredLogits"/>).
+/// <c>Mlp.Output[.., ^1]</c>, <c>Attn.Output[0][.., 2..4]</c>. All tokens before the first one may be taken from an earlier pass. The
+/// outputs of layers are known there, so that only edits of them count. For logits see <see cref="RequiredLogits"/>.
 /// </summary>
 internal static class UsedTokens
 {
@@ -35,9 +35,9 @@ internal static class UsedTokens
     private static void AddStarts(HookedLanguageModel model, Plan plan, ReadStatement read, HashSet<long> starts)
     {
         HashSet<uint>? edits = plan.FindEditsInPlace(read);
-        if (edits is null || (edits.Count > 0 && !model.IsLayerOutput(read.Point) && !model.IsLayerInput(read.Point) && !read.Point.IsAfter))
+        // an edit of the input of a module inside of a layer may reach other values that are the same memory
+        if (edits is null || (edits.Count > 0 && !read.Point.IsAfter && !model.IsLayerInput(read.Point)))
         {
-            // an edit of this input may reach other values that are the same memory
             starts.Add(0);
             return;
         }
@@ -45,8 +45,7 @@ internal static class UsedTokens
         foreach (Statement use in plan.UsesOf(read.Id))
         {
             if (!isTuple) AddStart(read.Id, use);
-            else if (use is CallStatement { Schema.Name: "getitem", Arguments: [NodeOperand { Node: var self }, LiteralOperand { Value: 0L }] }
-                && self == read.Id)
+            else if (use is CallStatement { Schema.InPlace: false } call && call.FindIndex(read.Id) is LiteralOperand { Value: 0L })
                 foreach (Statement tensorUse in plan.UsesOf(use.Id)) AddStart(use.Id, tensorUse);
             else if (!model.IsLayerOutput(read.Point) || edits.Contains(use.Id)) starts.Add(0);
         }
@@ -54,8 +53,7 @@ internal static class UsedTokens
         void AddStart(uint tensor, Statement use)
         {
             if (model.IsLayerOutput(read.Point) && !edits.Contains(use.Id)) return;
-            starts.Add(use is CallStatement { Schema.Name: "getitem" or "setitem_", Arguments: [NodeOperand { Node: var self }, var index, ..] }
-                && self == tensor ? StartOf(index) : 0);
+            starts.Add(use is CallStatement call && call.FindIndex(tensor) is { } index ? StartOf(index) : 0);
         }
     }
 
