@@ -7,9 +7,9 @@ namespace Ndif.Models;
 /// The keys and values of one row: for each layer [kvHeads, capacity, headDim], of which the first <see cref="Length"/> slots are filled.
 /// The capacity doubles when it is used up. The tensors belong to no dispose scope.
 /// </summary>
-internal sealed class CachedRow(int numLayers) : IDisposable
+internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.InitialCapacity) : IDisposable
 {
-    private const long InitialCapacity = 64;
+    public const long InitialCapacity = 64;
 
     private readonly Layer?[] _layers = new Layer?[numLayers];
 
@@ -51,7 +51,7 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     public void Reserve(int layer, long kvHeads, long seqLen, long headDim, ScalarType keyType, ScalarType valueType, Device device)
     {
         long needed = Length + seqLen;
-        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen), headDim], keyType, valueType, device);
+        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen, initialCapacity), headDim], keyType, valueType, device);
         // a longer entry is left from a pass that was stopped; it is overwritten
         if (entry.Length < Length)
             throw Errors.CreateException(ErrorCode.Unsupported,
@@ -73,17 +73,18 @@ internal sealed class CachedRow(int numLayers) : IDisposable
 
     /// <summary>Writes keys and values that an earlier pass has computed to a layer.</summary>
     /// <param name="firstSlot">The slots before it are padding.</param>
+    /// <param name="slotCount">The slots that are filled after the next pass.</param>
     /// <param name="key">[kvHeads, seq, headDim]</param>
     /// <param name="value">[kvHeads, seq, headDim]</param>
-    public void Fill(int layer, long firstSlot, Tensor key, Tensor value)
+    public void Fill(int layer, long firstSlot, long slotCount, Tensor key, Tensor value)
     {
         using var noGrad = no_grad();
-        long length = firstSlot + key.size(1);
-        var entry = new Layer([key.size(0), GrowCapacity(length), key.size(2)], key.dtype, value.dtype, key.device) { Length = length };
+        long capacity = GrowCapacity(slotCount, initialCapacity), length = key.size(1);
+        var entry = new Layer([key.size(0), capacity, key.size(2)], key.dtype, value.dtype, key.device) { Length = firstSlot + length };
         foreach (var (from, slots) in (ReadOnlySpan<(Tensor, Tensor)>)[(key, entry.Keys), (value, entry.Values)])
         {
-            using Tensor padding = slots.narrow(1, 0, firstSlot), target = slots.narrow(1, firstSlot, from.size(1)); // [kvHeads, seq, headDim]
-            padding.zero_();
+            using Tensor padding = slots.narrow(1, 0, firstSlot), target = slots.narrow(1, firstSlot, length); // [kvHeads, seq, headDim]
+            if (firstSlot > 0) padding.zero_();
             target.copy_(from);
         }
         _layers[layer] = entry;
@@ -91,7 +92,7 @@ internal sealed class CachedRow(int numLayers) : IDisposable
 
     public CachedRow Clone()
     {
-        var clone = new CachedRow(numLayers) { Length = Length };
+        var clone = new CachedRow(numLayers, initialCapacity) { Length = Length };
         for (int i = 0; i < numLayers; i++) clone._layers[i] = _layers[i] is { } layer ? layer.Copy(Length, layer.Capacity) : null;
         return clone;
     }

@@ -18,6 +18,9 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
 {
     private readonly List<CachedRow> _rows = [];
 
+    /// <summary>The tokens for which a row reserves memory at first. Default 64.</summary>
+    internal long InitialCapacity { get; init; } = CachedRow.InitialCapacity;
+
     /// <summary>The number of columns of the attention mask that the cached tokens take, padding included.</summary>
     public long Length { get; private set; }
 
@@ -87,7 +90,7 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     /// <param name="length">The number of its cached tokens.</param>
     internal CachedRow AddRow(long length)
     {
-        _rows.Add(new CachedRow(numLayers) { Length = length });
+        _rows.Add(new CachedRow(numLayers, InitialCapacity) { Length = length });
         return _rows[^1];
     }
 
@@ -129,7 +132,7 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     private void EnsureRows(long batch)
     {
         if (_rows.Count == 0 && Length == 0)
-            for (long row = 0; row < batch; row++) _rows.Add(new CachedRow(numLayers));
+            for (long row = 0; row < batch; row++) _rows.Add(new CachedRow(numLayers, InitialCapacity));
         if (_rows.Count != batch) throw new InvalidOperationException($"The cache has {_rows.Count} rows, and the pass {batch}.");
     }
 

@@ -184,7 +184,11 @@ internal sealed class PrefixReuse : IDisposable
 
     private KeyValueCache CreateCache()
     {
-        KeyValueCache cache = _model.NewCache();
+        // a pass whose rows do not grow reserves memory for its own tokens
+        var cache = new KeyValueCache(_model.Layers.Count)
+        {
+            InitialCapacity = _rows.Any(row => row.Trace.IsGenerating) ? CachedRow.InitialCapacity : 1,
+        };
         if (LayerCount == 0 && ColumnCount == 0) return cache;
         foreach (Row row in _rows)
         {
@@ -196,7 +200,7 @@ internal sealed class PrefixReuse : IDisposable
                 if (count == 0) continue;
                 using torch.Tensor keys = row.Source[layer]!.Keys.narrow(1, 0, count);     // [kvHeads, count, headDim]
                 using torch.Tensor values = row.Source[layer]!.Values.narrow(1, 0, count); // [kvHeads, count, headDim]
-                cached.Fill(layer, Math.Max(0, row.Padding - ColumnCount), keys, values);
+                cached.Fill(layer, Math.Max(0, row.Padding - ColumnCount), skipped + _length - ColumnCount, keys, values);
             }
         }
         cache.SetLength(ColumnCount);
