@@ -1,12 +1,9 @@
-using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
-using Ndif.Protocol;
-using Ndif.Protocol.Programs;
 using TorchSharp;
 
 namespace Ndif.Engine.Batching;
@@ -23,7 +20,7 @@ namespace Ndif.Engine.Batching;
 ///    step is the decode pass over the new tokens.
 /// 5. Each trace ends: its result becomes available to its invokes, and the values that they still wait for are abandoned.
 /// </summary>
-internal sealed class LanguageModelBatch : ITraceBatch
+internal sealed partial class LanguageModelBatch : ITraceBatch
 {
     private readonly HookedLanguageModel _model;
     private readonly BatchShape _batchShape = new();
@@ -163,112 +160,14 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private void CountUsage()
     {
         foreach (TraceRows rows in _traces)
-            rows.Trace.Job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.RowCount;
-        foreach (JobRun job in _traces.Select(rows => rows.Trace.Job).Distinct())
         {
+            JobRun job = rows.Trace.Job; // a job stands at one trace
+            job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.RowCount;
             job.ForwardPassCount++;
-            job.ReusedLayerCount += _interleaver.Reuse?.LayerCount ?? 0;
+            if (_interleaver.Reuse is not { } reuse) continue;
+            job.ReusedLayerCount += reuse.LayerCount;
+            job.ReusedTokenCount += reuse.TokenCountOf(rows);
         }
-        if (_interleaver.Reuse is not { } reuse) return;
-        foreach (TraceRows rows in _traces) rows.Trace.Job.ReusedTokenCount += reuse.TokenCountOf(rows);
-    }
-
-    /// <summary>Runs one forward pass, and selects the next token of the rows that generate.</summary>
-    private void Forward()
-    {
-        using var scope = torch.NewDisposeScope();
-        bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
-        _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
-        bool areTokenIdsListed = _batchShape.HasLastLogitsOnly && !_model.IsOnMetaDevice
-            && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null);
-        _interleaver.RequiredTokenIds = areTokenIdsListed ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
-        bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
-        int done = _interleaver.Reuse?.ColumnCount ?? 0;
-        if (isUnobservedPrefill && _model.PrefillChunkSize > 0 && _tokens.Length - done > _model.PrefillChunkSize
-            && _interleaver.Reuse is null or { LayerCount: 0 } && !_model.Root.HasLengthDependentRope)
-        {
-            _interleaver.Reuse = null; // it would see the tokens of the last chunk only
-            done = RunPrefillChunks(done);
-        }
-        long remaining = _tokens.InputIds.size(1) - done;
-        torch.Tensor positions = _model.Root.HasPositionTable // rows that have ended go on with padding at the last position
-            ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
-        using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
-        ModelOutput output;
-        try
-        {
-            output = _model.Root.Call(
-                done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
-        }
-        catch (Exception e) when (e is not EarlyStopException)
-        {
-            _interleaver.CompletePass(); // an error of a program comes before that of the model
-            throw;
-        }
-        _interleaver.CompletePass();
-        foreach (TraceRows rows in _traces)
-        {
-            if (rows.IsGenerating && !rows.HasEnded)
-            {
-                RunGuarded(rows, () => rows.SelectTokens((torch.Tensor)output["logits"]!));
-                continue;
-            }
-            if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _ => Axes.Hidden);
-            _interleaver.EndTrace(rows.Trace); // while the output is still alive
-        }
-    }
-
-    /// <summary>
-    /// Runs all chunks of the prompts but the last, which bounds the memory of scores and logits. Used only if no program has a site in
-    /// the model, because it would see the chunks.
-    /// </summary>
-    /// <param name="start">The number of columns that are in the cache.</param>
-    /// <returns>The number of columns that are in the cache then.</returns>
-    private int RunPrefillChunks(int start)
-    {
-        int chunk = _model.PrefillChunkSize;
-        using var registration = SiteHook.Register(null, _interleaver.CheckCancelled);
-        for (; start + chunk < _tokens.Length; start += chunk)
-        {
-            using var scope = torch.NewDisposeScope();
-            _interleaver.OnPreemptionPoint();
-            _model.Root.Call(_tokens.InputIds.narrow(1, start, chunk), _tokens.AttentionMask.narrow(1, 0, start + chunk),
-                _tokens.PositionIds.narrow(1, start, chunk), _cache, logitsToKeep: 1);
-        }
-        return start;
-    }
-
-    /// <summary>The first call of the streamer, which reports the prompts.</summary>
-    private void StreamPrompts()
-    {
-        if (_interleaver.Hooks[_model.StreamerIndex] is null) return;
-        using var scope = torch.NewDisposeScope();
-        torch.Tensor reported = _tokens.InputIds.clone();                                                                    // [batch, seq]
-        var result = (torch.Tensor)_interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), reported)!; // [batch, seq]
-        foreach (TraceRows rows in _traces)
-        {
-            torch.Tensor original = _tokens.InputIds.narrow(0, rows.FirstRow, rows.Rows.Count); // [trace's rows, seq]
-            if (original.Equals(result.narrow(0, rows.FirstRow, rows.Rows.Count))) continue;
-            JobRun job = rows.Trace.Job;
-            Exception error = Errors.CreateException(ErrorCode.BadArgument,
-                "The streamer's first call shows the prompts; they cannot be replaced there.",
-                "Pass other prompts, or replace the tokens of later calls.", GeneratorSites.Streamer);
-            job.Fail(error, job.LastWriteNode ?? rows.Trace.Statement.Id);
-        }
-    }
-
-    /// <summary>The call of the streamer with the selected tokens. The rows continue with the tokens that it returns.</summary>
-    private void StreamTokens()
-    {
-        if (_interleaver.Hooks[_model.StreamerIndex] is null || _traces.All(p => p.Trace.HasEnded)) return;
-        using var scope = torch.NewDisposeScope();
-        long[] selected = [.. _traces.SelectMany(p => p.NextTokens)];
-        torch.Tensor reported = torch.tensor(selected, dtype: torch.ScalarType.Int64, device: _model.Device);              // [batch]
-        var result = (torch.Tensor)_interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), reported)!; // [batch]
-        long[] tokens = result.cpu().contiguous().data<long>().ToArray();
-        foreach (TraceRows rows in _traces)
-            if (rows.IsGenerating && !rows.Trace.Job.HasFailed) RunGuarded(rows, () => rows.ReplaceTokens(tokens));
     }
 
     /// <summary>Commits the selected tokens and prepares the next pass. Traces that do not continue leave the batch.</summary>
@@ -304,34 +203,6 @@ internal sealed class LanguageModelBatch : ITraceBatch
         if (rows.Length == _batchShape.BatchSize && !rows.Where((source, row) => source != row).Any()) return;
         _cache!.SelectRows(rows);
         _tokens.SelectRows(rows);
-    }
-
-    /// <summary>
-    /// Computes the keys and values of rows again as for a prefill of all their tokens so far. Programs do not see this pass, so a trace
-    /// whose edits of these rows are in the cache fails.
-    /// </summary>
-    /// <remarks>prepare_inputs_for_generation in transformers/models/phi3/modeling_phi3.py</remarks>
-    private void RecomputeCache(int[] rows, long length)
-    {
-        foreach (TraceRows edited in _traces.Where(p => rows.Any(p.HasRow) && p.Trace.HasEditedCache(rows)))
-        {
-            JobRun job = edited.Trace.Job;
-            Exception error = Errors.CreateException(ErrorCode.Unsupported,
-                $"A row of this generation grows past {length} tokens, where {_model.Description.Architecture} computes its keys and "
-                + "values again; they would be without the edits of the earlier steps.",
-                $"Keep the prompt and its new tokens within {length}, begin with a prompt of more than {length} tokens, or edit only the "
-                + "final norm and the logits.");
-            job.Fail(error, job.LastWriteNode ?? edited.Trace.Statement.Id);
-        }
-        using var registration = SiteHook.Register(null);
-        using var scope = torch.NewDisposeScope();
-        var (ids, mask, positions) = _tokens.FullSequences(rows);
-        using KeyValueCache recomputed = _model.NewCache();
-        using (ids)
-        using (mask)
-        using (positions)
-            _model.Root.Call(ids, mask, positions, recomputed, logitsToKeep: 1);
-        _cache!.ReplaceRows(rows, recomputed);
     }
 
     /// <summary>Runs an action; an exception fails the job of the trace and no other.</summary>

@@ -1,3 +1,4 @@
+using Ndif.Models;
 using TorchSharp;
 
 namespace Ndif.Engine.Batching;
@@ -36,6 +37,9 @@ internal sealed class TokenBatch : IDisposable
 
     /// <summary>The positions of the tokens of the next pass, padding not counted: [batch, seq] int64.</summary>
     public torch.Tensor PositionIds { get; private set; }
+
+    /// <summary>The largest of <see cref="PositionIds"/>.</summary>
+    public long MaxPosition => _rows.Max(row => row.Position);
 
     /// <summary>Appends the selected tokens, one to each row.</summary>
     public void AppendTokens(IReadOnlyList<long> nextTokens)
@@ -82,17 +86,32 @@ internal sealed class TokenBatch : IDisposable
     /// <param name="seqLen">The number of last columns that the ids and positions have.</param>
     private (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) NewTensors(List<Row> rows, int seqLen)
     {
-        long[] ids = new long[rows.Count * seqLen], masks = new long[rows.Count * Length], positions = new long[rows.Count * seqLen];
+        torch.Tensor ids = NewTensor(seqLen, out Span<long> idRows), mask = NewTensor(Length, out Span<long> maskRows),
+            positions = NewTensor(seqLen, out Span<long> positionRows);
         for (int row = 0; row < rows.Count; row++)
         {
-            rows[row].CopyTo(ids.AsSpan(row * seqLen, seqLen), masks.AsSpan(row * Length, Length), positions.AsSpan(row * seqLen, seqLen),
-                _padTokenId);
+            rows[row].CopyTo(idRows.Slice(row * seqLen, seqLen), maskRows.Slice(row * Length, Length),
+                positionRows.Slice(row * seqLen, seqLen), _padTokenId);
         }
-        return (NewTensor(ids, rows.Count), NewTensor(masks, rows.Count), NewTensor(positions, rows.Count));
+        return (ToDevice(ids), ToDevice(mask), ToDevice(positions));
+
+        torch.Tensor NewTensor(int columns, out Span<long> elements) => TokenBatch.NewTensor(rows.Count, columns, out elements);
     }
 
-    private torch.Tensor NewTensor(long[] values, int rows) =>
-        torch.tensor(values, [rows, values.Length / rows], dtype: torch.ScalarType.Int64, device: _device).DetachFromDisposeScope();
+    /// <summary>A tensor [rows, columns] int64 of zeros on the CPU, and its memory.</summary>
+    private static unsafe torch.Tensor NewTensor(int rows, int columns, out Span<long> elements)
+    {
+        torch.Tensor tensor = torch.empty(rows, columns, torch.ScalarType.Int64, torch.CPU).DetachFromDisposeScope();
+        elements = new Span<long>((void*)NativeTensor.DataPointer(tensor.Handle), rows * columns);
+        elements.Clear();
+        return tensor;
+    }
+
+    private torch.Tensor ToDevice(torch.Tensor tensor)
+    {
+        if (_device.type is DeviceType.CPU) return tensor;
+        using (tensor) return tensor.to(_device).DetachFromDisposeScope();
+    }
 
     /// <summary>The tokens of one row so far, without the padding that other rows require.</summary>
     private sealed class Row

@@ -185,6 +185,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         !point.IsOperation ? InputAxes(point.Module, argument)
         : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
+    internal override bool IsAtEnd(HookPoint point) =>
+        point is { IsAfter: true, IsOperation: false } && (point.Module == 0 || point.Module == _lmHead.Index);
+
     internal override bool AffectsCache(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count
         && !(point.IsAfter && (Paths[point.Module].Length == 0 || Paths[point.Module] == Root.BaseModelPrefix))
         && Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.LmHead;

@@ -59,6 +59,9 @@ internal abstract class HookedModel
     /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;
 
+    /// <summary>Whether a pass has nothing left to compute after a hook point.</summary>
+    internal virtual bool IsAtEnd(HookPoint point) => false;
+
     /// <summary>Whether the keys and values of a pass may depend on the value at a hook point.</summary>
     internal virtual bool AffectsCache(HookPoint point) => false;
 

@@ -10,7 +10,7 @@ namespace Ndif.Engine.Interleaving;
 internal sealed class HookPointState
 {
     /// <summary>The tensors that writes have created here. Only those of the current value are kept.</summary>
-    private readonly HashSet<torch.Tensor> _writtenTensors = TensorOwnership.NewTensorSet();
+    private HashSet<torch.Tensor>? _writtenTensors;
 
     /// <summary>The slices that have been read from <see cref="Value"/>, whose views may be edited.</summary>
     private readonly HashSet<BatchSlice> _views = [];
@@ -34,7 +34,7 @@ internal sealed class HookPointState
         _views.Clear();
         _writtenRows = null;
         (IsActive, Value) = (false, null);
-        _writtenTensors.Clear();
+        _writtenTensors = null;
     }
 
     /// <summary>The value from which a slice is read, which has the writes of its rows so far.</summary>
@@ -74,9 +74,10 @@ internal sealed class HookPointState
         CollectTensors(Value, oldTensors);
         CollectTensors(value, newTensors);
         foreach (torch.Tensor tensor in oldTensors)
-            if (!newTensors.Contains(tensor) && _writtenTensors.Remove(tensor)) tensor.Dispose();
+            if (!newTensors.Contains(tensor) && _writtenTensors?.Remove(tensor) == true) tensor.Dispose();
         newTensors.ExceptWith(oldTensors);
-        _writtenTensors.UnionWith(newTensors);
+        if (_writtenTensors is null) _writtenTensors = newTensors;
+        else _writtenTensors.UnionWith(newTensors);
         Value = value;
     }
 

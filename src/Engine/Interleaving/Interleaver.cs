@@ -40,8 +40,9 @@ internal sealed partial class Interleaver
         _onPreemptionPoint = onPreemptionPoint;
         (_model, _traces, Sites) = (model, traces, new SiteValues(model));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
-        foreach (HookPoint point in traces.SelectMany(t => t.Job.Plan.HookPoints).Where(p => !p.IsDefined))
-            _hookPoints.TryAdd(point, new HookPointState());
+        foreach (TraceRun trace in traces)
+            foreach (HookPoint point in trace.Job.Plan.HookPoints)
+                if (!point.IsDefined && !_hookPoints.ContainsKey(point)) _hookPoints.Add(point, new HookPointState());
         foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
         Hooks = new InterleavingModuleHook?[model.Paths.Count];
         foreach (var points in _hookPoints.Keys.GroupBy(p => p.Module))
@@ -100,11 +101,22 @@ internal sealed partial class Interleaver
         foreach (TraceRun trace in _traces)
             if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
         if (HasDeferredCalls && _traces.All(HasOnlyDeferredCalls)) CompleteCalls();
-        if (_traces.All(trace => IsOver(trace) || IsRestUnobserved(trace))) throw new EarlyStopException(); // 5
+        bool isNeeded = false;
+        foreach (TraceRun trace in _traces) isNeeded |= !(IsOver(trace) || IsRestUnobserved(trace));
+        if (!isNeeded && !EndsBySelf(point)) throw new EarlyStopException(); // 5
         return value;
     }
 
     public bool IsLmHead(int module) => _model is HookedLanguageModel model && model.LmHead == module;
+
+    /// <summary>Whether the pass has nothing left that an exception would save, which costs more than many a module.</summary>
+    private bool EndsBySelf(HookPoint point)
+    {
+        if (!_model.IsAtEnd(point)) return false;
+        foreach (TraceRun trace in _traces)
+            if (trace.Statement.Trace.Mode is not Mode.Forward) return false;
+        return true;
+    }
 
     /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>
     public void OnPreemptionPoint()

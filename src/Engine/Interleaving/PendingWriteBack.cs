@@ -40,6 +40,7 @@ internal sealed class PendingWriteBacks
 
     public void Clear()
     {
+        if (_all.Count == 0) return;
         _all.Clear();
         _byRow.Clear();
     }

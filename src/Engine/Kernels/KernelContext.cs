@@ -11,8 +11,8 @@ internal sealed class KernelContext
     /// <summary>The element type of created floating-point tensors.</summary>
     public torch.ScalarType DefaultType { get; init; } = torch.ScalarType.Float32;
 
-    /// <summary>The generator of random operations without a seed of their own. Each job has its own.</summary>
-    public torch.Generator? Generator { get; init; }
+    /// <summary>The generator of random operations without a seed of their own, made when it is first used. Each job has its own.</summary>
+    public Lazy<torch.Generator>? Generator { get; init; }
 
     /// <summary>The bytes of the largest tensor that an operation may create or expand to. Default: 2 GiB.</summary>
     public long MaxTensorBytes { get; init; } = 1L << 31;

@@ -36,7 +36,7 @@ internal static partial class KernelTable
     private static Tensor WithGenerator(in OpArguments a, int seed, Device device, Func<Generator?, Tensor> draw)
     {
         if (device.type == DeviceType.META) return draw(null);
-        if (!a.Has(seed)) return draw(a.Context.Generator);
+        if (!a.Has(seed)) return draw(a.Context.Generator?.Value);
         using var generator = new Generator(unchecked((ulong)a.Int(seed)), device);
         return draw(generator);
     }

@@ -16,7 +16,7 @@ internal sealed class JobRun : IDisposable
     private readonly HashSet<uint> _retainedNodes = [];
     private readonly HashSet<object> _savedContainers = new(ReferenceEqualityComparer.Instance);
     private readonly IRunSink _sink;
-    private readonly torch.Generator _generator;
+    private readonly Lazy<torch.Generator> _generator;
     private int _reportCount, _reportsBeforeRestart, _seedCount;
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
@@ -27,22 +27,18 @@ internal sealed class JobRun : IDisposable
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
         Seed = Random.Shared.NextInt64();
-        _generator = new torch.Generator((ulong)Seed, plan.Model.Device);
-        Context = new KernelContext { Device = plan.Model.Device, DefaultType = plan.Model.DType, Generator = _generator };
+        Context = new KernelContext
+        {
+            Device = plan.Model.Device,
+            DefaultType = plan.Model.DType,
+            Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
+        };
     }
 
     public Plan Plan { get; }
 
     /// <summary>The seed of random operations without a seed of their own. Default: random.</summary>
-    public long Seed
-    {
-        get;
-        init
-        {
-            field = value;
-            _generator?.manual_seed(value);
-        }
-    }
+    public long Seed { get; init; }
 
     /// <summary>The owner of the job; passes are shared out among owners. Default: one owner of all jobs.</summary>
     public string Owner { get; init; } = "";
@@ -107,7 +103,7 @@ internal sealed class JobRun : IDisposable
         _savedContainers.Clear();
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
-        _generator.manual_seed(Seed);
+        if (_generator.IsValueCreated) _generator.Value.manual_seed(Seed);
         (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
             (0, _reportCount, 0, 0, 0, null, false);
         (ReusedLayerCount, ReusedTokenCount) = (0, 0);
@@ -185,7 +181,7 @@ internal sealed class JobRun : IDisposable
     public void Dispose()
     {
         Slots.Dispose();
-        _generator.Dispose();
+        if (_generator.IsValueCreated) _generator.Value.Dispose();
     }
 
     /// <summary>Counts a report. Returns false if it was already made before a restart.</summary>

@@ -18,18 +18,15 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
         IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, CancellationToken cancellationToken) => jobs.LeaseAsync(
             options.Id, models, timeout, () => TimeSpan.FromMilliseconds(5 * Math.Min(countRunning(), 2)), cancellationToken);
 
-    /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
-    /// <param name="timeout">How long to wait for the first job.</param>
-    /// <returns>The leases; empty if no job arrived within the timeout.</returns>
-    public async Task<List<Lease>> LeaseBatchAsync(IReadOnlyList<string> models, TimeSpan timeout, CancellationToken cancellationToken)
+    /// <summary>Leases the jobs that wait now, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
+    public async Task<List<Lease>> LeaseWaitingAsync(IReadOnlyList<string> models, CancellationToken cancellationToken)
     {
         List<Lease> leases = [];
         while (leases.Count < options.MaxBatch)
         {
             try
             {
-                TimeSpan wait = leases.Count == 0 ? timeout : TimeSpan.Zero;
-                Lease? lease = await jobs.LeaseAsync(options.Id, models, wait, cancellationToken);
+                Lease? lease = await jobs.LeaseAsync(options.Id, models, TimeSpan.Zero, cancellationToken);
                 if (lease is null) break;
                 leases.Add(lease);
             }

@@ -41,7 +41,7 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
         IProgress<(string, long, long)>? innerProgress, ILogger logger, TimeProvider time, CancellationToken cancellationToken)
     {
         var client = new JobLeaseClient(options, backend.Jobs, logger, time);
-        List<Lease> leases = await client.LeaseBatchAsync(models, TimeSpan.Zero, cancellationToken);
+        List<Lease> leases = await client.LeaseWaitingAsync(models, cancellationToken);
         return new JobsAwaitingLoad(leases, client, backend, jobs, innerProgress, time);
     }
 
