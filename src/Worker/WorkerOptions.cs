@@ -33,8 +33,8 @@ public sealed record WorkerOptions
     public string Dtype { get; init; } = "";
 
     /// <summary>
-    /// Quantizes the weights of linear layers to eight bits. This needs about a quarter of the memory of float32, is slower, and is
-    /// slightly inexact. Default false.
+    /// Quantizes the weights of linear layers to eight bits. This needs about a quarter of the memory of float32, and is slightly
+    /// inexact. Default false.
     /// </summary>
     public bool EightBit { get; init; }
 

@@ -72,7 +72,7 @@ internal static class CommonOptions
 
     public static Option<bool> EightBit() => new("--int8")
     {
-        Description = "Quantize the weights of linear layers to eight bits: a quarter of the memory of float32, slower, slightly inexact.",
+        Description = "Quantize the weights of linear layers to eight bits: a quarter of the memory of float32, slightly inexact.",
     };
 
     public static Option<string?> Memory() => new("--memory")

@@ -27,7 +27,7 @@ namespace Ndif;
 /// A LoRA adapter in PEFT's format, a folder or an id on the hub, which is merged into the weights when they are loaded.
 /// </param>
 /// <param name="eightBit">
-/// Store the weights of linear layers in eight bits: about a quarter of the memory of float32, slower, and less exact.
+/// Store the weights of linear layers in eight bits: about a quarter of the memory of float32, and less exact.
 /// </param>
 /// <param name="device">
 /// The device of the weights: "cpu", "cuda" or "cuda:1". Several devices, "cuda:0,cuda:1", share the layers of a model that is too large

@@ -307,8 +307,14 @@ internal static unsafe class BFloat16Gemm
         Vector512.Store(Avx512F.Shuffle4x128(c, d, 0xDD), destination + 12 * NR);
     }
 
-    /// <summary>Whether the processor has AVX512_BF16 (CPUID leaf 7, subleaf 1). Without it oneDNN emulates the instruction.</summary>
-    private static bool HasAvx512BFloat16() => X86Base.CpuId(7, 0).Eax >= 1 && (X86Base.CpuId(7, 1).Eax & 1 << 5) != 0;
+    /// <summary>
+    /// Whether the processor has AVX512_BF16 (CPUID leaf 7, subleaf 1), and oneDNN is permitted to use it: where the instruction sets are
+    /// limited, oneDNN throws an exception that ends the process.
+    /// </summary>
+    private static bool HasAvx512BFloat16() =>
+        (Environment.GetEnvironmentVariable("ONEDNN_MAX_CPU_ISA") ?? Environment.GetEnvironmentVariable("DNNL_MAX_CPU_ISA"))
+            is null or "" or "ALL" or "DEFAULT" or "AVX512_CORE_BF16" or "AVX512_CORE_FP16" or "AVX512_CORE_AMX" or "AVX512_CORE_AMX_FP16"
+        && X86Base.CpuId(7, 0).Eax >= 1 && (X86Base.CpuId(7, 1).Eax & 1 << 5) != 0;
 
     /// <summary>Multiplies small integers, whose products are exact.</summary>
     private static bool PassesSelfTest()

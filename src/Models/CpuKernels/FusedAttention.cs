@@ -25,7 +25,7 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     private const int QueryBlock = 64;
 
     /// <summary>Attention with fewer multiplications than this runs on one thread.</summary>
-    private const long MinParallelMultiplications = 1 << 14;
+    private const long MinParallelMultiplications = 1 << 18;
 
     /// <summary>The projections of queries, keys and values: one layer for each, or one for all.</summary>
     public required IReadOnlyList<ILinearLayer> Projections { get; init; }
@@ -77,7 +77,8 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         int tokens = pass.Batch * pass.Seq;
         if (QueryNorm is not null && (pass.QueryNorm = QueryNorm.GetKernel(pass.DType)) is null) return null;
         if (KeyNorm is not null && (pass.KeyNorm = KeyNorm.GetKernel(pass.DType)) is null) return null;
-        if (OutputProjection.View is not { } output || output.DType != pass.DType || output.InFeatures != heads * headDim) return null;
+        if (OutputProjection.View is not { } output || output.DType != pass.DType || output.InFeatures != heads * headDim
+            || output.KernelFor(tokens) == ProductKernel.Libtorch) return null;
 
         if (!Project(hidden, tokens, ref pass)) return null; // 1
         if (NormalizesAllHeads) NormalizeAllHeads(tokens, ref pass);
@@ -165,13 +166,15 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             offset += view.OutFeatures;
         }
         if (offset != qkvSize) return false;
+        ProductKernel kernel = views[0].KernelFor(tokens);
+        if (kernel == ProductKernel.Libtorch) return false;
         float* qkv = ScratchBuffer.GetFloats(1, (long)tokens * qkvSize);
         pass.Qkv = qkv;
         bool roundToBFloat16 = pass.RoundToBFloat16;
         using Tensor x = hidden.contiguous(); // [batch, seq, hidden]
-        GemmInput input = GemmInput.Create(x, views[0]);
+        GemmInput input = GemmInput.Create(x, views[0], kernel);
         var partCounts = new int[views.Length];
-        for (int i = 0; i < views.Length; i++) partCounts[i] = views[i].PartCount(tokens);
+        for (int i = 0; i < views.Length; i++) partCounts[i] = views[i].PartCount(tokens, kernel);
         KernelThreadPool.ParallelFor(partCounts.Sum(), part =>
         {
             int projection = 0;

@@ -52,15 +52,17 @@ internal sealed unsafe class FusedMlp
         }
         if (down.InFeatures != up.OutFeatures) return null;
         int rows = (int)(input.numel() / up.InFeatures), intermediate = up.OutFeatures;
+        ProductKernel kernel = up.KernelFor(rows);
+        if (kernel == ProductKernel.Libtorch || down.KernelFor(rows) == ProductKernel.Libtorch) return null;
         bool roundToBFloat16 = dtype == ScalarType.BFloat16;
         using Tensor x = input.contiguous(); // [..., hidden]
         long[] shape = input.shape;
         shape[^1] = down.OutFeatures;
         Tensor output = empty(shape, dtype); // [..., hidden]
-        GemmInput packedInput = GemmInput.Create(x, up);
+        GemmInput packedInput = GemmInput.Create(x, up, kernel);
         float* activations = ScratchBuffer.GetFloats(1, (long)rows * intermediate); // [batch, intermediate]
 
-        int parts = up.PartCount(rows);
+        int parts = up.PartCount(rows, kernel);
         KernelThreadPool.ParallelFor(parts, part => // 1
         {
             var (first, last) = up.PartRange(part, parts);

@@ -24,13 +24,13 @@ internal readonly unsafe struct GemmInput
 
     /// <param name="x">[..., inFeatures], contiguous, of the weight's type</param>
     /// <param name="view">The weight, or the first of several with the same input features and layout.</param>
-    public static GemmInput Create(Tensor x, WeightView view) =>
-        Create(LinearKernels.AsFloat32(x, 0), (int)(x.numel() / view.InFeatures), view);
+    /// <param name="kernel">A kernel of this project.</param>
+    public static GemmInput Create(Tensor x, WeightView view, ProductKernel kernel) =>
+        Create(LinearKernels.AsFloat32(x, 0), (int)(x.numel() / view.InFeatures), view, kernel);
 
     /// <param name="x">[batch, inFeatures], rounded to the weight's element type</param>
-    public static GemmInput Create(float* x, int rowCount, WeightView view)
+    public static GemmInput Create(float* x, int rowCount, WeightView view, ProductKernel kernel)
     {
-        ProductKernel kernel = view.KernelFor(rowCount);
         int inFeatures = view.InFeatures;
         bool isInputMajor = view.IsInputMajor;
         if (kernel == ProductKernel.Packed)

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -121,11 +122,36 @@ internal static unsafe class GemmNT
             s30 = Vector512.FusedMultiplyAdd(v, a, s30); s31 = Vector512.FusedMultiplyAdd(v, b, s31);
             s32 = Vector512.FusedMultiplyAdd(v, c, s32); s33 = Vector512.FusedMultiplyAdd(v, d, s33);
         }
+        if (Avx512F.IsSupported)
+        {
+            Vector512<float> sums = Combine( // [row, column]
+                Combine(FoldRows(s00, s10, s20, s30), FoldRows(s01, s11, s21, s31), 0x44, 0xEE),
+                Combine(FoldRows(s02, s12, s22, s32), FoldRows(s03, s13, s23, s33), 0x44, 0xEE), 0x88, 0xDD);
+            Vector128.Store(Vector128.Load(y) + sums.GetLower().GetLower(), y);
+            Vector128.Store(Vector128.Load(y + yStride) + sums.GetLower().GetUpper(), y + yStride);
+            if (rows > 2) Vector128.Store(Vector128.Load(y + 2 * yStride) + sums.GetUpper().GetLower(), y + 2 * yStride);
+            if (rows > 3) Vector128.Store(Vector128.Load(y + 3 * yStride) + sums.GetUpper().GetUpper(), y + 3 * yStride);
+            return;
+        }
         AddSums(y, s00, s01, s02, s03);
         AddSums(y + yStride, s10, s11, s12, s13);
         if (rows > 2) AddSums(y + 2 * yStride, s20, s21, s22, s23);
         if (rows > 3) AddSums(y + 3 * yStride, s30, s31, s32, s33);
     }
+
+    /// <summary>Folds four vectors to four lanes each, one in each 128-bit lane of the result, in the order of <see cref="Fold"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> FoldRows(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
+    {
+        Vector512<float> ab = Avx512F.Shuffle4x128(a, b, 0x44) + Avx512F.Shuffle4x128(a, b, 0xEE),
+            cd = Avx512F.Shuffle4x128(c, d, 0x44) + Avx512F.Shuffle4x128(c, d, 0xEE);
+        return Avx512F.Shuffle4x128(ab, cd, 0x88) + Avx512F.Shuffle4x128(ab, cd, 0xDD);
+    }
+
+    /// <summary>Adds two selections of the elements of two vectors within each 128-bit lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Combine(Vector512<float> a, Vector512<float> b, [ConstantExpected] byte first,
+        [ConstantExpected] byte second) => Avx512F.Shuffle(a, b, first) + Avx512F.Shuffle(a, b, second);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile1x4<T>(float* x, byte* w, byte* w1, byte* w2, byte* w3, int depth, float* y, bool prefetch) where T : IElement

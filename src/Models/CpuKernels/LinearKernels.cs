@@ -61,11 +61,13 @@ internal static unsafe class LinearKernels
     internal static Tensor? TryMultiply(Tensor input, WeightView view)
     {
         if (input.dtype != view.DType || input.size(-1) != view.InFeatures) return null;
+        ProductKernel kernel = view.KernelFor((int)(input.numel() / view.InFeatures));
+        if (kernel == ProductKernel.Libtorch) return null;
         using Tensor x = input.contiguous(); // [..., inFeatures]
         long[] shape = input.shape;
         shape[^1] = view.OutFeatures;
         Tensor y = empty(shape, input.dtype); // [..., outFeatures]
-        Multiply(view, GemmInput.Create(x, view), NativeTensor.DataPointer(y.Handle));
+        Multiply(view, GemmInput.Create(x, view, kernel), NativeTensor.DataPointer(y.Handle));
         GC.KeepAlive(x);
         return y;
     }
@@ -73,11 +75,14 @@ internal static unsafe class LinearKernels
     /// <summary>Computes a whole product on all threads.</summary>
     /// <param name="x">[batch, inFeatures]</param>
     /// <param name="y">[batch, outFeatures] of the weight's element type</param>
-    internal static void Multiply(WeightView view, float* x, int rows, nint y) => Multiply(view, GemmInput.Create(x, rows, view), y);
+    internal static void Multiply(WeightView view, float* x, int rows, nint y) =>
+        Multiply(view, GemmInput.Create(x, rows, view, view.KernelFor(rows)), y);
 
-    private static void Multiply(WeightView view, GemmInput x, nint y)
+    /// <summary>Computes a whole product on all threads.</summary>
+    /// <param name="y">[batch, outFeatures] of the type of the weight's bias</param>
+    internal static void Multiply(WeightView view, GemmInput x, nint y)
     {
-        int parts = view.PartCount(x.RowCount);
+        int parts = view.PartCount(x.RowCount, x.Kernel);
         KernelThreadPool.ParallelFor(parts, part =>
         {
             var (first, last) = view.PartRange(part, parts);

@@ -7,9 +7,6 @@ namespace Ndif.Models.CpuKernels;
 /// <summary>The memory of a linear layer's weight and bias.</summary>
 internal readonly unsafe struct WeightView
 {
-    /// <summary>The output features of a part of a product are a multiple of this.</summary>
-    private const int PartAlignment = 64;
-
     private readonly byte* _weight, _bias;
     private readonly float* _scales;
 
@@ -41,6 +38,9 @@ internal readonly unsafe struct WeightView
 
     /// <summary>The bytes of an element of the weight.</summary>
     private int ElementSize => IsEightBit ? 1 : BiasSize;
+
+    /// <summary>The output features of a part of a product are a multiple of this: the panels of the kernels.</summary>
+    private int PartAlignment => DType == ScalarType.BFloat16 && !IsEightBit ? 64 : 32;
 
     private int BiasSize => DType == ScalarType.Float32 ? 4 : 2;
 
@@ -80,20 +80,21 @@ internal readonly unsafe struct WeightView
             : (nint)(_bias + (long)first * BiasSize), InFeatures, count, false, DType, _scales is null ? 0 : (nint)(_scales + first));
 
     /// <summary>The kernel for products with this number of rows.</summary>
-    public ProductKernel KernelFor(int rows) => !IsEightBit && BFloat16Gemm.Supports(DType, rows) ? ProductKernel.BFloat16
-        : rows > (IsInputMajor ? 24 : 48) ? ProductKernel.Packed : ProductKernel.Streamed;
+    public ProductKernel KernelFor(int rows) => ProductKernelTable.Choose(DType, IsEightBit, IsInputMajor, rows);
 
     /// <summary>
     /// The number of parts, which are ranges of whole vectors of output features, that a product is divided into for the thread pool.
     /// </summary>
-    public int PartCount(int rows)
+    public int PartCount(int rows, ProductKernel kernel)
     {
         long bytes = (long)InFeatures * OutFeatures * ElementSize;
-        if (bytes * rows < 1 << 18) return 1; // too small to be worth a second core
+        // 50 bytes of the second-level cache and 100 operations of one core take about a nanosecond. Waking another core and waiting for
+        // it takes one or two microseconds, which is more than it saves for a product of ten.
+        if (bytes / 50 + 2L * InFeatures * OutFeatures * rows / 100 < 10_000) return 1;
         // an input-major weight of few rows is read in runs as long as possible; otherwise the parts are small enough to balance the
         // threads
-        long parts = IsInputMajor && KernelFor(rows) == ProductKernel.Streamed ? KernelThreadPool.ThreadCount
-            : Math.Max(KernelThreadPool.ThreadCount, bytes * Math.Max(1, rows / 4) / (96 << 10));
+        long parts = IsInputMajor && kernel == ProductKernel.Streamed ? KernelThreadPool.ThreadCount
+            : Math.Max(2 * KernelThreadPool.ThreadCount, bytes * Math.Max(1, rows / 4) / (96 << 10));
         return (int)Math.Clamp(parts, 1, Math.Min(256, (OutFeatures + PartAlignment - 1) / PartAlignment));
     }
 

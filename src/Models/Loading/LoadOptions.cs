@@ -22,7 +22,7 @@ internal sealed record LoadOptions
 
     /// <summary>
     /// Quantize the weights of linear layers to eight bits (<see cref="EightBitWeight"/>): about a quarter of the memory of float32,
-    /// slower, and slightly less accurate. The output projection, embeddings and norms are not quantized. Default: false.
+    /// and slightly less accurate. The output projection, embeddings and norms are not quantized. Default: false.
     /// </summary>
     public bool EightBit { get; init; }
 

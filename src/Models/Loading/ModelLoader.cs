@@ -1,5 +1,6 @@
 using Ndif.Models.Architectures;
 using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Files;
 using Ndif.Models.Files.Hub;
 using Ndif.Protocol;
@@ -97,6 +98,11 @@ internal static class ModelLoader
                 progress?.Report(("weights", done, total));
             }
             model.Description.Bytes = (ulong)bound.Sum(b => b.Key.Bytes);
+            if (model.Device.type == TorchSharp.DeviceType.CPU)
+            {
+                ProductKernelTable.Prepare(target, isEightBit: false);
+                if (options.EightBit) ProductKernelTable.Prepare(target, isEightBit: true);
+            }
             return model;
         }
         catch

@@ -84,10 +84,13 @@ public sealed class LinearKernelsTests
         using var nothing = no_grad();
         Tensor x = randn(rows, 2144).to(ScalarType.BFloat16), w = randn(190, 2144).to(ScalarType.BFloat16),
             b = randn(190).to(ScalarType.BFloat16), t = w.t().contiguous();
-        Tensor columns = LinearKernels.TryAddmm(x, t, b)!, byRows = LinearKernels.TryLinear(x, w, b)!;
-        Tensor last = x.narrow(0, rows - 9, 9);
-        Assert.True(LinearKernels.TryAddmm(last, t, b)!.eq(columns.narrow(0, rows - 9, 9)).all().item<bool>());
-        Assert.True(LinearKernels.TryLinear(last, w, b)!.eq(byRows.narrow(0, rows - 9, 9)).all().item<bool>());
+        foreach (bool isInputMajor in (bool[])[false, true])
+        {
+            WeightView view = WeightView.TryCreate(isInputMajor ? t : w, b, isInputMajor)!.Value;
+            Tensor all = ProductKernelTableTests.Multiply(x, view, ProductKernel.BFloat16),
+                last = ProductKernelTableTests.Multiply(x.narrow(0, rows - 9, 9), view, ProductKernel.BFloat16);
+            Assert.True(last.eq(all.narrow(0, rows - 9, 9)).all().item<bool>());
+        }
     }
 
     /// <summary>A quantized weight is multiplied with activations that are not quantized.</summary>
