@@ -16,7 +16,9 @@ namespace Ndif.Engine.Interleaving;
 /// </summary>
 internal sealed partial class Interleaver
 {
-    /// <summary>The rows above which a product is bound by arithmetic, so that nothing is won: of one call, and of calls together.</summary>
+    /// <summary>
+    /// The rows above which a product is bound by arithmetic, so that nothing is won: of one call, and of calls together.
+    /// </summary>
     private const int MaxRowsOfCall = 16, MaxRowsTogether = 64;
 
     /// <summary>
@@ -31,8 +33,10 @@ internal sealed partial class Interleaver
     /// <summary>Step 1: whether an invoke defers a call that it has come to.</summary>
     public bool TryDefer(Interpreter invoke, CallModuleStatement call)
     {
-        if (!_model.JoinsModuleCalls || _invokes.Length < 2 || invoke.IsEdit || torch.is_grad_enabled() || !_model.IsTokenwise(call.Module)) return false;
-        _callerCounts ??= _invokes.SelectMany(other => other.Job.Plan.ModulesCalledIn(other.Region)).CountBy(module => module).ToDictionary();
+        if (!_model.JoinsModuleCalls || _invokes.Length < 2 || invoke.IsEdit) return false;
+        if (torch.is_grad_enabled() || !_model.IsTokenwise(call.Module)) return false;
+        _callerCounts ??= _invokes.SelectMany(other => other.Job.Plan.ModulesCalledIn(other.Region)).CountBy(module => module)
+            .ToDictionary();
         if (_callerCounts.GetValueOrDefault(call.Module) < 2 || !invoke.Job.Slots.HasAmpleRoom) return false;
         if (invoke.EnclosingTrace!.Invokes.Any(other => other is { IsDone: false, WaitReason: WaitReason.Value })) return false;
         if (invoke.FindDeferrableArgument(call) is not { ndim: > 0 } argument || RowsOf(argument) is not (> 0 and <= MaxRowsOfCall))
@@ -109,7 +113,8 @@ internal sealed partial class Interleaver
         _isRunningInvokes = isRunningInvokes;
     }
 
-    /// <summary>Calls the module of several invokes once. The results are null if it failed, so that each invoke gets its own error.</summary>
+    /// <summary>Calls the module of several invokes once.</summary>
+    /// <returns>Null for each if the call failed, so that each invoke gets its own error.</returns>
     private torch.Tensor?[] TryCall(List<Interpreter> callers)
     {
         var results = new torch.Tensor?[callers.Count];
@@ -117,7 +122,8 @@ internal sealed partial class Interleaver
         try
         {
             torch.Tensor[] arguments = [.. callers.Select(invoke => invoke.DeferredArgument)];
-            torch.Tensor joined = torch.cat([.. arguments.Select(argument => argument.reshape(-1, argument.size(-1)))]); // [rows, in]
+            torch.Tensor joined = // [rows, in]
+                torch.cat([.. arguments.Select(argument => argument.reshape(-1, argument.size(-1)))]);
             if (_model.CallModule(callers[0].DeferredCall!.Module, new Arguments(joined)) is not torch.Tensor output) return results;
             long row = 0;
             for (int i = 0; i < results.Length; i++)

@@ -14,6 +14,9 @@ internal sealed record GPT2Checkpoint(string Name, int NumLayers, int HiddenSize
     /// <summary>The same number of layers with almost no arithmetic, so that the overhead of each operation is visible.</summary>
     public static GPT2Checkpoint Tiny { get; } = new("gpt2-tiny", 12, 16, 2, 64, 1024);
 
+    /// <summary>The same with heads as wide as the fused attention needs them, so that its forward is short.</summary>
+    public static GPT2Checkpoint TinyFused { get; } = new("gpt2-tiny-fused", 12, 32, 2, 64, 1024);
+
     public string WeightsFile => Path.Combine(Folder(), "model.safetensors");
 
     /// <summary>The folder, which is written if it does not exist.</summary>

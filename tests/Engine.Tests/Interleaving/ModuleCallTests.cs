@@ -212,7 +212,8 @@ public sealed class ModuleCallTests
     {
         fixture.HookedModel.JoinsModuleCalls = joins;
         JobOutcome[] outcomes = [.. programs.Select(_ => new JobOutcome())];
-        JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]) { Seed = 7 })];
+        JobRun[] runs =
+            [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]) { Seed = 7 })];
         long before = torch.Tensor.TotalCount;
         ProgramEngine.Run(fixture.HookedModel, runs);
         for (int i = 0; i < runs.Length; i++)

@@ -29,8 +29,8 @@ internal static class MixedThroughput
         return
         [
             new($"{name}, tokens/s", ratio.Median, "x",
-                $"the same rows without programs in plain TorchSharp, {Rate(1, Users):0.0} tokens/s; ours {Rate(0, Users):0.0} tokens/s (± "
-                + $"{ratio.Margin:0.000} x; logits differ by {difference:0.0e0})", Goal.AtLeast(0.9)),
+                $"the same rows without programs in plain TorchSharp, {Rate(1, Users):0.0} tokens/s; ours {Rate(0, Users):0.0} tokens/s "
+                + $"(± {ratio.Margin:0.000} x; logits differ by {difference:0.0e0})", Goal.AtLeast(0.9)),
             new($"{name}, tokens/s, processor time", 1 / times.ProcessorRatio(0, 1).Median, "x", "plain TorchSharp's, of all threads"),
             new($"{name}, against one alone", gain * together.Median, "x",
                 $"one user at a time, {Rate(2, kinds):0.0} tokens/s (± {gain * together.Margin:0.00} x)",

@@ -7,8 +7,8 @@ using Ndif.Models.Loading;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>
-/// The fixed costs of a trace on a model of 12 layers with almost no arithmetic: running it with one saved value, the logits, beyond the
-/// bare forward, each further value, and the way through recorder and compiler.
+/// The fixed costs of a trace on a model of 12 layers with almost no arithmetic, on the fused kernels, so that its forward is short:
+/// running it with one saved value, the logits, beyond the bare forward, each further value, and the way through recorder and compiler.
 /// </summary>
 internal static class TraceOverhead
 {
@@ -16,11 +16,11 @@ internal static class TraceOverhead
 
     public static IReadOnlyList<Measurement> Measure(RunSettings settings)
     {
-        using LoadedModel tiny = GPT2Checkpoint.Tiny.Load();
+        using LoadedModel tiny = GPT2Checkpoint.TinyFused.Load();
         var hookedModel = new HookedLanguageModel(tiny);
-        string folder = GPT2Checkpoint.Tiny.Folder();
-        long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
-        int layers = GPT2Checkpoint.Tiny.NumLayers;
+        string folder = GPT2Checkpoint.TinyFused.Folder();
+        long[] prompt = GPT2Checkpoint.TinyFused.Prompt(Tokens);
+        int layers = GPT2Checkpoint.TinyFused.NumLayers;
         var llm = new LanguageModel(folder);
         var all = new SavedLayersRun(hookedModel, folder, prompt, layers - 1);
         var one = new SavedLayersRun(hookedModel, folder, prompt);
