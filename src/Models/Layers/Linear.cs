@@ -32,7 +32,9 @@ public sealed partial class Linear : TensorModule, ILinearLayer
 
     /// <summary>Computes some of the output features, and leaves the others zero.</summary>
     /// <param name="input">[..., inFeatures]</param>
-    /// <param name="features">The features, in any order. Those that the layer does not have are ignored; negative ones count from the end.</param>
+    /// <param name="features">
+    /// The features, in any order. Those that the layer does not have are ignored; negative ones count from the end.
+    /// </param>
     /// <returns>[..., outFeatures]; null if the weight has to be read whole.</returns>
     internal Tensor? TryForward(Tensor input, IEnumerable<long> features)
     {
@@ -44,7 +46,8 @@ public sealed partial class Linear : TensorModule, ILinearLayer
         if (indices.Length > 0)
         {
             Tensor index = tensor(indices, device: input.device); // [count]
-            Tensor some = LinearKernels.linear(input, _weight.Value.index_select(0, index), _bias?.Value.index_select(0, index)); // [..., count]
+            Tensor weight = _weight.Value.index_select(0, index);                                           // [count, inFeatures]
+            Tensor some = LinearKernels.linear(input, weight, _bias?.Value.index_select(0, index));         // [..., count]
             output.index_copy_(-1, index, some);
         }
         return output.MoveToOuterDisposeScope();

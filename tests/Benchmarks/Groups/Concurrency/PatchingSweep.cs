@@ -9,9 +9,9 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>
-/// Activation patching at every layer and position of a prompt of 15 tokens on GPT-2-small, through a service in this process: as a loop of
-/// awaited traces, as traces that are all open at once (<c>Task.WhenAll</c>), as one session of such traces, and as one session whose traces patch all positions of a layer in one pass. The values
-/// are compared first. A quick run patches three layers.
+/// Activation patching at every layer and position of a prompt of 15 tokens on GPT-2-small, through a service in this process: as a
+/// loop of awaited traces, as traces that are all open at once (<c>Task.WhenAll</c>), as one session of such traces, and as one session
+/// whose traces patch all positions of a layer in one pass. The values are compared first. A quick run patches three layers.
 /// </summary>
 internal sealed class PatchingSweep
 {
