@@ -139,7 +139,9 @@ internal static unsafe class GemmNT
         if (rows > 3) AddSums(y + 3 * yStride, s30, s31, s32, s33);
     }
 
-    /// <summary>Folds four vectors to four lanes each, one in each 128-bit lane of the result, in the order of <see cref="Fold"/>.</summary>
+    /// <summary>
+    /// Folds four vectors to four lanes each, one in each 128-bit lane of the result, in the order of <see cref="Fold"/>.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> FoldRows(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
     {

@@ -40,7 +40,6 @@ internal static unsafe class PackedGemm
     /// </summary>
     private static ReadOnlySpan<byte> LanePosition => [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
 
-
     /// <summary>The elements that <see cref="PackInput"/> writes for all rows.</summary>
     public static long PackedLength(int rows, int inFeatures) => (long)(rows + MR - 1) / MR * MR * inFeatures;
 
@@ -60,10 +59,10 @@ internal static unsafe class PackedGemm
         float* zeros = stackalloc float[8];
         new Span<float>(zeros, 8).Clear();
         float** row = stackalloc float*[MR];
+        float** to = stackalloc float*[8];
         for (int k0 = 0; k0 < inFeatures; k0 += GemmNT.KC)
         {
             int depth = Math.Min(GemmNT.KC, inFeatures - k0), k = k0;
-            float** to = stackalloc float*[8];
             for (; k + 8 <= k0 + depth; k += 8)
             {
                 for (int m = 0; m < MR; m++) row[m] = m < rows ? x + m * xStride + k : zeros;

@@ -139,8 +139,8 @@ internal readonly unsafe struct WeightView
         int rows = x.RowCount;
         if (x.Kernel == ProductKernel.BFloat16)
         {
-            BFloat16Gemm.Multiply((ushort*)x.Data, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y,
-                null, yStride, first, last);
+            BFloat16Gemm.Multiply((ushort*)x.Data, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y, null,
+                yStride, first, last);
             return;
         }
         for (int m = 0; m < rows; m++)
