@@ -10,6 +10,16 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
         Assert.Contains(demo.Lines, line => line.Contains("\" Paris\"", StringComparison.Ordinal));
     }
 
+    /// <summary>The kernels run with the vectors of AVX2 where the processor has no longer ones.</summary>
+    [Fact]
+    public async Task Demo_PredictsParis_WithoutAvx512()
+    {
+        await using ChildProcess demo =
+            Cluster.StartProgram("demo", BuildOutput.Tool, ["demo"], ("DOTNET_EnableAVX512", "0"), ("NDIF_CPU_KERNEL_CACHE", ""));
+        Assert.True(await demo.WaitForExitAsync() == 0, demo.FormatOutput());
+        Assert.Contains(demo.Lines, line => line.Contains("\" Paris\"", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Up_AnswersAClient_AndStopsCleanlyWhenTold()
     {

@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
@@ -40,9 +39,9 @@ internal static class ProductKernelTable
     private static volatile Dictionary<(CpuCapability, ScalarType, bool IsEightBit), ProductKernel[]> _tables = [];
 
     /// <summary>The folder of the files, or an empty string if nothing is measured: <c>NDIF_CPU_KERNEL_CACHE</c>.</summary>
-    private static string CacheFolder => Environment.GetEnvironmentVariable("NDIF_CPU_KERNEL_CACHE") ?? Path.Combine(
-        Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "ndif",
-        "cpu-kernels");
+    private static string CacheFolder => Environment.GetEnvironmentVariable("NDIF_CPU_KERNEL_CACHE") ??
+        (Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify) is
+            { Length: > 0 } root ? Path.Combine(root, "ndif", "cpu-kernels") : "");
 
     /// <summary>The kernel for a product.</summary>
     public static ProductKernel Choose(ScalarType dtype, bool isEightBit, bool isInputMajor, int rows)
@@ -69,7 +68,7 @@ internal static class ProductKernelTable
     internal static ProductKernel[] LoadOrMeasure(string folder, ScalarType dtype, bool isEightBit)
     {
         string path = Path.Combine(folder, FileName(dtype, isEightBit));
-        if (Read(path) is { } known) return known;
+        if (Read(path) is { } known && AreCandidates(known, dtype, isEightBit)) return known;
         ProductKernel[] kernels = Measure(dtype, isEightBit, out bool isComplete);
         if (isComplete) Write(path, kernels);
         return kernels;
@@ -89,6 +88,13 @@ internal static class ProductKernelTable
         bool hasProducts = BFloat16Gemm.Supports(dtype, rows);
         if (hasProducts && !isEightBit) yield return ProductKernel.BFloat16;
         if (!hasProducts || isEightBit) yield return ProductKernel.Libtorch;
+    }
+
+    private static bool AreCandidates(ProductKernel[] kernels, ScalarType dtype, bool isEightBit)
+    {
+        for (int i = 0; i < kernels.Length; i++)
+            if (!Candidates(dtype, isEightBit, MeasuredRows[i % MeasuredRows.Length]).Contains(kernels[i])) return false;
+        return true;
     }
 
     private static int Index(bool isInputMajor, int rowClass) => rowClass + (isInputMajor ? MeasuredRows.Length : 0);
@@ -148,7 +154,7 @@ internal static class ProductKernelTable
         string machine = $"{Processor()}, {KernelThreadPool.ThreadCount} threads, TorchSharp {typeof(Tensor).Assembly.GetName().Version}, "
             + $"version {Version}";
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(machine)))[..12];
-        return $"{hash}-{CpuCapabilities.Current}-{dtype}{(isEightBit ? "-int8" : "")}.json".ToLowerInvariant();
+        return $"{hash}-{CpuCapabilities.Current}-{dtype}{(isEightBit ? "-int8" : "")}.txt".ToLowerInvariant();
     }
 
     /// <summary>The model name of the processor.</summary>
@@ -164,10 +170,10 @@ internal static class ProductKernelTable
     {
         try
         {
-            string[]? names = File.Exists(path) ? JsonSerializer.Deserialize<string[]>(File.ReadAllText(path)) : null;
+            string[]? names = File.Exists(path) ? File.ReadAllLines(path) : null;
             return names?.Length == 2 * MeasuredRows.Length ? [.. names.Select(Enum.Parse<ProductKernel>)] : null;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or ArgumentException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
             return null; // it is measured again
         }
@@ -179,7 +185,7 @@ internal static class ProductKernelTable
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             string temporary = $"{path}.{Guid.NewGuid():n}";
-            File.WriteAllText(temporary, JsonSerializer.Serialize(kernels.Select(kernel => kernel.ToString())));
+            File.WriteAllLines(temporary, kernels.Select(kernel => kernel.ToString()));
             File.Move(temporary, path, overwrite: true);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
@@ -24,13 +23,17 @@ public sealed class ProductKernelTableTests : IDisposable
             Assert.Skip("this machine was too busy to measure in the time that is allowed");
             return;
         }
-        Assert.Equal(measured, JsonSerializer.Deserialize<string[]>(File.ReadAllText(file))!.Select(Enum.Parse<ProductKernel>));
-        File.WriteAllText(file, JsonSerializer.Serialize(Enumerable.Repeat(nameof(ProductKernel.Packed), 10)));
-        Assert.All(ProductKernelTable.LoadOrMeasure(_folder.Path, type, isEightBit), kernel => Assert.Equal(ProductKernel.Packed, kernel));
-        foreach (string broken in (string[])["", "[1]", "[\"Packed\"]", "{", "null"])
+        Assert.Equal(measured, File.ReadAllLines(file).Select(Enum.Parse<ProductKernel>));
+        ProductKernel[] known = [.. Enumerable.Range(0, 10).Select(i => i % 5 == 0 ? ProductKernel.Streamed : ProductKernel.Packed)];
+        File.WriteAllLines(file, known.Select(kernel => kernel.ToString()));
+        Assert.Equal(known, ProductKernelTable.LoadOrMeasure(_folder.Path, type, isEightBit));
+        string[] tooFew = ["", "1", "Packed"], noCandidates = ["Packed", "77", "BFloat16"];
+        foreach (string broken in tooFew.Concat(noCandidates.Select(name => string.Join('\n', Enumerable.Repeat(name, 10)))))
         {
             File.WriteAllText(file, broken);
-            Assert.Equal(10, ProductKernelTable.LoadOrMeasure(_folder.Path, type, isEightBit).Length);
+            ProductKernel[] again = ProductKernelTable.LoadOrMeasure(_folder.Path, type, isEightBit);
+            Assert.Equal(10, again.Length);
+            Assert.Equal(ProductKernel.Streamed, again[0]);
         }
     }
 
