@@ -120,23 +120,17 @@ internal sealed class PrefixReuse : IDisposable
     }
 
     /// <summary>A value that a program sees at a hook point, with the columns that are not computed.</summary>
-    public object? AddColumns(HookPoint point, object? value)
-    {
-        return !LacksColumns(point) ? value : value switch
-        {
-            torch.Tensor tensor => AddColumns(point, tensor),
-            object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => (object?[])[AddColumns(point, tensor), .. tuple[1..]],
-            Arguments { First: torch.Tensor tensor } arguments => arguments.WithFirst(AddColumns(point, tensor)),
-            _ => value,
-        };
-    }
+    public object? AddColumns(HookPoint point, object? value) =>
+        LacksColumns(point) ? MapFirstTensor(value, tensor => AddColumns(point, tensor)) : value;
 
     /// <summary>A value that a program has seen, and may have replaced, without the columns that are not computed.</summary>
-    public object? RemoveColumns(HookPoint point, object? value) => !LacksColumns(point) ? value : value switch
+    public object? RemoveColumns(HookPoint point, object? value) => LacksColumns(point) ? MapFirstTensor(value, RemoveColumns) : value;
+
+    private static object? MapFirstTensor(object? value, Func<torch.Tensor, torch.Tensor> map) => value switch
     {
-        torch.Tensor tensor => RemoveColumns(tensor),
-        object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => (object?[])[RemoveColumns(tensor), .. tuple[1..]],
-        Arguments { First: torch.Tensor tensor } arguments => arguments.WithFirst(RemoveColumns(tensor)),
+        torch.Tensor tensor => map(tensor),
+        object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => (object?[])[map(tensor), .. tuple[1..]],
+        Arguments { First: torch.Tensor tensor } arguments => arguments.WithFirst(map(tensor)),
         _ => value,
     };
 
