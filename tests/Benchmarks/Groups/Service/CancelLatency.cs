@@ -15,18 +15,19 @@ internal static class CancelLatency
 {
     /// <summary>A job that runs until it is cancelled.</summary>
     public static Task<IReadOnlyList<Measurement>> OfGeneration(RunSettings settings, CancellationToken cancellationToken) =>
-        MeasureAsync("a generation", Generation, endsByItself: false, settings, cancellationToken);
+        MeasureAsync("a generation", (llm, _) => Generation(llm), endsByItself: false, settings, cancellationToken);
 
     /// <summary>A single forward pass over a batch.</summary>
     public static Task<IReadOnlyList<Measurement>> OfBatch(RunSettings settings, CancellationToken cancellationToken) =>
-        MeasureAsync("8 rows of 128 tokens", llm => Saving(llm, 8, 128), endsByItself: true, settings, cancellationToken);
+        MeasureAsync("8 rows of 128 tokens", (llm, run) => Saving(llm, 8, 128, run), endsByItself: true, settings, cancellationToken);
 
     /// <summary>A single forward pass over a full context.</summary>
     public static Task<IReadOnlyList<Measurement>> OfLongRow(RunSettings settings, CancellationToken cancellationToken) =>
-        MeasureAsync("a row of 1024 tokens", llm => Saving(llm, 1, 1024), endsByItself: true, settings, cancellationToken);
+        MeasureAsync("a row of 1024 tokens", (llm, run) => Saving(llm, 1, 1024, run), endsByItself: true, settings, cancellationToken);
 
+    /// <param name="record">The job of each run; its prompts differ from those of earlier runs, whose layers are kept.</param>
     private static async Task<IReadOnlyList<Measurement>> MeasureAsync(
-        string name, Func<LanguageModel, Protocol.Program> record, bool endsByItself, RunSettings settings,
+        string name, Func<LanguageModel, int, Protocol.Program> record, bool endsByItself, RunSettings settings,
         CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
@@ -35,13 +36,13 @@ internal static class CancelLatency
         using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel(folder);
-        Protocol.Program program = record(llm), next = Saving(llm, 1, 4);
+        Protocol.Program next = Saving(llm, 1, 4, run: 0);
 
         // The job is cancelled at a random time of its run, so the duration of a run is measured first.
         TimeSpan length = TimeSpan.FromSeconds(1);
         if (endsByItself)
         {
-            JobInfo completed = await calls.RunJobAsync(user, program, cancellationToken);
+            JobInfo completed = await calls.RunJobAsync(user, record(llm, 0), cancellationToken);
             length = (completed.Ended - completed.Started).ToTimeSpan();
         }
         var random = new Random(1);
@@ -49,7 +50,7 @@ internal static class CancelLatency
         for (int i = 0; latencies.Count < settings.RoundCount(30) && i < 200; i++)
         {
             TimeSpan delay = length * (0.05 + 0.8 * random.NextDouble());
-            if (await CancelOnceAsync(calls, user, program, next, delay, cancellationToken) is { } seconds) latencies.Add(seconds);
+            if (await CancelOnceAsync(calls, user, record(llm, i + 1), next, delay, cancellationToken) is { } seconds) latencies.Add(seconds);
         }
         if (latencies.Count == 0) throw new InvalidOperationException($"{name}: every job ended before it could be cancelled.");
         double[] sorted = [.. latencies.Order()];
@@ -88,9 +89,10 @@ internal static class CancelLatency
         return trace.ToProgram();
     }
 
-    private static Protocol.Program Saving(LanguageModel llm, int rows, int tokens)
+    private static Protocol.Program Saving(LanguageModel llm, int rows, int tokens, int run)
     {
         long[] prompt = GPT2Checkpoint.Small.Prompt(tokens);
+        prompt[0] = run;
         using Trace trace = llm.Trace(Enumerable.Range(0, rows).Select(_ => prompt).ToArray());
         llm.Logits[.., ^1].Save();
         return trace.ToProgram();
