@@ -12,6 +12,16 @@ public interface IBlobStore
     Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Stores bytes as <see cref="PutAsync"/> and grants them to an owner, in such an order that nobody who takes back the last grant of
+    /// the same bytes at that time deletes them.
+    /// </summary>
+    /// <param name="getOwner">
+    /// Returns the owner of the blob that has been written; it may throw to refuse it, and then nothing is stored.
+    /// </param>
+    Task<BlobRef> PutGrantedAsync(
+        Func<Stream, CancellationToken, Task> write, Func<BlobRef, string> getOwner, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Stores the bytes that <paramref name="write"/> writes under a random id, with a checksum that is computed at memory speed. Use it
     /// for results, which are large and hardly ever equal.
     /// </summary>
@@ -29,7 +39,9 @@ public interface IBlobStore
     /// <exception cref="NdifException">UNKNOWN_BLOB: there is no such blob, or it has just been deleted.</exception>
     Task GrantAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default);
 
-    /// <summary>Revokes a grant. A blob without any grant is deleted.</summary>
+    /// <summary>
+    /// Revokes a grant. A blob without any grant is deleted, unless somebody stores or is granted the same bytes at this time.
+    /// </summary>
     /// <returns>
     /// True if the owner can no longer read the blob. False if the owner has another grant (from another job or an upload), or had none.
     /// </returns>

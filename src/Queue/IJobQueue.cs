@@ -9,14 +9,21 @@ namespace Ndif.Queue;
 public interface IJobQueue : IAsyncDisposable
 {
     /// <summary>
-    /// Accepts a job and records its RECEIVED and QUEUED events. Submitting a known job id again queues nothing and returns the job's
-    /// current state. The quota is checked in the same atomic step that queues the job, so that concurrent submissions cannot exceed
+    /// Accepts a job and records its RECEIVED and QUEUED events. Submitting a known job id again with the same program queues nothing and
+    /// returns the job's current state. The quota is checked in the same atomic step that queues the job, so that concurrent submissions cannot exceed
     /// it together, not even through several gateways.
     /// </summary>
     /// <exception cref="NdifException">
     /// QUOTA_EXCEEDED or UNAVAILABLE: the submission exceeds its quota. The error gives the limit and when to try again.
+    /// BAD_ARGUMENT: the owner has used the id for another program. PERMISSION_DENIED: the id belongs to another owner.
+    /// UNAUTHENTICATED: the owner was closed (<see cref="CloseOwnerAsync"/>).
     /// </exception>
     Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default);
+
+    /// <summary>Returns the job that an owner has already submitted under this id, or null.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the owner has used the id for another program.</exception>
+    Task<JobInfo?> FindSubmittedAsync(
+        string jobId, string owner, ReadOnlyMemory<byte> program, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Leases the next job for one of these models in fair-share order. Returns null if no job arrived within <paramref name="wait"/>.
@@ -40,7 +47,17 @@ public interface IJobQueue : IAsyncDisposable
     /// </summary>
     Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default);
 
-    /// <summary>Returns a leased job to the front of the queue. A worker calls this when it shuts down.</summary>
+    /// <summary>
+    /// Publishes an event as <see cref="PublishAsync"/>, once and as soon as the queue can be reached. The lease survives an outage of the
+    /// queue, so a running job does not have to start over.
+    /// </summary>
+    /// <exception cref="NdifException">UNAVAILABLE: cancelled while the queue could not be reached.</exception>
+    Task<bool> PublishWhenReachableAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken) =>
+        PublishAsync(lease, jobEvent, cancellationToken);
+
+    /// <summary>
+    /// Returns a leased job to the queue, at the place of its owner's next job. A worker calls this when it shuts down.
+    /// </summary>
     Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -48,10 +65,29 @@ public interface IJobQueue : IAsyncDisposable
     /// </summary>
     Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Ends a job as CANCELLED, as <see cref="CancelAsync"/>, if nobody but this follower follows it. The follower is removed in any case.
+    /// </summary>
+    Task<JobInfo?> CancelIfUnfollowedAsync(
+        string jobId, string follower, string reason, CancellationToken cancellationToken = default);
+
+    /// <summary>Notes that a process follows jobs for its clients. Jobs that have ended or do not exist are ignored.</summary>
+    /// <param name="follower">The name of the process.</param>
+    /// <param name="lifetime">
+    /// How long it counts without another call, so that the followers of a dead process disappear; null for always.
+    /// </param>
+    Task FollowAsync(
+        IReadOnlyCollection<string> jobIds, string follower, TimeSpan? lifetime, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Refuses new jobs of an owner whose key was revoked, and cancels those that wait or run. Returns the number of cancelled jobs.
+    /// </summary>
+    Task<int> CloseOwnerAsync(string owner, string reason, CancellationToken cancellationToken = default);
+
     /// <summary>Returns the current state of a job, or null if there is no such job.</summary>
     Task<JobInfo?> GetAsync(string jobId, CancellationToken cancellationToken = default);
 
-    /// <summary>Returns the jobs of an owner, newest first.</summary>
+    /// <summary>Returns the jobs of an owner, or of all owners if it is empty, newest first.</summary>
     Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default);
 
     /// <summary>Returns the owner that submitted a job, or null if there is no such job.</summary>
@@ -80,12 +116,14 @@ public interface IJobQueue : IAsyncDisposable
 
     /// <summary>
     /// Publishes the current position of waiting jobs as another QUEUED event. A job is skipped if its position has not changed enough
-    /// since the last one that was published (<c>JobRules.ShouldPublishPosition</c>), or if that was less than
+    /// since the last one that was published (<c>JobRules.ShouldPublishPosition</c>) and its notice is the same, or if that was less than
     /// <paramref name="minInterval"/> ago. The cost depends on the number of <paramref name="jobIds"/>, not on the length of the queue.
     /// </summary>
+    /// <param name="notices">The notice by model, empty if there is nothing to say; null to leave the notices as they are.</param>
     /// <returns>The number of jobs whose position was published.</returns>
     Task<int> PublishPositionsAsync(
-        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default);
+        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, IReadOnlyDictionary<string, string>? notices,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Counts the waiting and running jobs by model, and the completed and failed jobs in total.</summary>
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);

@@ -9,6 +9,11 @@ public static class JobQueueExtensions
         this IJobQueue jobs, string worker, IReadOnlyCollection<string> models, TimeSpan wait,
         CancellationToken cancellationToken = default) => jobs.LeaseAsync(worker, models, wait, () => TimeSpan.Zero, cancellationToken);
 
+    /// <summary>Publishes positions, as <see cref="IJobQueue.PublishPositionsAsync"/>, and leaves the notices as they are.</summary>
+    public static Task<int> PublishPositionsAsync(
+        this IJobQueue jobs, IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default) =>
+        jobs.PublishPositionsAsync(jobIds, minInterval, null, cancellationToken);
+
     /// <summary>Fails all jobs that wait for a model.</summary>
     /// <param name="leaseHolder">The name under which the jobs are leased.</param>
     /// <param name="models">The names of the model.</param>

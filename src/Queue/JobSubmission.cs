@@ -12,4 +12,8 @@ namespace Ndif.Queue;
 /// <param name="MaxResultBytes">The most bytes the job may send back; the worker enforces it. Null for no limit.</param>
 public sealed record JobSubmission(
     string JobId, string Owner, string Model, ReadOnlyMemory<byte> Program, double Weight = 1, double Cost = 1, TimeSpan? TimeLimit = null,
-    Quota? Quota = null, long? MaxResultBytes = null);
+    Quota? Quota = null, long? MaxResultBytes = null)
+{
+    /// <summary>Why the job may have to wait for long, for its QUEUED event: no worker serves its model. Empty for nothing.</summary>
+    public string Notice { get; init; } = "";
+}

@@ -37,6 +37,15 @@ internal static partial class Log
     [LoggerMessage(3011, LogLevel.Information, "Job {JobId} and its events were deleted")]
     public static partial void JobDeleted(ILogger logger, string jobId);
 
+    [LoggerMessage(3310, LogLevel.Warning, "The {Task} waits: {Reason} It is tried again until it succeeds")]
+    public static partial void LoopWaits(ILogger logger, string task, string reason);
+
+    [LoggerMessage(3311, LogLevel.Error, "The {Task} failed; it is tried again")]
+    public static partial void LoopFailed(ILogger logger, string task, Exception exception);
+
+    [LoggerMessage(3312, LogLevel.Information, "The {Task} goes on after {Seconds:0.0} s")]
+    public static partial void LoopRecovered(ILogger logger, string task, double seconds);
+
     [LoggerMessage(3010, LogLevel.Warning, "Redis connection restored; all waiting callers check for changes again")]
     public static partial void ConnectionRestored(ILogger logger);
 }

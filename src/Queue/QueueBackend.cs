@@ -13,6 +13,9 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     /// <summary>The Redis connection, which the gateway also uses for API keys; null for the in-memory backend.</summary>
     public IConnectionMultiplexer? Connection { get; init; }
 
+    /// <summary>The clock of the service: that of Redis, so that all processes agree whatever the clocks of their machines show.</summary>
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
+
     /// <summary>Creates the backend of a single process, which needs no Redis. Blobs are still stored in a directory.</summary>
     public static QueueBackend InMemory(
         QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null, ILoggerFactory? logs = null)
@@ -23,7 +26,10 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
             jobs,
             BlobStores.Open(blobs, time, logs),
             new InMemoryWorkerRegistry(options, time),
-            new InMemoryDeployments(jobs, options, time));
+            new InMemoryDeployments(jobs, options, time))
+        {
+            Clock = time ?? TimeProvider.System,
+        };
     }
 
     /// <summary>
@@ -40,13 +46,14 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         configuration.AbortOnConnectFail = false;
         configuration.LoggerFactory ??= logs;
         IConnectionMultiplexer connection = ConnectionMultiplexer.Connect(configuration);
+        TimeProvider clock = time ?? new RedisClock(connection);
         return new QueueBackend(
-            new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>()),
+            new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>(), clock),
             BlobStores.Open(blobs, time, logs),
-            new RedisWorkerRegistry(connection, options, time),
-            new RedisDeployments(connection, options, time, logs.CreateLogger<RedisDeployments>()))
+            new RedisWorkerRegistry(connection, options, clock),
+            new RedisDeployments(connection, options, clock, logs.CreateLogger<RedisDeployments>()))
         {
-            Connection = connection,
+            Connection = connection, Clock = clock,
         };
     }
 
@@ -55,6 +62,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         await Jobs.DisposeAsync();
         (Deployments as IDisposable)?.Dispose();
         (Blobs as IDisposable)?.Dispose();
+        (Clock as IDisposable)?.Dispose();
         if (Connection is not null) await Connection.DisposeAsync();
     }
 }

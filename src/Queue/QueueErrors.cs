@@ -75,10 +75,32 @@ internal static class QueueErrors
     public static Error Cancelled(string reason) => Errors.Create(ErrorCode.JobCancelled,
         reason.Length > 0 ? $"The job was cancelled: {reason.TrimEnd('.')}." : "The job was cancelled.");
 
-    public static Exception Unavailable(string operation, Exception inner) => Errors.ToException(new Error
+    public static Exception JobIdReused(string jobId) => Errors.CreateException(ErrorCode.BadArgument,
+        $"The job id `{jobId}` was used before, for another program.",
+        "Submitting a job again returns the first job only if the program is the same. Choose another id, or leave it empty to let the "
+        + "service choose one.");
+
+    public static Exception OwnerClosed() => Errors.CreateException(ErrorCode.Unauthenticated,
+        "Your API key was revoked.", "Ask the operator of the service for another key.");
+
+    /// <summary>Ends the stream of a job whose last events the store has lost, although the reader has received them.</summary>
+    public static Exception EventsLost(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
+        $"The queue was restored to an earlier state, and the last events of the job `{jobId}` are lost.",
+        "The job may have ended otherwise than you have read. Run the experiment again.");
+
+    /// <summary>An error of Redis that does not pass by itself: damaged data, or a defect of this software.</summary>
+    public static Exception CommandFailed(string operation, Exception inner) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Internal,
+        Message = $"The queue could not execute a command ({operation}).",
+        Hint = "Report it to the operators of the service. Operators: the log has the error of Redis.",
+    }, inner);
+
+    /// <param name="cause">Why, in a few words; null if only the connection failed.</param>
+    public static Exception Unavailable(string operation, Exception inner, string? cause = null) => Errors.ToException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = $"The queue could not be reached ({operation}).",
+        Message = cause is null ? $"The queue could not be reached ({operation})." : $"The queue could not be reached ({operation}): {cause}.",
         Hint = "No data is lost; try again in a moment. Operators: check that Redis is running and can be reached.",
         Retryable = true,
         RetryAfterSeconds = 1,

@@ -48,7 +48,7 @@ public static class GatewayHost
             .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
-        AddGateway(builder.Services, options, backend, keys, time ?? TimeProvider.System);
+        AddGateway(builder.Services, options, backend, keys, time ?? backend.Clock);
 
         WebApplication app = builder.Build();
         UseGateway(app, options);
@@ -74,13 +74,15 @@ public static class GatewayHost
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
-        services.AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
+        services.AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>().AddSingleton<ServiceNotices>();
+        services.AddSingleton<RunStreamTracker>().AddHostedService(provider => provider.GetRequiredService<RunStreamTracker>());
         services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
         services.AddSingleton<MetricsEndpoint>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
         services.AddHostedService<ExpiredLeaseCleanupService>().AddHostedService<ExpiredBlobCleanupService>();
+        services.AddHostedService<RevokedKeyCleanupService>();
         services.AddCors(CorsPolicies.Configure);
         services.AddGrpc(grpc =>
         {
@@ -90,7 +92,11 @@ public static class GatewayHost
             grpc.Interceptors.Add<ErrorInterceptor>();
         });
         services.AddGrpcReflection();
-        services.AddGrpcHealthChecks(health => health.Services.Map("ndif.v1.Inference", _ => true)).AddCheck<QueueHealthCheck>("queue");
+        services.AddGrpcHealthChecks(health =>
+        {
+            health.Services.Map("", check => check.Name == QueueHealthCheck.Name);
+            health.Services.Map("ndif.v1.Inference", check => check.Name == QueueHealthCheck.Name);
+        }).AddCheck<QueueHealthCheck>(QueueHealthCheck.Name).AddCheck<WorkersHealthCheck>("workers");
         if (options.AllowAnonymous) // protects against DNS rebinding: a web page could point its host name at 127.0.0.1
             services.Configure<HostFilteringOptions>(filter => filter.AllowedHosts = ["localhost", "127.0.0.1", "[::1]"]);
     }

@@ -59,6 +59,15 @@ internal static partial class Log
     [LoggerMessage(3051, LogLevel.Information, "Deleted {Count} expired blobs")]
     public static partial void BlobsDeleted(this ILogger logger, int count);
 
+    [LoggerMessage(3341, LogLevel.Information, "{Count} jobs of the revoked key {KeyId} were cancelled")]
+    public static partial void JobsOfRevokedKeyCancelled(this ILogger logger, int count, string keyId);
+
+    [LoggerMessage(3342, LogLevel.Information, "Job {JobId} of {Owner} was cancelled by {By}: {Reason}")]
+    public static partial void CancelledByOperator(this ILogger logger, string jobId, string owner, string reason, string by);
+
+    [LoggerMessage(3343, LogLevel.Warning, "Job {JobId} could not be cancelled yet; it is tried again: {Reason}")]
+    public static partial void CancelPostponed(this ILogger logger, string jobId, string reason);
+
     [LoggerMessage(3052, LogLevel.Error, "The periodic task {Task} failed; it runs again at the next interval")]
     public static partial void PeriodicTaskFailed(this ILogger logger, string task, Exception exception);
 

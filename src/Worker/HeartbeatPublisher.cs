@@ -12,6 +12,7 @@ namespace Ndif.Worker;
 internal sealed class HeartbeatPublisher(
     WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time)
 {
+    private readonly FailureBackoff _failures = new("heartbeat", logger, time);
     private readonly Timestamp _started = time.GetUtcNow().ToTimestamp();
 
     /// <summary>The deployments that this worker knows. Those that are not loaded are reported as cold.</summary>
@@ -30,16 +31,17 @@ internal sealed class HeartbeatPublisher(
         }
     }
 
-    /// <summary>Publishes the current state. If the queue cannot be reached, the next heartbeat publishes it.</summary>
+    /// <summary>Publishes the current state. If that fails, the next heartbeat publishes it.</summary>
     public async Task TryPublishAsync()
     {
         try
         {
             await PublishAsync();
+            _failures.Succeeded();
         }
-        catch (NdifException e) when (e.Retryable)
+        catch (Exception e)
         {
-            Log.QueueUnreachable(logger, e.Message);
+            _failures.Failed(e);
         }
     }
 
@@ -67,9 +69,9 @@ internal sealed class HeartbeatPublisher(
         {
             await backend.Workers.UnregisterAsync(options.Id);
         }
-        catch (NdifException)
+        catch (Exception e)
         {
-            // the entry expires by itself
+            _failures.Failed(e); // the entry expires by itself
         }
     }
 }

@@ -16,7 +16,7 @@ namespace Ndif.Worker;
 /// </summary>
 public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null)
 {
-    private readonly TimeProvider _time = time ?? TimeProvider.System;
+    private readonly TimeProvider _time = time ?? backend.Clock;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Completes when the preloaded models are loaded and the first heartbeat is published.</summary>
@@ -89,8 +89,11 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
             if (options.Memory is { } memory && residency.Bytes > memory)
                 throw WorkerErrors.PreloadedModelsTooLarge(residency.Bytes, memory);
         }
-        foreach (JobServingLoop loop in loaded) await backend.Workers.SetDescriptionAsync(loop.Host.Model.Description, stopping);
-        await heartbeat.PublishAsync(stopping);
+        // Redis may still load its data, or be absent: the worker waits for it, and the log says so
+        var failures = new FailureBackoff("registration of the worker", logger, _time);
+        foreach (JobServingLoop loop in loaded)
+            await failures.RepeatAsync(() => backend.Workers.SetDescriptionAsync(loop.Host.Model.Description, stopping), stopping);
+        await failures.RepeatAsync(() => heartbeat.PublishAsync(stopping), stopping);
         return loaded;
     }
 

@@ -18,7 +18,7 @@ public abstract partial class JobQueueContract
         await _fixture.LogAsync(second, "two");
         await _fixture.PublishAsync(second, JobState.Completed);
         List<Event> events = await _fixture.WatchAsync("a");
-        Assert.Equal(Enumerable.Range(1, 8).Select(i => (ulong)i), events.Select(e => e.Sequence));
+        Assert.Equal(Enumerable.Range(1, 9).Select(i => (ulong)i), events.Select(e => e.Sequence));
         Assert.Equal(
             [(1u, "w1"), (2u, "w2")], events.Where(e => e.State?.State == JobState.Running).Select(e => (e.State.Attempt, e.State.Worker)));
         Assert.Equal((JobState.Queued, 1u, 1u), (events[4].State.State, events[4].State.Attempt, events[4].State.Position));

@@ -103,7 +103,8 @@ public sealed class JobQueuePropertyTests(RedisServer server)
             ulong last = (await fixture.GetInfoAsync(id)).LastSequence;
             await foreach (Event jobEvent in fixture.Queue.WatchAsync(id, 1, cancel))
             {
-                events.Add(jobEvent.State is { } state ? $"{state.State} {state.Position} {state.Attempt}" : jobEvent.Log.Text);
+                events.Add(jobEvent.State is { } state ? $"{state.State} {state.Position} {state.Attempt}"
+                    : jobEvent.Restart is { } restart ? $"restart {restart.Attempt}" : jobEvent.Log.Text);
                 Assert.Equal((ulong)events.Count, jobEvent.Sequence);
                 if (jobEvent.Sequence == last) break;
             }

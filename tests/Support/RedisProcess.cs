@@ -17,13 +17,16 @@ public static class RedisProcess
         string? users = null)
     {
         if (port == 0) port = FreePort.Find();
-        ChildProcess server = Start("redis",
-            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes"
-                : "no", "--daemonize", "no",
-                .. users is null ? (string[])[] : ["--aclfile", users]]);
+        ChildProcess server = StartLoading(folder, port, durable, users is null ? [] : ["--aclfile", users]);
         await server.WaitForLineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");
         return (server, $"127.0.0.1:{port}");
     }
+
+    /// <summary>Starts a server and does not wait until it has loaded its data.</summary>
+    /// <param name="options">More options, such as --key-load-delay, which slows the loading down (microseconds for each key).</param>
+    public static ChildProcess StartLoading(string folder, int port, bool durable, params string[] options) => Start("redis",
+        ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes" : "no",
+            "--daemonize", "no", .. options]);
 
     /// <summary>
     /// Starts a server, its replica, and a sentinel that promotes the replica when the server has not responded for a second.

@@ -6,7 +6,9 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif jobs [list|show|watch|cancel|delete|dead|requeue]`: the own jobs, and for operators the dead letters.</summary>
+/// <summary>
+/// `ndif jobs [list|show|watch|cancel|delete|dead|requeue]`: the own jobs, and for operators the jobs of all keys and the dead letters.
+/// </summary>
 internal static class JobsCommand
 {
     public static Command Create()
@@ -17,23 +19,33 @@ internal static class JobsCommand
         var limit = new Option<int>("--limit") { Description = "Maximum number of entries, newest first.", DefaultValueFactory = _ => 20 };
         host.Recursive = key.Recursive = json.Recursive = limit.Recursive = true;
         var active = new Option<bool>("--active") { Description = "Only jobs that wait or run." };
+        var all = new Option<bool>("--all")
+        {
+            Description = "The jobs of all keys, with their owners. Requires a key with the scope `operator` or `admin`.",
+        };
+        var owner = new Option<string>("--owner")
+        {
+            Description = "With --all: only the jobs of this key (its id, as `ndif keys list` shows it).", DefaultValueFactory = _ => "",
+        };
+        var reason = new Option<string>("--reason")
+        {
+            Description = "For the job of another key: what its owner reads.", DefaultValueFactory = _ => "",
+        };
         var id = new Argument<string>("id") { Description = "Id of the job." };
 
         var command = new Command("jobs", "List, show, watch, cancel or delete your jobs; list and requeue dead letters.")
         {
-            host, key, json, limit, active,
+            host, key, json, limit, active, all, owner,
         };
         command.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
 
-        var list = new Command("list", "List your jobs, newest first.") { active };
+        var list = new Command("list", "List your jobs, or with --all those of all keys, newest first.") { active, all, owner };
         list.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
 
-        var show = new Command("show", "Show one of your jobs.") { id };
-        show.SetAction(async (parsed, cancellationToken) =>
-        {
-            Job job = await AttachAsync(parsed, cancellationToken);
-            return Show(parsed, await job.GetAsync(cancellationToken));
-        });
+        var show = new Command("show", "Show one of your jobs; with a key of the scope `operator` or `admin` any job.") { id };
+        show.SetAction(async (parsed, cancellationToken) => Show(parsed, await OfAnyOwnerAsync(
+            async () => await (await AttachAsync(parsed, cancellationToken)).GetAsync(cancellationToken),
+            () => AllJobs.GetAsync(parsed.GetValue(id)!, GetBackend(parsed), cancellationToken))));
 
         var watch = new Command(
             "watch", "Print the events of one of your jobs until it ends, with its queue position while it waits.") { id };
@@ -50,12 +62,11 @@ internal static class JobsCommand
             return lastState is JobState.Completed ? 0 : 1;
         });
 
-        var cancel = new Command("cancel", "Cancel one of your jobs.") { id };
-        cancel.SetAction(async (parsed, cancellationToken) =>
-        {
-            Job job = await AttachAsync(parsed, cancellationToken);
-            return Show(parsed, await job.CancelAsync(cancellationToken));
-        });
+        var cancel = new Command(
+            "cancel", "Cancel one of your jobs; with a key of the scope `operator` or `admin` any job.") { id, reason };
+        cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await OfAnyOwnerAsync(
+            async () => await (await AttachAsync(parsed, cancellationToken)).CancelAsync(cancellationToken),
+            () => AllJobs.CancelAsync(parsed.GetValue(id)!, parsed.GetValue(reason)!, GetBackend(parsed), cancellationToken))));
 
         var delete = new Command("delete", "Delete one of your jobs and its results; it is cancelled first if it has not ended.") { id };
         delete.SetAction(async (parsed, cancellationToken) =>
@@ -104,19 +115,44 @@ internal static class JobsCommand
 
         async Task<int> ListAsync(ParseResult parsed, bool activeOnly, CancellationToken cancellationToken)
         {
-            IReadOnlyList<JobInfo> jobs = await Job.ListAsync(GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken);
+            bool isOfAll = parsed.GetValue(all) || parsed.GetValue(owner) is { Length: > 0 };
+            IReadOnlyList<JobInfo> jobs = isOfAll
+                ? await AllJobs.ListAsync(parsed.GetValue(owner)!, GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken)
+                : await Job.ListAsync(GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken);
             if (parsed.GetValue(json)) return PrintJson(jobs);
-            var table = new Table().AddColumns("id", "state", "model", "submitted", "position", "attempt", "worker");
+            string[] ownerColumn = isOfAll ? ["owner"] : [];
+            var table = new Table().AddColumns(
+                ["id", .. ownerColumn, "state", "model", "submitted", "position", "attempt", "worker"]);
             foreach (JobInfo job in jobs)
             {
                 string position = job.Position > 0 ? $"{job.Position}" : "";
-                table.AddRow(new[]
-                {
-                    job.Id, FormatState(job), job.Model.Id, FormatTime(job.Submitted), position, $"{job.Attempt}", job.Worker,
-                }.Select(Markup.Escape).ToArray());
+                table.AddRow(((string[])
+                [
+                    job.Id, .. isOfAll ? (string[])[job.Owner] : [], FormatState(job), job.Model.Id, FormatTime(job.Submitted), position, $"{job.Attempt}", job.Worker,
+                ]).Select(Markup.Escape).ToArray());
             }
             AnsiConsole.Write(table);
             return 0;
+        }
+
+        // an operator may name the job of another key; whoever may not gets the error for the own jobs
+        static async Task<JobInfo> OfAnyOwnerAsync(Func<Task<JobInfo>> own, Func<Task<JobInfo>> any)
+        {
+            try
+            {
+                return await own();
+            }
+            catch (NdifException unknown) when (unknown.Code is ErrorCode.UnknownJob or ErrorCode.PermissionDenied)
+            {
+                try
+                {
+                    return await any();
+                }
+                catch (AccessException)
+                {
+                    throw unknown;
+                }
+            }
         }
 
         int Show(ParseResult parsed, JobInfo job)
@@ -124,8 +160,10 @@ internal static class JobsCommand
             if (parsed.GetValue(json)) return PrintJson([job]);
             Console.WriteLine($"{job.Id}: {FormatState(job)}");
             Console.WriteLine($"  model      {job.Model.GetName()}");
+            if (job.Owner.Length > 0) Console.WriteLine($"  owner      {job.Owner}");
             Console.WriteLine($"  submitted  {FormatTime(job.Submitted)}");
             if (job.Position > 0) Console.WriteLine($"  position   {job.Position}, about {job.WaitSeconds:0.#} s");
+            if (job.Notice.Length > 0) Console.WriteLine($"  notice     {job.Notice}");
             string worker = job.Worker.Length > 0 ? $" on {job.Worker}" : "";
             if (job.Started is not null) Console.WriteLine($"  started    {FormatTime(job.Started)}, attempt {job.Attempt}{worker}");
             if (job.Ended is not null) Console.WriteLine($"  ended      {FormatTime(job.Ended)}");

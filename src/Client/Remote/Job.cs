@@ -67,7 +67,8 @@ public sealed class Job
     public Task<JobInfo> GetAsync(CancellationToken cancellationToken = default) => _service.GetJobAsync(Id, cancellationToken);
 
     /// <summary>
-    /// The events of the job from a number on (1 is the first) to its end. They set the results of the saved values.
+    /// The events of the job from a number on (1 is the first) to its end. They set the results of the saved values. If the job starts
+    /// over on another worker, an event of kind <c>Restart</c> drops the results of the attempt that has ended.
     /// </summary>
     public async IAsyncEnumerable<JobEvent> Events(ulong from = 1, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -115,6 +116,7 @@ public sealed class Job
     private void ApplyEvent(Event jobEvent)
     {
         _run?.OnEvent(jobEvent);
+        if (jobEvent.KindCase is Event.KindOneofCase.Restart) _results.Clear(); // of an attempt that has ended
         if (jobEvent.KindCase is Event.KindOneofCase.Value)
         {
             string name = jobEvent.Value.Name.Length > 0 ? jobEvent.Value.Name : $"%{jobEvent.Value.Node}";

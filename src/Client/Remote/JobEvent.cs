@@ -39,6 +39,7 @@ public sealed class JobEvent(Event jobEvent)
         Event.KindOneofCase.Warning => $"warning: {Raw.Warning.Message}",
         Event.KindOneofCase.Token or Event.KindOneofCase.Tokens => string.Join('\n', Tokens.Select(token => $"token: {token.Text}")),
         Event.KindOneofCase.Local => "asks the client",
+        Event.KindOneofCase.Restart => $"starts over (attempt {Raw.Restart.Attempt})",
         Event.KindOneofCase.Progress => string.Create(CultureInfo.InvariantCulture,
             $"{Raw.Progress.What} {(Raw.Progress.Total == 0 ? 0 : 100.0 * Raw.Progress.Done / Raw.Progress.Total):0}%"),
         _ => "",
@@ -47,7 +48,7 @@ public sealed class JobEvent(Event jobEvent)
     private static string FormatState(StateChanged state) => state.State switch
     {
         JobState.Queued => string.Create(CultureInfo.InvariantCulture,
-            $"queued (position {state.Position}{(state.WaitSeconds > 0 ? $", about {state.WaitSeconds:0.#} s" : "")})"),
+            $"queued (position {state.Position}{(state.WaitSeconds > 0 ? $", about {state.WaitSeconds:0.#} s" : "")}){(state.Notice.Length > 0 ? $": {state.Notice}" : "")}"),
         JobState.Running when state.Attempt > 1 => $"running (attempt {state.Attempt})",
         JobState.Failed => $"failed: {state.Error.Message}",
         JobState.Cancelled => state.Error is { Message.Length: > 0 } ? $"cancelled: {state.Error.Message}" : "cancelled",

@@ -86,6 +86,7 @@ internal sealed class RemoteService : IProgramRunner
             onAccepted();
             client.OnEvent(jobEvent);
             cursor.Advance(jobEvent);
+            if (jobEvent.KindCase is Event.KindOneofCase.Restart) cursor.LastReply = null; // of an attempt that has ended
             if (jobEvent.KindCase is Event.KindOneofCase.Local)
             {
                 cursor.LastReply = await client.AnswerAsync(jobEvent.Local, cancellationToken);
@@ -194,6 +195,17 @@ internal sealed class RemoteService : IProgramRunner
         TranslateErrorsAsync<IReadOnlyList<DeadLetter>>(async () =>
         (await _channel.Admin.ListDeadLettersAsync(new ListDeadLettersRequest { Limit = (uint)limit }, CreateHeaders(),
             cancellationToken: cancellationToken)).Letters, cancellationToken);
+
+    public Task<IReadOnlyList<JobInfo>> ListAllJobsAsync(ListAllJobsRequest request, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<JobInfo>>(async () =>
+        (await _channel.Admin.ListJobsAsync(request, CreateHeaders(), cancellationToken: cancellationToken)).Jobs, cancellationToken);
+
+    public Task<JobInfo> GetAnyJobAsync(string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+        await _channel.Admin.GetJobAsync(new GetJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
+        cancellationToken);
+
+    public Task<JobInfo> CancelAnyJobAsync(CancelJobRequest request, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+        await _channel.Admin.CancelJobAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
 
     public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
         (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken))

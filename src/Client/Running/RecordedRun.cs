@@ -14,6 +14,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
 
     private ExceptionDispatchInfo? _callbackException;
+    private readonly AttemptHistory _history = new();
     private RunClock _clock = new();
 
     /// <summary>True if the program calls functions of the client during its run.</summary>
@@ -55,6 +56,11 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             case Event.KindOneofCase.Value when _saves.TryGetValue(jobEvent.Value.Node, out Saved? saved):
                 saved.SetResult(DataDeserializer.Deserialize(jobEvent.Value.Data));
                 break;
+            case Event.KindOneofCase.Restart:
+                foreach (Saved each in _saves.Values) each.DropResult();
+                _callbackException = null;
+                _history.OnRestart();
+                break;
             case Event.KindOneofCase.Token:
                 NotifyToken(jobEvent.Token);
                 break;
@@ -62,7 +68,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
                 foreach (NewToken token in jobEvent.Tokens.Tokens) NotifyToken(token);
                 break;
             case Event.KindOneofCase.Log:
-                onLog(jobEvent.Log.Text);
+                if (_history.IsNewLog()) onLog(jobEvent.Log.Text);
                 break;
             case Event.KindOneofCase.Warning:
                 onWarning(jobEvent.Warning.Line is { Line: > 0 } line
@@ -75,6 +81,8 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     /// <summary>Calls the user's function. Its exception fails the program, and is thrown again when the program has ended.</summary>
     public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken)
     {
+        // A function of the user may have effects, so a job that runs again gets the answers of its earlier attempt.
+        if (_history.FindAnswer(request) is { } before) return ValueTask.FromResult(before);
         var reply = new LocalReply { Ticket = request.Ticket };
         try
         {
@@ -86,11 +94,15 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             _callbackException = ExceptionDispatchInfo.Capture(e);
             reply.Error = Errors.Create(ErrorCode.LocalCallFailed, $"The client's function failed: {e.Message}");
         }
+        _history.AddAnswer(request, reply);
         return ValueTask.FromResult(reply);
     }
 
     private void NotifyToken(NewToken token)
     {
+        if (!_history.IsNewToken(token, out bool isOther)) return;
+        if (isOther)
+            onWarning("warning: The job ran again, and generated other tokens than before. Seed the generation to prevent that.");
         if (recorder.TokenHandlers.TryGetValue(token.Trace, out var handler)) handler(GeneratedToken.FromProto(token));
     }
 

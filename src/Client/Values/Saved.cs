@@ -60,6 +60,9 @@ public sealed class Saved : Value
 
     internal void SetResult(object? result) => (HasValue, _result) = (true, result);
 
+    /// <summary>Drops the result of an attempt that has ended; the job runs again.</summary>
+    internal void DropResult() => (HasValue, _result) = (false, null);
+
     internal override object? AsArgument() => HasValue && !IsRecording ? _result : this;
 
     private bool IsRecording => Recorder is { IsOpen: true };

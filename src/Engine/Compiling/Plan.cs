@@ -126,8 +126,11 @@ internal sealed class Plan
     internal bool HasSeveralTraces => _hasSeveralTraces ??= Statements.OfType<TraceStatement>().Count() > 1
         || Statements.OfType<TraceStatement>().Any(trace => !Program.Regions[0].Nodes.Contains(trace.Id));
 
-    /// <summary>True if the program uses a value that cannot be split by rows. Its traces share no pass with other jobs.</summary>
-    internal bool IsExclusive => _isExclusive ??= !HookPoints.All(p => p.IsDefined || Model.CanNarrow(p));
+    /// <summary>
+    /// True if the program uses a value that cannot be split by rows, or waits for its client. Its traces share no pass with other jobs.
+    /// </summary>
+    internal bool IsExclusive => _isExclusive ??= Statements.OfType<LocalCallStatement>().Any()
+        || !HookPoints.All(p => p.IsDefined || Model.CanNarrow(p));
 
     /// <summary>For each node, the region of the invoke that computes it, or the root region.</summary>
     internal int[] OwnerRegions { get; }

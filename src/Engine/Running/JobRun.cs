@@ -1,6 +1,7 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.Kernels;
+using Ndif.Engine.Scheduling;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -45,6 +46,12 @@ internal sealed class JobRun : IDisposable
 
     /// <summary>The owner's share of service relative to other owners.</summary>
     public double Weight { get; init; } = 1;
+
+    /// <summary>The time that the run has used; null if nobody measures it.</summary>
+    public OwnTime? OwnTime { get; init; }
+
+    /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
+    internal Action? RunOthers { get; set; }
 
     /// <summary>The error that ended the run; null while it runs and if it succeeded.</summary>
     public Error? Error { get; private set; }

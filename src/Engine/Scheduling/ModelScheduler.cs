@@ -20,6 +20,7 @@ namespace Ndif.Engine.Scheduling;
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
 /// 5. A long pass is preempted between two of its modules, so that the others generate and shorter prompts run.
+///    A job that waits for the answer of its client lets them go on in the same way.
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
@@ -37,6 +38,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     private readonly List<ScheduledJob> _jobs = [];
     private readonly List<ITraceBatch> _batches = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
+    private readonly HashSet<JobRun> _suspended = []; // they wait for their clients
     private readonly OwnerShares _shares = new();
     private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
     private LongPass? _longPass;
@@ -56,6 +58,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
+        job.RunOthers = () => RunOthers(job);
         _shares.AddJob(job.Owner);
         _jobs.Add(new ScheduledJob(job, onEnded));
     }
@@ -118,6 +121,8 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         foreach (ITraceBatch batch in _batches.ToList())
         {
+            // a nested call may have ended it, or it stands in the middle of a step
+            if (!_batches.Contains(batch) || batch.Traces.Any(trace => _suspended.Contains(trace.Job))) continue;
             if (!TryRun([.. batch.Traces], batch.Step) || batch.HasEnded)
             {
                 _batches.Remove(batch);
@@ -162,6 +167,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         if (_longPass is not { } pass || _isPreempted || pass.SinceResumed.Elapsed < pass.TimeSlice) return;
         long start = Stopwatch.GetTimestamp();
         _isPreempted = true;
+        int[] sharers = [.. pass.Jobs.Select(job => job.Run.OwnTime?.Suspend() ?? 0)];
         using (SiteHook.Register(null))
         using (torch.no_grad())
         using (torch.NewDisposeScope())
@@ -172,9 +178,38 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
             RunBatches();
         }
         _isPreempted = false;
+        for (int i = 0; i < sharers.Length; i++)
+            if (sharers[i] > 0) pass.Jobs[i].Run.OwnTime!.Start(sharers[i]);
         TimeSpan others = Stopwatch.GetElapsedTime(start);
         pass.TimeSlice = others > MinTimeSlice ? others : MinTimeSlice;
         pass.SinceResumed.Restart();
+    }
+
+    /// <summary>Lets the others go on while a job waits for the answer of its client.</summary>
+    private void RunOthers(JobRun waiting)
+    {
+        if (!_suspended.Add(waiting)) return;
+        bool isNested = _isPreempted;
+        int sharers = waiting.OwnTime?.Suspend() ?? 0;
+        _isPreempted = true;
+        try
+        {
+            using (SiteHook.Register(null))
+            using (torch.no_grad())
+            using (torch.NewDisposeScope())
+            {
+                onPreemptionPoint?.Invoke();
+                RunSessions();
+                RunPrefill();
+                RunBatches();
+            }
+        }
+        finally
+        {
+            _isPreempted = isNested;
+            _suspended.Remove(waiting);
+            if (sharers > 0) waiting.OwnTime!.Start(sharers);
+        }
     }
 
     /// <summary>Runs every session until it waits for a pass or has ended, except those of a suspended pass.</summary>
@@ -182,18 +217,26 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         foreach (ScheduledJob job in _jobs.ToList())
         {
-            if (_longPass?.Jobs.Contains(job) == true) continue;
-            if (job.Trace is { } trace)
-            {
-                if (!trace.HasEnded && !job.Run.HasFailed) continue;
-                job.EndTrace();
-                if (!job.Run.HasFailed) job.Session.CompleteTrace();
-            }
-            if (!job.Run.CheckCancelled() && !job.Session.IsDone)
-                using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run();
-            if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
-            if (job.Trace is null || job.Run.HasFailed) End(job);
+            // a nested call may have ended it
+            if (_longPass?.Jobs.Contains(job) == true || _suspended.Contains(job.Run) || !_jobs.Contains(job)) continue;
+            if (job.Trace is { HasEnded: false } && !job.Run.HasFailed) continue;
+            job.Run.OwnTime?.Start(sharers: 1);
+            RunSession(job);
+            job.Run.OwnTime?.Stop();
         }
+    }
+
+    private void RunSession(ScheduledJob job)
+    {
+        if (job.Trace is not null)
+        {
+            job.EndTrace();
+            if (!job.Run.HasFailed) job.Session.CompleteTrace();
+        }
+        if (!job.Run.CheckCancelled() && !job.Session.IsDone)
+            using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run();
+        if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
+        if (job.Trace is null || job.Run.HasFailed) End(job);
     }
 
     private void Enqueue(ScheduledJob job)
@@ -236,7 +279,11 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         const int GradientPasses = 3; // forward, and backward through values and weights
         long[] tokens = [.. traces.Select(trace => trace.Job.TokenCount)];
-        foreach (TraceRun trace in traces) trace.Job.LastWriteNode = null;
+        foreach (TraceRun trace in traces)
+        {
+            trace.Job.LastWriteNode = null;
+            trace.Job.OwnTime?.Start(traces.Count);
+        }
         try
         {
             using (new GradModeScope(traces)) run();
@@ -261,6 +308,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
             for (int i = 0; i < traces.Count; i++)
             {
                 JobRun job = traces[i].Job;
+                job.OwnTime?.Stop();
                 long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }

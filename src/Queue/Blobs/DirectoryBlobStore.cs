@@ -21,25 +21,32 @@ public sealed class DirectoryBlobStore : IBlobStore
     private readonly ILogger _logger;
     private readonly string _draftDirectory;
 
+    /// <param name="time">The clock; null for that of the file system, so that machines with different clocks agree.</param>
     public DirectoryBlobStore(BlobOptions? options = null, TimeProvider? time = null, ILogger<DirectoryBlobStore>? logger = null)
     {
         _options = (options ?? new BlobOptions()).Validate();
-        _time = time ?? TimeProvider.System;
         _logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
         _draftDirectory = Path.Combine(_options.Root, "writing");
+        _time = time ?? new FileSystemClock(_draftDirectory);
         Directory.CreateDirectory(_draftDirectory);
     }
 
     /// <inheritdoc/>
     public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
-        PutAsync(write, draft => new HashingStream(draft), cancellationToken);
+        PutAsync(write, draft => new HashingStream(draft), null, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<BlobRef> PutGrantedAsync(
+        Func<Stream, CancellationToken, Task> write, Func<BlobRef, string> getOwner, CancellationToken cancellationToken = default) =>
+        PutAsync(write, draft => new HashingStream(draft), getOwner, cancellationToken);
 
     /// <inheritdoc/>
     public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
-        PutAsync(write, draft => new ChecksumStream(draft), cancellationToken);
+        PutAsync(write, draft => new ChecksumStream(draft), null, cancellationToken);
 
     private async Task<BlobRef> PutAsync(
-        Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> createStream, CancellationToken cancellationToken)
+        Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> createStream, Func<BlobRef, string>? getOwner,
+        CancellationToken cancellationToken)
     {
         string draftPath = Path.Combine(_draftDirectory, Guid.NewGuid().ToString("n"));
         try
@@ -51,6 +58,8 @@ public sealed class DirectoryBlobStore : IBlobStore
                 await stream.FlushAsync(cancellationToken);
                 blob = stream.ToBlobRef();
             }
+            // The grant is first: a deletion that has begun sees it, and leaves the bytes.
+            if (getOwner?.Invoke(blob) is { } owner) WriteGrant(blob.Id, BlobNames.GetGrantName(owner));
             if (!Touch(GetBlobPath(blob.Id))) CommitDraft(draftPath, blob.Id); // otherwise another writer stored the same bytes
             return blob;
         }
@@ -86,15 +95,7 @@ public sealed class DirectoryBlobStore : IBlobStore
     public Task GrantAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
     {
         if (!BlobNames.IsId(id) || !Touch(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id);
-        try
-        {
-            Directory.CreateDirectory(GetGrantDirectory(id));
-            File.WriteAllBytes(Path.Combine(GetGrantDirectory(id), BlobNames.GetGrantName(owner, reason)), []);
-        }
-        catch (DirectoryNotFoundException)
-        {
-            throw QueueErrors.UnknownBlob(id); // deleted concurrently
-        }
+        WriteGrant(id, BlobNames.GetGrantName(owner, reason));
         if (!IsUnexpired(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id); // its last grant was revoked concurrently
         return Task.CompletedTask;
     }
@@ -106,11 +107,7 @@ public sealed class DirectoryBlobStore : IBlobStore
         string grant = Path.Combine(GetGrantDirectory(id), BlobNames.GetGrantName(owner, reason));
         if (!File.Exists(grant)) return Task.FromResult(false);
         File.Delete(grant);
-        if (!Directory.EnumerateFileSystemEntries(GetGrantDirectory(id)).Any())
-        {
-            File.Delete(GetBlobPath(id));
-            Directory.Delete(GetGrantDirectory(id), recursive: true);
-        }
+        if (TryDeleteGrantDirectory(id)) TryDeleteBlob(id, _ => !Directory.Exists(GetGrantDirectory(id)));
         return Task.FromResult(!IsGranted(id, owner));
     }
 
@@ -126,11 +123,14 @@ public sealed class DirectoryBlobStore : IBlobStore
         {
             cancellationToken.ThrowIfCancellationRequested();
             if (IsUnexpired(path)) continue;
-            File.Delete(path);
-            if (!BlobNames.IsId(Path.GetFileName(path))) continue; // an abandoned draft
-            string grants = GetGrantDirectory(Path.GetFileName(path));
-            if (Directory.Exists(grants)) Directory.Delete(grants, recursive: true);
-            deleted++;
+            string id = Path.GetFileName(path);
+            if (!BlobNames.IsId(id)) File.Delete(path); // an abandoned draft
+            else if (TryDeleteBlob(id, removed => !IsUnexpired(removed)))
+            {
+                if (Directory.Exists(GetGrantDirectory(id)) && !File.Exists(path))
+                    Directory.Delete(GetGrantDirectory(id), recursive: true);
+                deleted++;
+            }
         }
         if (deleted > 0) Log.BlobsSwept(_logger, deleted);
         return Task.FromResult(deleted);
@@ -142,7 +142,7 @@ public sealed class DirectoryBlobStore : IBlobStore
     /// <summary>Turns a draft into a blob by an atomic rename.</summary>
     private void CommitDraft(string draftPath, string id)
     {
-        File.SetLastWriteTimeUtc(draftPath, Now);
+        if (!SetTime(draftPath)) throw QueueErrors.UnknownBlob(id); // the draft was taken for an abandoned one
         Directory.CreateDirectory(Path.GetDirectoryName(GetBlobPath(id))!);
         File.Move(draftPath, GetBlobPath(id), overwrite: true);
     }
@@ -164,6 +164,12 @@ public sealed class DirectoryBlobStore : IBlobStore
     private bool Touch(string path)
     {
         if (!IsUnexpired(path)) return false;
+        return SetTime(path); // it may be deleted since the check
+    }
+
+    private bool SetTime(string path)
+    {
+        if (_time is FileSystemClock) return FileSystemClock.Touch(path);
         try
         {
             File.SetLastWriteTimeUtc(path, Now);
@@ -171,7 +177,66 @@ public sealed class DirectoryBlobStore : IBlobStore
         }
         catch (FileNotFoundException)
         {
-            return false; // deleted since the check
+            return false;
         }
+    }
+
+    private void WriteGrant(string id, string name)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                Directory.CreateDirectory(GetGrantDirectory(id));
+                File.WriteAllBytes(Path.Combine(GetGrantDirectory(id), name), []);
+                return;
+            }
+            catch (DirectoryNotFoundException) when (attempt < 100)
+            {
+                // the last of the other grants was revoked at this moment
+            }
+        }
+    }
+
+    /// <summary>Deletes the directory of the grants of a blob if there is none in it. This is one step of the file system.</summary>
+    private bool TryDeleteGrantDirectory(string id)
+    {
+        try
+        {
+            Directory.Delete(GetGrantDirectory(id), recursive: false);
+            return true;
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return true;
+        }
+        catch (IOException)
+        {
+            return false; // it is not empty
+        }
+    }
+
+    /// <summary>
+    /// Deletes the bytes of a blob, unless it is used: they are moved aside first, and moved back if <paramref name="mayDelete"/> (called
+    /// with their path) says no. Whoever grants or uses the blob has either done so before the move, which the check sees, or finds no blob.
+    /// </summary>
+    private bool TryDeleteBlob(string id, Func<string, bool> mayDelete)
+    {
+        string aside = Path.Combine(_draftDirectory, $"deleted-{Guid.NewGuid():n}");
+        try
+        {
+            File.Move(GetBlobPath(id), aside);
+        }
+        catch (Exception missing) when (missing is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return false;
+        }
+        if (mayDelete(aside))
+        {
+            File.Delete(aside);
+            return true;
+        }
+        File.Move(aside, GetBlobPath(id), overwrite: true);
+        return false;
     }
 }

@@ -37,30 +37,39 @@ internal sealed class FairShareQueue
         Insert(entry);
     }
 
+    /// <summary>
+    /// Adds a job that its worker has given back: it gets the place of its owner's next job, and the owner's later jobs move back, as the
+    /// worker's time for it was service too.
+    /// </summary>
+    public void EnqueueInTurn(QueueEntry entry)
+    {
+        QueueEntry[] own = [.. _entriesByOwner.GetValueOrDefault(entry.Owner)?.Where(other => !other.WasLeased) ?? []];
+        _finishTags[entry.Owner] = Math.Max(_finishTags.GetValueOrDefault(entry.Owner), _virtualTime);
+        entry.StartTag = own.Length > 0 ? own[0].StartTag : _finishTags[entry.Owner];
+        MoveTags(entry.Owner, own, entry.NormalizedCost);
+        Insert(entry);
+    }
+
     /// <summary>Removes the first job, because it was leased, and advances the virtual time.</summary>
     public void Dequeue(QueueEntry first)
     {
         Remove(first);
+        first.WasLeased = true;
         _virtualTime = Math.Max(_virtualTime, first.StartTag);
     }
 
     /// <summary>Removes a cancelled job and refunds its cost: the start tags of the owner's later jobs decrease by it.</summary>
     public void RemoveWaiting(QueueEntry entry)
     {
-        if (double.IsNegativeInfinity(entry.StartTag))
+        if (entry.WasLeased)
         {
             Remove(entry); // it was leased before, so its cost is not refunded
             return;
         }
-        QueueEntry[] later = [.. _entriesByOwner[entry.Owner].GetViewBetween(entry, QueueEntry.MaxValue).Skip(1)];
+        QueueEntry[] later = [.. _entriesByOwner[entry.Owner].GetViewBetween(entry, QueueEntry.MaxValue).Skip(1)
+            .Where(other => !other.WasLeased)];
         Remove(entry);
-        foreach (QueueEntry moved in later)
-        {
-            Remove(moved);
-            moved.StartTag -= entry.NormalizedCost;
-            Insert(moved);
-        }
-        _finishTags[entry.Owner] -= entry.NormalizedCost;
+        MoveTags(entry.Owner, later, -entry.NormalizedCost);
     }
 
     /// <summary>Forgets all tags. Call it when no job of the model waits or runs: there is no contention to be fair about.</summary>
@@ -68,6 +77,17 @@ internal sealed class FairShareQueue
     {
         _finishTags.Clear();
         _virtualTime = 0;
+    }
+
+    private void MoveTags(string owner, IReadOnlyList<QueueEntry> entries, double by)
+    {
+        foreach (QueueEntry moved in entries)
+        {
+            Remove(moved);
+            moved.StartTag += by;
+            Insert(moved);
+        }
+        _finishTags[owner] += by;
     }
 
     private void Insert(QueueEntry entry)

@@ -1,5 +1,6 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 
@@ -11,6 +12,14 @@ internal sealed class InMemoryJob(JobSubmission submission, long number, DateTim
     public QueueEntry QueueEntry { get; } = new(submission.JobId, submission.Owner, number, submission.Cost / submission.Weight);
 
     public DateTimeOffset Submitted => submitted;
+
+    public string ProgramHash { get; } = JobRules.HashProgram(submission.Program);
+
+    /// <summary>Why the job may wait for long; empty for nothing.</summary>
+    public string Notice { get; set; } = submission.Notice;
+
+    /// <summary>The processes whose clients follow the job, and until when each counts.</summary>
+    public Dictionary<string, DateTimeOffset> Followers { get; } = [];
 
     public string? TraceParent => traceParent;
 
@@ -62,5 +71,7 @@ internal sealed class InMemoryJob(JobSubmission submission, long number, DateTim
         Usage = Usage?.Clone(),
         LastSequence = (ulong)Events.Count,
         Worker = Worker,
+        Owner = Submission.Owner,
+        Notice = State is JobState.Queued ? Notice : "",
     };
 }

@@ -22,6 +22,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     private readonly WakeupHub _wakeups = new();
     private readonly LeaseWaitLoop _leaseLoop;
     private readonly InMemoryJobStore _jobs;
+    private readonly HashSet<string> _closedOwners = [];
     private bool _isDisposed;
 
     public InMemoryJobQueue(QueueOptions? options = null, TimeProvider? time = null, ILogger<InMemoryJobQueue>? logger = null)
@@ -47,15 +48,29 @@ public sealed class InMemoryJobQueue : IJobQueue
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_jobs.Find(submission.JobId) is { } known)
             {
-                return known.Submission.Owner == submission.Owner
-                    ? Task.FromResult(_jobs.GetInfo(known))
-                    : Task.FromException<JobInfo>(QueueErrors.JobIdTaken(submission.JobId));
+                return known.Submission.Owner != submission.Owner ? Task.FromException<JobInfo>(QueueErrors.JobIdTaken(submission.JobId))
+                    : known.ProgramHash != JobRules.HashProgram(submission.Program)
+                    ? Task.FromException<JobInfo>(QueueErrors.JobIdReused(submission.JobId))
+                    : Task.FromResult(_jobs.GetInfo(known));
             }
+            if (_closedOwners.Contains(submission.Owner)) return Task.FromException<JobInfo>(QueueErrors.OwnerClosed());
             if (_jobs.CheckQuota(submission) is { } refusal) return Task.FromException<JobInfo>(refusal);
             JobInfo info = _jobs.GetInfo(_jobs.Add(submission, Activity.Current?.Id));
             Telemetry.JobSubmitted(submission.Model);
             Log.JobQueued(_logger, submission.JobId, submission.Model, info.Position);
             return Task.FromResult(info);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<JobInfo?> FindSubmittedAsync(
+        string jobId, string owner, ReadOnlyMemory<byte> program, CancellationToken cancellationToken = default)
+    {
+        lock (_lock)
+        {
+            if (_jobs.Find(jobId) is not { } known || known.Submission.Owner != owner) return Task.FromResult<JobInfo?>(null);
+            return known.ProgramHash == JobRules.HashProgram(program) ? Task.FromResult<JobInfo?>(_jobs.GetInfo(known))
+                : Task.FromException<JobInfo?>(QueueErrors.JobIdReused(jobId));
         }
     }
 
@@ -116,20 +131,58 @@ public sealed class InMemoryJobQueue : IJobQueue
         {
             if (_jobs.FindLeased(lease) is not { } job) return Task.CompletedTask;
             _jobs.ReleaseLease(job, isLost: false);
-            _jobs.EnqueueFront(job);
+            _jobs.EnqueueInTurn(job);
             Log.JobReturned(_logger, lease.JobId, lease.Worker);
             return Task.CompletedTask;
         }
     }
 
     /// <inheritdoc/>
-    public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default)
+    public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
+        CancelAsync(jobId, "", reason, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<JobInfo?> CancelIfUnfollowedAsync(
+        string jobId, string follower, string reason, CancellationToken cancellationToken = default) =>
+        CancelAsync(jobId, follower, reason, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task FollowAsync(
+        IReadOnlyCollection<string> jobIds, string follower, TimeSpan? lifetime, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (_lock)
+        {
+            DateTimeOffset until = lifetime is { } span ? _time.GetUtcNow() + span : DateTimeOffset.MaxValue;
+            foreach (string id in jobIds)
+                if (_jobs.Find(id) is { } job && !job.State.IsTerminal()) job.Followers[follower] = until;
+        }
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task<int> CloseOwnerAsync(string owner, string reason, CancellationToken cancellationToken = default)
+    {
+        lock (_lock) _closedOwners.Add(owner);
+        IReadOnlyList<JobInfo> jobs = await ListAsync(owner, int.MaxValue, activeOnly: true, cancellationToken);
+        foreach (JobInfo job in jobs) await CancelAsync(job.Id, reason, cancellationToken);
+        return jobs.Count;
+    }
+
+    /// <param name="follower">Empty to cancel the job whoever follows it.</param>
+    private Task<JobInfo?> CancelAsync(string jobId, string follower, string reason, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
-            if (!job.State.IsTerminal())
+            bool isFollowed = false;
+            if (follower.Length > 0)
+            {
+                job.Followers.Remove(follower);
+                isFollowed = job.Followers.Values.Any(until => until > _time.GetUtcNow());
+            }
+            if (!job.State.IsTerminal() && !isFollowed)
             {
                 UsageCharge charge = UsageCharge.Zero;
                 if (job.ActiveLease is not null)
@@ -160,7 +213,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             return Task.FromResult<IReadOnlyList<JobInfo>>([.. _jobs.All
-                .Where(job => job.Submission.Owner == owner && !(activeOnly && job.State.IsTerminal()))
+                .Where(job => (owner.Length == 0 || job.Submission.Owner == owner) && !(activeOnly && job.State.IsTerminal()))
                 .OrderByDescending(job => job.QueueEntry.Number).Take(limit).Select(_jobs.GetInfo)]);
         }
     }
@@ -224,13 +277,15 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public Task<int> PublishPositionsAsync(
-        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
+        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, IReadOnlyDictionary<string, string>? notices,
+        CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (_lock)
         {
             return Task.FromResult(jobIds.Count(id =>
-                _jobs.Find(id) is { State: JobState.Queued, ActiveLease: null } job && _jobs.TryPublishPosition(job, minInterval)));
+                _jobs.Find(id) is { State: JobState.Queued, ActiveLease: null } job
+                    && _jobs.TryPublishPosition(job, minInterval, notices?.GetValueOrDefault(job.Submission.Model))));
         }
     }
 

@@ -84,6 +84,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         DateTimeOffset now = time.GetUtcNow();
         job.ActiveLease = new ActiveLease(++_lastToken, now + options.LeaseDuration, new CancellationTokenSource());
         job.Attempt++;
+        if (job.Attempt > 1) Append(job, new Event { Restart = new Restart { Attempt = (uint)job.Attempt } });
         job.Worker = worker;
         job.Started = now;
         JobSubmission submission = job.Submission;
@@ -126,11 +127,17 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         }
     }
 
-    public void EnqueueFront(InMemoryJob job)
+    /// <summary>Queues a job that lost its worker in front of all others.</summary>
+    private void EnqueueFront(InMemoryJob job) => Requeue(job, GetModel(job).Queue.EnqueueFront);
+
+    /// <summary>Queues a job that its worker has given back at the place of its owner's next job.</summary>
+    public void EnqueueInTurn(InMemoryJob job) => Requeue(job, GetModel(job).Queue.EnqueueInTurn);
+
+    private void Requeue(InMemoryJob job, Action<QueueEntry> enqueue)
     {
         job.Worker = "";
         job.Replies.Clear(); // the next attempt sends its requests again
-        GetModel(job).Queue.EnqueueFront(job.QueueEntry);
+        enqueue(job.QueueEntry);
         OnEnqueued(job);
     }
 
@@ -141,11 +148,15 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
     }
 
     /// <summary>Publishes the position of a waiting job if it has changed enough since the last time. Returns whether it did.</summary>
-    public bool TryPublishPosition(InMemoryJob job, TimeSpan minInterval)
+    /// <param name="notice">The current notice; null to leave it as it is.</param>
+    public bool TryPublishPosition(InMemoryJob job, TimeSpan minInterval, string? notice)
     {
         int position = GetModel(job).Queue.GetPosition(job.QueueEntry);
         (int lastPosition, DateTimeOffset lastTime) = job.LastPublishedPosition;
-        if (time.GetUtcNow() - lastTime < minInterval || !JobRules.ShouldPublishPosition(position, lastPosition)) return false;
+        if (time.GetUtcNow() - lastTime < minInterval) return false;
+        bool isNewNotice = notice is not null && notice != job.Notice;
+        if (isNewNotice) job.Notice = notice!;
+        if (!isNewNotice && !JobRules.ShouldPublishPosition(position, lastPosition)) return false;
         PublishPosition(job, position);
         return true;
     }
@@ -156,7 +167,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         Append(job, new StateChanged
         {
             State = JobState.Queued, Position = (uint)position, WaitSeconds = GetModel(job).EstimateWaitSeconds(position),
-            Attempt = (uint)job.Attempt,
+            Attempt = (uint)job.Attempt, Notice = job.Notice,
         });
     }
 
@@ -179,6 +190,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         job.Error = outcome.Error;
         job.Usage = outcome.Usage;
         job.Replies.Clear();
+        job.Followers.Clear();
         if (!job.IsDeadLetter) job.ReleaseProgram();
         if (outcome.State == JobState.Completed) Completed++;
         if (outcome.State == JobState.Failed) Failed++;

@@ -21,4 +21,7 @@ internal sealed class QueueEntry(string jobId, string owner, long number, double
 
     /// <summary>The start tag in virtual time. Do not change it while the entry is in a list.</summary>
     public double StartTag { get; set; }
+
+    /// <summary>True if the job was leased before: its owner was charged, and a cancel refunds nothing.</summary>
+    public bool WasLeased { get; set; }
 }

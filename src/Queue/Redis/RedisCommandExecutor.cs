@@ -7,14 +7,42 @@ namespace Ndif.Queue.Redis;
 /// 1. Without a connection, StackExchange.Redis queues a command for about five seconds.
 /// 2. A command whose connection breaks after it was sent may or may not have been executed. It is sent once more, and each script
 ///    handles its own repetition (<c>again</c> in common.lua).
-/// 3. If that fails too, the call throws an UNAVAILABLE <see cref="NdifException"/>.
+/// 3. If that fails too, the call throws an UNAVAILABLE <see cref="NdifException"/>. A failure that does not pass is INTERNAL.
+/// No other exception of Redis leaves this class.
 /// </summary>
 internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, RedisKeys keys)
 {
+    private static readonly TimeSpan _minDelay = TimeSpan.FromMilliseconds(50), _maxDelay = TimeSpan.FromSeconds(1);
+
     private readonly IDatabase _database = connection.GetDatabase();
 
     public Task<RedisResult> ExecuteScriptAsync(RedisScript script, params RedisValue[] arguments) =>
         ExecuteWithRetryAsync(script.Name, again => EvaluateAsync(script, [again ? 1 : 0, .. arguments]));
+
+    /// <summary>Executes a script as soon as Redis can be reached, until cancelled.</summary>
+    /// <exception cref="NdifException">UNAVAILABLE: cancelled while Redis could not be reached. INTERNAL: the script failed.</exception>
+    public async Task<RedisResult> ExecuteScriptWhenReachableAsync(
+        RedisScript script, CancellationToken cancellationToken, params RedisValue[] arguments)
+    {
+        TimeSpan delay = _minDelay;
+        for (bool again = false; ; again = true)
+        {
+            try
+            {
+                return await EvaluateAsync(script, [again ? 1 : 0, .. arguments]);
+            }
+            catch (Exception failure) when (RedisFailures.IsPassing(failure))
+            {
+                await Task.Delay(delay, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (cancellationToken.IsCancellationRequested) throw ToNdifException(script.Name, failure);
+                delay = delay < _maxDelay ? 2 * delay : delay;
+            }
+            catch (Exception failure) when (RedisFailures.IsFailure(failure))
+            {
+                throw ToNdifException(script.Name, failure);
+            }
+        }
+    }
 
     /// <summary>Executes plain commands. They must be idempotent, because they may be executed twice.</summary>
     public Task<T> ExecuteAsync<T>(string operation, Func<IDatabase, Task<T>> call) =>
@@ -28,20 +56,28 @@ internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, Re
         }
         catch (RedisConnectionException notSent) when (notSent.CommandStatus is CommandStatus.WaitingInBacklog)
         {
-            throw QueueErrors.Unavailable(operation, notSent);
+            throw ToNdifException(operation, notSent);
         }
-        catch (Exception first) when (IsConnectionFailure(first))
+        catch (Exception first) when (RedisFailures.IsPassing(first))
         {
             try
             {
                 return await call(true);
             }
-            catch (Exception second) when (IsConnectionFailure(second))
+            catch (Exception second) when (RedisFailures.IsFailure(second))
             {
-                throw QueueErrors.Unavailable(operation, second);
+                throw ToNdifException(operation, second);
             }
         }
+        catch (Exception failure) when (RedisFailures.IsFailure(failure))
+        {
+            throw ToNdifException(operation, failure);
+        }
     }
+
+    private static Exception ToNdifException(string operation, Exception failure) => RedisFailures.IsPassing(failure)
+        ? QueueErrors.Unavailable(operation, failure, RedisFailures.Explain(failure))
+        : QueueErrors.CommandFailed(operation, failure);
 
     private async Task<RedisResult> EvaluateAsync(RedisScript script, RedisValue[] arguments)
     {
@@ -55,13 +91,4 @@ internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, Re
             return await _database.ScriptEvaluateAsync(script.Text, [keys.Prefix], arguments);
         }
     }
-
-    /// <summary>Treats a server that is loading, failing over, read-only or out of memory like a lost connection.</summary>
-    private static bool IsConnectionFailure(Exception exception) => exception switch
-    {
-        RedisConnectionException or RedisTimeoutException => true,
-        RedisServerException server =>
-            server.Message.Split(' ')[0] is "LOADING" or "READONLY" or "MASTERDOWN" or "MISCONF" or "OOM" or "NOREPLICAS",
-        _ => false,
-    };
 }

@@ -20,6 +20,8 @@ internal static class RedisEventReader
             ((RedisResult[])parts[1]!).Chunk(2).ToDictionary(pair => (string)pair[0]!, pair => pair[1]);
         Event jobEvent = fields.TryGetValue("event", out RedisResult? bytes)
             ? Event.Parser.ParseFrom((byte[])bytes!)
+            : fields.TryGetValue("restart", out RedisResult? attempt)
+            ? new Event { Restart = new Restart { Attempt = (uint)(long)attempt } }
             : new Event { State = ReadState(fields) };
         jobEvent.Sequence = ulong.Parse(id.AsSpan(0, id.IndexOf('-', StringComparison.Ordinal)), CultureInfo.InvariantCulture);
         jobEvent.Time = DateTimeOffset.FromUnixTimeMilliseconds((long)fields["time"]).ToTimestamp();
@@ -35,6 +37,7 @@ internal static class RedisEventReader
             WaitSeconds = fields.TryGetValue("wait", out RedisResult? wait) ? (double)wait / 1000 : 0,
             Attempt = fields.TryGetValue("attempt", out RedisResult? attempt) ? (uint)(long)attempt : 0,
             Worker = fields.TryGetValue("worker", out RedisResult? worker) ? (string)worker! : "",
+            Notice = fields.TryGetValue("notice", out RedisResult? notice) ? (string?)notice ?? "" : "",
         };
         if (fields.TryGetValue("error", out RedisResult? error)) state.Error = Error.Parser.ParseFrom((byte[])error!);
         if (fields.TryGetValue("deaths", out RedisResult? deaths)) state.Error = QueueErrors.WorkerLost((int)deaths, state.Worker);

@@ -20,23 +20,27 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
         string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using WakeupSubscription wakeup = await wakeups.SubscribeAsync("news", jobId); // 1
-        ulong next = Math.Max(fromSequence, 1);
+        ulong next = Math.Max(fromSequence, 1), returned = 0;
+        bool isTerminal = false;
         for (bool isKnown = false; ; isKnown = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RedisResult reply = await commands.ExecuteScriptAsync(RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes); // 2
+            RedisResult reply = await commands.ExecuteScriptAsync(
+                RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes, returned); // 2
             if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
             var parts = (RedisResult[])reply!;
             var entries = (RedisResult[])parts[1]!;
             foreach (RedisResult entry in entries) // 3
             {
                 Event jobEvent = RedisEventReader.Read(entry);
-                next = jobEvent.Sequence + 1;
+                (next, returned) = (jobEvent.Sequence + 1, jobEvent.Sequence);
+                isTerminal = jobEvent.State?.State.IsTerminal() == true;
                 yield return jobEvent;
                 cancellationToken.ThrowIfCancellationRequested();
             }
             bool hasEnded = (int)parts[0] == 1, mayHaveMore = (int)parts[2] == 1;
             if (mayHaveMore) continue;
+            if (hasEnded && returned > 0 && !isTerminal) throw QueueErrors.EventsLost(jobId);
             if (hasEnded) yield break;
             await wakeup.WaitAsync(options.PollInterval, TimeProvider.System, cancellationToken); // 4
         }

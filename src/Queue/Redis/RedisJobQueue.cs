@@ -26,6 +26,8 @@ namespace Ndif.Queue.Redis;
 /// 2. Lease moves the first waiting job to the leased jobs, with a deadline and a fencing token that increases with every lease.
 /// 3. Renew extends the deadline. A worker that cannot renew has lost the job.
 /// 4. Publish checks the token, numbers the event and appends it in one script, so a worker that lost its job publishes nothing.
+///    It also counts the events: if some that the worker has published are missing, Redis was restored to an earlier state, and the job
+///    starts over.
 /// 5. A terminal state removes the token in the same script, so a job has one outcome.
 /// 6. Watch reads the event stream from any sequence number. Messages are only wake-ups: a lost message delays an event, but loses none.
 /// 7. Cancel ends the job first. The worker learns of it from a message at once, or at the latest from its next renewal or event.
@@ -41,11 +43,15 @@ public sealed class RedisJobQueue : IJobQueue
     private readonly RedisLeaseTracker _leases = new();
     private readonly RedisEventStream _eventStream;
     private readonly LeaseWaitLoop _leaseLoop;
+    private readonly TimeProvider _time;
     private volatile bool _isDisposed;
 
     /// <param name="connection">A shared connection; the queue does not close it.</param>
-    public RedisJobQueue(IConnectionMultiplexer connection, QueueOptions? options = null, ILogger<RedisJobQueue>? logger = null)
+    /// <param name="time">The clock of the service; used only to limit requests for usage.</param>
+    public RedisJobQueue(
+        IConnectionMultiplexer connection, QueueOptions? options = null, ILogger<RedisJobQueue>? logger = null, TimeProvider? time = null)
     {
+        _time = time ?? TimeProvider.System;
         _options = (options ?? new QueueOptions()).Validate();
         _logger = logger ?? NullLogger<RedisJobQueue>.Instance;
         _keys = new RedisKeys(_options.Prefix);
@@ -67,8 +73,16 @@ public sealed class RedisJobQueue : IJobQueue
             submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "",
             submission.MaxResultBytes is { } maxBytes ? maxBytes : "",
             submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
-            submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0);
-        if (reply.Resp2Type != ResultType.Array) throw QueueErrors.JobIdTaken(submission.JobId);
+            submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0, JobRules.HashProgram(submission.Program), submission.Notice);
+        if (reply.Resp2Type != ResultType.Array)
+        {
+            throw (string?)reply switch
+            {
+                "REUSED" => QueueErrors.JobIdReused(submission.JobId),
+                "CLOSED" => QueueErrors.OwnerClosed(),
+                _ => QueueErrors.JobIdTaken(submission.JobId),
+            };
+        }
         var parts = (RedisResult[])reply!;
         if (parts[0].Resp2Type != ResultType.Array)
             throw QuotaRules.ToException(
@@ -80,6 +94,18 @@ public sealed class RedisJobQueue : IJobQueue
             Log.JobQueued(_logger, submission.JobId, submission.Model, info.Position);
         }
         return info;
+    }
+
+    /// <inheritdoc/>
+    public async Task<JobInfo?> FindSubmittedAsync(
+        string jobId, string owner, ReadOnlyMemory<byte> program, CancellationToken cancellationToken = default)
+    {
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        RedisValue[] known = await _commands.ExecuteAsync(
+            "find", database => database.HashGetAsync(_keys.Job(jobId), ["owner", "hash"]));
+        if (known[0] != owner) return null;
+        if (!known[1].IsNull && known[1] != JobRules.HashProgram(program)) throw QueueErrors.JobIdReused(jobId);
+        return await GetAsync(jobId, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -104,17 +130,30 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default)
+    public Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
+        return PublishAsync(lease, jobEvent, _commands.ExecuteScriptAsync);
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> PublishWhenReachableAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken) => PublishAsync(
+        lease, jobEvent, (script, arguments) => _commands.ExecuteScriptWhenReachableAsync(script, cancellationToken, arguments));
+
+    private async Task<bool> PublishAsync(Lease lease, Event jobEvent, Func<RedisScript, RedisValue[], Task<RedisResult>> executeAsync)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         Event stamped = JobRules.StampWorkerEvent(lease, jobEvent);
         StateChanged? state = stamped.State;
         UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
-        bool published = (int)await _commands.ExecuteScriptAsync(
-            RedisScript.Publish, lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
+        bool published = (int)await executeAsync(RedisScript.Publish,
+        [
+            lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
             state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),
             charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes,
-            ToMilliseconds(JobRules.GetLoadTime(state?.Usage))) == 1;
+            ToMilliseconds(JobRules.GetLoadTime(state?.Usage)), _leases.GetLastSequence(lease),
+        ]) == 1;
+        if (published) _leases.CountEvent(lease);
         if (!published)
         {
             _leases.MarkLost(lease.Token);
@@ -140,14 +179,51 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default)
+    public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
+        CancelAsync(jobId, "", reason, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<JobInfo?> CancelIfUnfollowedAsync(
+        string jobId, string follower, string reason, CancellationToken cancellationToken = default) =>
+        CancelAsync(jobId, follower, reason, cancellationToken);
+
+    /// <param name="follower">Empty to cancel the job whoever follows it.</param>
+    private async Task<JobInfo?> CancelAsync(string jobId, string follower, string reason, CancellationToken cancellationToken)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.Cancel, jobId, QueueErrors.Cancelled(reason).ToByteArray());
+        RedisResult reply = await _commands.ExecuteScriptAsync(
+            RedisScript.Cancel, jobId, QueueErrors.Cancelled(reason).ToByteArray(), follower);
         if (reply.IsNull) return null;
         var parts = (RedisResult[])reply!;
         if ((int)parts[1] == 1) Log.JobEnded(_logger, jobId, JobState.Cancelled);
         return RedisJobReader.Read(parts[0]);
+    }
+
+    /// <inheritdoc/>
+    public async Task FollowAsync(
+        IReadOnlyCollection<string> jobIds, string follower, TimeSpan? lifetime, CancellationToken cancellationToken = default)
+    {
+        foreach (string[] chunk in jobIds.Chunk(256)) // a script blocks Redis while it runs
+        {
+            ThrowIfDisposedOrCancelled(cancellationToken);
+            await _commands.ExecuteScriptAsync(RedisScript.Follow,
+                [follower, lifetime is { } span ? ToMilliseconds(span) : "", .. chunk.Select(id => (RedisValue)id)]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<int> CloseOwnerAsync(string owner, string reason, CancellationToken cancellationToken = default)
+    {
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        // from now on no job is added, so that the list below becomes empty
+        await _commands.ExecuteAsync("close", database => database.HashSetAsync(_keys.Closed, owner, 1));
+        int cancelled = 0;
+        while (await ListAsync(owner, 1000, activeOnly: true, cancellationToken) is { Count: > 0 } jobs)
+        {
+            foreach (JobInfo job in jobs)
+                if (await CancelAsync(job.Id, reason, cancellationToken) is not null) cancelled++;
+        }
+        return cancelled;
     }
 
     /// <inheritdoc/>
@@ -160,8 +236,15 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         if (limit <= 0) return [];
-        RedisValue[] ids = await _commands.ExecuteAsync("list", database =>
-            database.SortedSetRangeByRankAsync(activeOnly ? _keys.Active(owner) : _keys.Jobs(owner), 0, limit - 1, Order.Descending));
+        RedisKey list = (owner.Length > 0, activeOnly) switch
+        {
+            (true, true) => _keys.Active(owner),
+            (true, false) => _keys.Jobs(owner),
+            (false, true) => _keys.Unended,
+            (false, false) => _keys.All,
+        };
+        RedisValue[] ids = await _commands.ExecuteAsync(
+            "list", database => database.SortedSetRangeByRankAsync(list, 0, limit - 1, Order.Descending));
         return await GetJobsAsync(ids, cancellationToken);
     }
 
@@ -192,7 +275,7 @@ public sealed class RedisJobQueue : IJobQueue
         string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow), oldest = today.AddDays(-UsageAccounting.RetentionDays);
+        DateOnly today = DateOnly.FromDateTime(_time.GetUtcNow().UtcDateTime), oldest = today.AddDays(-UsageAccounting.RetentionDays);
         if (since < oldest) since = oldest;
         if (until > today.AddDays(1)) until = today.AddDays(1); // the clock of the server may be ahead
         if (until < since) return [];
@@ -203,14 +286,16 @@ public sealed class RedisJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public async Task<int> PublishPositionsAsync(
-        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
+        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, IReadOnlyDictionary<string, string>? notices,
+        CancellationToken cancellationToken = default)
     {
         int published = 0;
+        RedisValue[] pairs = [.. (notices ?? new Dictionary<string, string>()).SelectMany(notice => (RedisValue[])[notice.Key, notice.Value])];
         foreach (string[] chunk in jobIds.Chunk(256)) // a script blocks Redis while it runs
         {
             ThrowIfDisposedOrCancelled(cancellationToken);
             published += (int)await _commands.ExecuteScriptAsync(
-                RedisScript.PublishPositions, [ToMilliseconds(minInterval), .. chunk.Select(id => (RedisValue)id)]);
+                RedisScript.PublishPositions, [ToMilliseconds(minInterval), pairs.Length / 2, .. pairs, .. chunk.Select(id => (RedisValue)id)]);
         }
         return published;
     }

@@ -12,7 +12,7 @@ internal static class RedisJobReader
         var fields = (RedisResult[])row!;
         var info = new JobInfo
         {
-            Id = Text(fields[13]),
+            Id = Text(fields[15]),
             Model = ModelNames.Parse(Text(fields[0])),
             State = (JobState)Number(fields[1]),
             Submitted = Time(fields[2]),
@@ -21,9 +21,11 @@ internal static class RedisJobReader
             Attempt = (uint)Number(fields[5]),
             Worker = Text(fields[7]),
             LastSequence = (ulong)Number(fields[10]),
-            Position = (uint)Number(fields[11]),
-            WaitSeconds = Number(fields[12]) / 1000.0,
+            Position = (uint)Number(fields[13]),
+            WaitSeconds = Number(fields[14]) / 1000.0,
+            Owner = Text(fields[11]),
         };
+        if (info.State is JobState.Queued) info.Notice = Text(fields[12]);
         if (!fields[8].IsNull) info.Error = Error.Parser.ParseFrom((byte[])fields[8]!);
         else if (info.State == JobState.Failed && !fields[6].IsNull)
             info.Error = QueueErrors.WorkerLost((int)Number(fields[6]), info.Worker);

@@ -5,7 +5,7 @@ namespace Ndif.Queue.Redis;
 /// <summary>
 /// All Redis keys and channels of a cluster, after its prefix. Owners and models contain no whitespace, so a space separates two names.
 /// <code>
-/// number, token          counters: submissions, leases
+/// number, token          the number of submissions; the last fencing token
 /// job:{id}               hash: what was submitted, state, attempt, deaths, token, worker, times, error, usage, last sequence
 /// events:{id}            stream, entry n-0 is the event with sequence number n
 /// replies:{id}           hash: client's answer by ticket
@@ -16,6 +16,9 @@ namespace Ndif.Queue.Redis;
 /// clock, pace, running   hashes by model: virtual time, mean duration in ms, number of leased jobs
 /// reaped                 the time of the last run of reap.lua, in ms
 /// leased                 sorted set: job id by deadline
+/// followers:{id}         sorted set: the gateways whose clients follow the job, by the time until which they count
+/// all, unended           sorted sets: job ids of all owners by number; those that have not ended
+/// closed                 hash: owners whose jobs are refused, because their key was revoked, and since when
 /// ended, dead            sorted sets by time: "id owner" of ended jobs; ids of dead letters
 /// jobs:{owner}           sorted set: job ids by number; active:{owner}: the jobs that have not ended
 /// recent:{owner}         sorted set: numbers of the submissions of the last minute by time; expires after a minute
@@ -34,6 +37,12 @@ namespace Ndif.Queue.Redis;
 internal sealed class RedisKeys(string prefix)
 {
     public RedisKey Prefix { get; } = prefix;
+
+    public RedisKey All { get; } = prefix + "all";
+
+    public RedisKey Unended { get; } = prefix + "unended";
+
+    public RedisKey Closed { get; } = prefix + "closed";
 
     public RedisKey Dead { get; } = prefix + "dead";
 

@@ -8,6 +8,7 @@ internal sealed class RedisLeaseTracker
     private const int MaxRecentlyLost = 256;
     private readonly Lock _lock = new();
     private readonly Dictionary<long, CancellationTokenSource> _active = [];
+    private readonly Dictionary<long, long> _lastSequences = []; // of the active leases
     private readonly Queue<long> _recentlyLost = []; // the message can arrive before the reply that grants the lease
 
     /// <summary>Creates a lease from the reply of lease.lua.</summary>
@@ -19,6 +20,7 @@ internal sealed class RedisLeaseTracker
         {
             if (_recentlyLost.Contains(token)) lost.Cancel();
             else _active[token] = lost;
+            if (!lost.IsCancellationRequested) _lastSequences[token] = IsEmpty(granted[12]) ? 0 : (long)granted[12];
         }
         return new Lease(
             (string)granted[0]!, (string)granted[1]!, (string)granted[2]!, (byte[])granted[3]!, worker, token, (int)granted[5],
@@ -36,7 +38,24 @@ internal sealed class RedisLeaseTracker
     /// <summary>Stops tracking a lease whose job has ended or was returned.</summary>
     public void Release(Lease lease)
     {
-        lock (_lock) _active.Remove(lease.Token);
+        lock (_lock)
+        {
+            _active.Remove(lease.Token);
+            _lastSequences.Remove(lease.Token);
+        }
+    }
+
+    /// <summary>Returns the number of the last event of the job that this process knows; 0 for a lease that has ended.</summary>
+    public long GetLastSequence(Lease lease)
+    {
+        lock (_lock) return _lastSequences.GetValueOrDefault(lease.Token);
+    }
+
+    /// <summary>Counts an event that was published; while a job is leased, only its worker publishes.</summary>
+    public void CountEvent(Lease lease)
+    {
+        lock (_lock)
+            if (_lastSequences.TryGetValue(lease.Token, out long last)) _lastSequences[lease.Token] = last + 1;
     }
 
     public void MarkLost(long token)
@@ -44,6 +63,7 @@ internal sealed class RedisLeaseTracker
         lock (_lock)
         {
             _recentlyLost.Enqueue(token);
+            _lastSequences.Remove(token);
             if (_recentlyLost.Count > MaxRecentlyLost) _recentlyLost.Dequeue();
             // asynchronously: callbacks must not run under the lock
             if (_active.Remove(token, out CancellationTokenSource? lost)) _ = lost.CancelAsync();

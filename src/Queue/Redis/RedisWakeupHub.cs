@@ -51,10 +51,10 @@ internal sealed class RedisWakeupHub : IDisposable
         {
             await subscription.Subscribed;
         }
-        catch (Exception failed) when (failed is RedisException or TimeoutException)
+        catch (Exception failed) when (RedisFailures.IsFailure(failed))
         {
             _channels.TryRemove(new KeyValuePair<string, ChannelSubscription>(channel, subscription));
-            throw QueueErrors.Unavailable("subscribe", failed);
+            throw QueueErrors.Unavailable("subscribe", failed, RedisFailures.Explain(failed));
         }
     }
 

@@ -35,15 +35,9 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
         using var bytes = new MemoryStream();
         seen.WriteDelimitedTo(bytes);
         foreach (ModelStatus model in models) model.WriteDelimitedTo(bytes);
-        await _commands.ExecuteAsync("announce", async database =>
-        {
-            ITransaction both = database.CreateTransaction();
-            Task<bool> set = both.StringSetAsync(_keys.Worker(worker.Id), bytes.ToArray(), _options.HeartbeatLifetime);
-            Task<bool> add = both.SetAddAsync(_keys.Workers, worker.Id);
-            bool done = await both.ExecuteAsync();
-            await Task.WhenAll(set, add);
-            return done;
-        });
+        await _commands.ExecuteAsync(
+            "announce", database => database.StringSetAsync(_keys.Worker(worker.Id), bytes.ToArray(), _options.HeartbeatLifetime));
+        await _commands.ExecuteAsync("announce", database => database.SetAddAsync(_keys.Workers, worker.Id));
     }
 
     /// <inheritdoc/>

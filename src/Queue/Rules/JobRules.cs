@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Ndif.Protocol;
 
 namespace Ndif.Queue.Rules;
@@ -22,6 +23,9 @@ internal static class JobRules
         if (submission.TimeLimit is { } limit && limit < TimeSpan.FromMilliseconds(1))
             throw QueueErrors.BadSubmission($"The time limit {limit} is too short.", "Use one millisecond or more, or no time limit.");
     }
+
+    /// <summary>The SHA-256 of a program. Under one job id there is one program.</summary>
+    public static string HashProgram(ReadOnlyMemory<byte> program) => Convert.ToHexStringLower(SHA256.HashData(program.Span));
 
     /// <summary>Returns a copy of a worker's event for storage. State events get the attempt and the worker of the lease.</summary>
     public static Event StampWorkerEvent(Lease lease, Event jobEvent)

@@ -6,12 +6,14 @@ using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
+using Ndif.Server.Monitoring;
 
 namespace Ndif.Server.Admission;
 
 /// <summary>
 /// Validates submissions and queues them. An accepted job runs, or fails with a typed error of the run:
-/// 1. Check the job id. An id that the owner has already used is the same job; it is returned, and nothing is checked or queued again.
+/// 1. Check the job id. An id that the owner has already used for this program is the same job; it is returned, and nothing is checked or
+///    queued again. With another program it is refused.
 /// 2. Check size, required features and time limit.
 /// 3. Find the model, and check that the key may use it.
 /// 4. Validate the program against the model.
@@ -20,7 +22,7 @@ namespace Ndif.Server.Admission;
 /// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
-    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ILogger<JobAdmissionService> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, ServiceNotices notices, GatewayOptions options, ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 
@@ -31,7 +33,7 @@ internal sealed class JobAdmissionService(
         // 1. The job id.
         string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
         if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
-        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } existing)
+        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, request, cancellationToken) is { } existing)
             return new SubmitReply { Job = existing };
 
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
@@ -43,6 +45,7 @@ internal sealed class JobAdmissionService(
             // 7. The queue checks the quota in the step that queues the job.
             cancellationToken.ThrowIfCancellationRequested();
             // not cancellable: the client would not know whether the job exists
+            submission = submission with { Notice = await notices.GetAsync(submission.Model, CancellationToken.None) };
             job = await jobs.SubmitAsync(submission, CancellationToken.None);
         }
         catch (NdifException refusal)
@@ -56,10 +59,11 @@ internal sealed class JobAdmissionService(
         return new SubmitReply { Job = job, Estimate = estimate };
     }
 
-    private async Task<JobInfo?> FindExistingJobAsync(Caller caller, string id, CancellationToken cancellationToken)
+    private async Task<JobInfo?> FindExistingJobAsync(
+        Caller caller, string id, SubmitRequest request, CancellationToken cancellationToken)
     {
-        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // the queue refuses the id of another owner
-        JobInfo? job = await jobs.GetAsync(id, cancellationToken);
+        // the queue refuses the id of another owner
+        JobInfo? job = await jobs.FindSubmittedAsync(id, caller.Id, GetProgramBytes(request), cancellationToken);
         if (job is not null) logger.Resubmitted(id);
         return job;
     }
@@ -96,7 +100,7 @@ internal sealed class JobAdmissionService(
             if (estimate.Tokens > limits.Tokens)
                 throw ServerErrors.OverLimit(
                     "tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
-            ReadOnlyMemory<byte> bytes = request.ReceivedProgram.IsEmpty ? program.ToByteArray() : request.ReceivedProgram;
+            ReadOnlyMemory<byte> bytes = GetProgramBytes(request);
             if ((ulong)bytes.Length > limits.MessageBytes)
                 throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
             return (new JobSubmission(
@@ -110,6 +114,9 @@ internal sealed class JobAdmissionService(
             throw;
         }
     }
+
+    private static ReadOnlyMemory<byte> GetProgramBytes(SubmitRequest request) =>
+        request.ReceivedProgram.IsEmpty ? request.Program?.ToByteArray() ?? default(ReadOnlyMemory<byte>) : request.ReceivedProgram;
 
     private void ReportRefusal(Caller caller, SubmitRequest request, NdifException refusal)
     {

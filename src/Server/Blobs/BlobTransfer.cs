@@ -44,11 +44,12 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
-        BlobRef stored = await blobs.PutAsync(
-            (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
-        // Bytes with another hash are stored without a grant, so no caller can read them, and expire.
-        if (getExpectedId() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.ChecksumMismatch(expected, stored.Id);
-        await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
+        BlobRef stored = await blobs.PutGrantedAsync(
+            (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel),
+            // bytes with another hash are not stored
+            blob => getExpectedId() is { Length: > 0 } expected && expected != blob.Id
+                ? throw ServerErrors.ChecksumMismatch(expected, blob.Id) : caller.Id,
+            cancellationToken);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;

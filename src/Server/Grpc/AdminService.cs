@@ -5,6 +5,7 @@ using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Deployments;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Grpc;
@@ -35,6 +36,9 @@ internal sealed class AdminService(
     {
         KeyRecord revoked = await keys.RevokeAsync(request.Id, context.CancellationToken);
         logger.KeyRevoked(revoked.Id, GetCallerId(context));
+        // what it has queued and running ends too, and a submission that is on its way is refused
+        int cancelled = await jobs.CloseOwnerAsync(revoked.Id, RevokedKeyCleanupService.Reason, CancellationToken.None);
+        if (cancelled > 0) logger.JobsOfRevokedKeyCancelled(cancelled, revoked.Id);
         return revoked.ToInfo();
     }
 
@@ -59,6 +63,35 @@ internal sealed class AdminService(
         if (job is not null) logger.Requeued(request.JobId, newId, GetCallerId(context));
         else if (await jobs.GetAsync(newId, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
         return new RequeueReply { JobId = newId };
+    }
+
+    /// <summary>Lists the jobs of one owner or of all, newest first: 100 if no limit is given, at most 1000.</summary>
+    [RequiresScope(Scopes.Operator, Scopes.Admin)]
+    public override async Task<ListJobsReply> ListJobs(ListAllJobsRequest request, ServerCallContext context)
+    {
+        int limit = request.Limit == 0 ? 100 : (int)Math.Min(request.Limit, MaxListLength);
+        return new ListJobsReply
+        {
+            Jobs = { await jobs.ListAsync(request.Owner, limit, request.ActiveOnly, context.CancellationToken) },
+        };
+    }
+
+    /// <summary>Returns the state of a job of any owner. Its program and its results are not shown.</summary>
+    [RequiresScope(Scopes.Operator, Scopes.Admin)]
+    public override async Task<JobInfo> GetJob(GetJobRequest request, ServerCallContext context) =>
+        (JobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
+            ?? throw ServerErrors.UnknownJob(request.JobId);
+
+    /// <summary>Cancels a job of any owner. A running job loses its lease, and its worker stops it.</summary>
+    [RequiresScope(Scopes.Operator, Scopes.Admin)]
+    public override async Task<JobInfo> CancelJob(CancelJobRequest request, ServerCallContext context)
+    {
+        if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownJob(request.JobId);
+        string reason = request.Reason.Length == 0 ? "An operator cancelled it" : ServerErrors.Truncate(request.Reason, maxLength: 500);
+        JobInfo job = await jobs.CancelAsync(request.JobId, reason, context.CancellationToken)
+            ?? throw ServerErrors.UnknownJob(request.JobId);
+        logger.CancelledByOperator(job.Id, job.Owner, reason, GetCallerId(context));
+        return job;
     }
 
     /// <summary>Adds or replaces a deployment. The call returns before the model is loaded.</summary>

@@ -37,11 +37,17 @@ internal sealed class InferenceService(
         await call.RunAsync(streamDrainer.StoppingToken, context.CancellationToken);
     }
 
-    public override Task<SubmitReply> Submit(SubmitRequest request, ServerCallContext context) =>
-        admissionService.SubmitAsync(GetCaller(context), request, context.CancellationToken);
+    /// <summary>Submits a job that goes on without a client.</summary>
+    public override async Task<SubmitReply> Submit(SubmitRequest request, ServerCallContext context)
+    {
+        SubmitReply reply = await admissionService.SubmitAsync(GetCaller(context), request, context.CancellationToken);
+        if (reply.Job is { } job && !job.State.IsTerminal()) await runStreams.DetachAsync(job.Id);
+        return reply;
+    }
 
     /// <summary>
-    /// Streams the events of a job from a sequence number on. Any number of clients may watch; ending the call does not affect the job.
+    /// Streams the events of a job from a sequence number on. Any number of clients may watch; ending the call does not affect the job. While
+    /// one watches, the job is not cancelled because the client that submitted it has gone.
     /// </summary>
     public override async Task Watch(WatchRequest request, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
@@ -49,6 +55,7 @@ internal sealed class InferenceService(
         using IDisposable registration = streamDrainer.TrackStream();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, streamDrainer.StoppingToken);
         using QueuePositionSubscriptions.QueuePositionSubscription positions = positionSubscriptions.Subscribe(request.JobId);
+        await runStreams.AddAsync(request.JobId);
         try
         {
             await foreach (Event jobEvent in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), ended.Token))
@@ -60,6 +67,10 @@ internal sealed class InferenceService(
         catch (OperationCanceledException) when (streamDrainer.StoppingToken.IsCancellationRequested)
         {
             throw ServerErrors.GatewayStopping();
+        }
+        finally
+        {
+            await runStreams.RemoveAsync(request.JobId);
         }
     }
 

@@ -19,9 +19,9 @@ namespace Ndif.Server.Grpc;
 /// 1. The first message is the submission, which is validated and queued.
 /// 2. Further messages are handled while the job runs: replies to local requests, cancel, detach.
 /// 3. The events of the job are sent one at a time, so that a slow client delays only itself.
-/// 4. The call ends with the job, with the client or with the gateway. The job belongs to the stream: if the client ends its side, or the
-///    connection is lost, before the job has ended, the job is cancelled, unless the client has sent `detach` or follows the job on
-///    another stream. A gateway that shuts down cancels no job; the error tells the client to resume with Watch.
+/// 4. The call ends with the job, with the client or with the gateway. The job belongs to those who follow it: if the client ends its side,
+///    or the connection is lost, before the job has ended, the job is cancelled, unless the client has sent `detach` or somebody follows
+///    the job on another stream of any gateway. A gateway that shuts down cancels no job; the error tells the client to resume with Watch.
 /// </summary>
 internal sealed class RunCallHandler(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
@@ -29,6 +29,7 @@ internal sealed class RunCallHandler(
     GatewayOptions options, ILogger logger)
 {
     private string _jobId = "";
+    private int _hasLeft;
     private volatile bool _isDetached;
     private volatile bool _hasEnded;
     private volatile bool _isClientLost;
@@ -45,7 +46,7 @@ internal sealed class RunCallHandler(
         _jobId = (await admissionService.SubmitAsync(caller, requests.Current.Submit, callCancelled)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = _jobId });
 
-        runStreams.Add(_jobId);
+        await runStreams.AddAsync(_jobId);
         using var callEnded = CancellationTokenSource.CreateLinkedTokenSource(callCancelled, gatewayStopping);
         Task reading = ReadRequestsAsync(callEnded); // 2
         Exception? failure = null;
@@ -55,11 +56,11 @@ internal sealed class RunCallHandler(
         // 4. End.
         await callEnded.CancelAsync();
         await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        bool isLastStream = runStreams.Remove(_jobId);
+        bool isClientGone = failure is not null && !_hasEnded && !gatewayStopping.IsCancellationRequested
+            && (_isClientLost || callCancelled.IsCancellationRequested);
+        await LeaveAsync(isClientGone && !_isDetached ? "The connection of the client ended before the job did." : null);
         if (_hasEnded || failure is null) return;
         if (gatewayStopping.IsCancellationRequested) throw ServerErrors.GatewayStopping();
-        if (isLastStream && !_isDetached && (_isClientLost || callCancelled.IsCancellationRequested))
-            await CancelAsync("The connection of the client ended before the job did.");
         if (reading.IsFaulted) await reading; // a protocol error of the client has precedence
         ExceptionDispatchInfo.Throw(failure);
     }
@@ -70,7 +71,8 @@ internal sealed class RunCallHandler(
         try
         {
             while (await requests.ReadNextAsync(callEnded.Token)) await HandleRequestAsync(requests.Current, callEnded.Token);
-            if (!_hasEnded && !_isDetached) await CancelAsync("The client ended its side of the stream before the job had ended.");
+            if (!_hasEnded && !_isDetached) 
+                await LeaveAsync("The client ended its side of the stream before the job had ended.");
         }
         catch (Exception) when (!callEnded.IsCancellationRequested)
         {
@@ -92,6 +94,7 @@ internal sealed class RunCallHandler(
                 break;
             case RunRequest.KindOneofCase.Detach:
                 _isDetached = true;
+                await runStreams.DetachAsync(_jobId);
                 logger.Detached(_jobId);
                 break;
             case RunRequest.KindOneofCase.Submit:
@@ -121,6 +124,14 @@ internal sealed class RunCallHandler(
                 throw;
             }
         }
+    }
+
+    /// <summary>Ends the part of this stream in following the job, once.</summary>
+    /// <param name="reason">Why the job is cancelled if nobody else follows it; null to let it go on.</param>
+    private Task LeaveAsync(string? reason)
+    {
+        if (Interlocked.Exchange(ref _hasLeft, 1) != 0) return Task.CompletedTask;
+        return reason is null ? runStreams.RemoveAsync(_jobId) : runStreams.LeaveAsync(_jobId, reason);
     }
 
     private async Task CancelAsync(string reason)

@@ -6,6 +6,8 @@ namespace Ndif.Server.Hosting;
 /// <summary>The gateway is healthy if it can reach the queue; without the queue it cannot accept jobs.</summary>
 internal sealed class QueueHealthCheck(IJobQueue jobs) : IHealthCheck
 {
+    public const string Name = "queue";
+
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         try

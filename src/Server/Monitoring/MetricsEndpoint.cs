@@ -24,6 +24,7 @@ internal sealed class MetricsEndpoint : IDisposable
         _meters = PrometheusExporter.StartListening(_registry, metrics);
         Gauge waiting = metrics.CreateGauge("ndif_queue_waiting", "Jobs that wait, by model.", _modelLabel);
         Gauge running = metrics.CreateGauge("ndif_queue_running", "Jobs that run, by model.", _modelLabel);
+        Gauge unserved = metrics.CreateGauge("ndif_queue_unserved", "Jobs that wait, and no live worker serves their model.", _modelLabel);
         Gauge replicas = metrics.CreateGauge("ndif_model_replicas", "Workers that hold the model ready.", _modelLabel);
         Gauge workers = metrics.CreateGauge("ndif_workers", "Workers that are alive.");
         Counter jobs = metrics.CreateCounter("ndif_jobs_total", "Jobs that have ended, by outcome.", _outcomeLabel);
@@ -33,11 +34,12 @@ internal sealed class MetricsEndpoint : IDisposable
             string[][] removedModels =
                 [.. waiting.GetAllLabelValues().Where(labels => !status.Models.Any(model => model.Id == labels[0]))];
             foreach (string[] removed in removedModels)
-                foreach (Gauge gauge in (Gauge[])[waiting, running, replicas]) gauge.RemoveLabelled(removed);
+                foreach (Gauge gauge in (Gauge[])[waiting, running, unserved, replicas]) gauge.RemoveLabelled(removed);
             foreach (IGrouping<string, ModelStatus> model in status.Models.GroupBy(model => model.Id))
             {
                 waiting.WithLabels(model.Key).Set(model.Max(m => m.Waiting));
                 running.WithLabels(model.Key).Set(model.Max(m => m.Running));
+                unserved.WithLabels(model.Key).Set(model.Max(m => ServiceNotices.CountUnserved(status, m)));
                 replicas.WithLabels(model.Key).Set(model.Sum(m => m.Replicas));
             }
             workers.Set(status.Workers.Count);

@@ -72,6 +72,7 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
         foreach ((string name, (int waiting, int running)) in unserved.Where(model => model.Value.Waiting + model.Value.Running > 0))
             status.Models.Add(new ModelStatus { Id = name, Waiting = (uint)waiting, Running = (uint)running });
         foreach (WorkerStatus worker in await workers.ListWorkersAsync(cancellationToken)) status.Workers.Add(WithoutJobIds(worker));
+        status.Problems.AddRange(ServiceNotices.GetProblems(status));
         return status;
     }
 

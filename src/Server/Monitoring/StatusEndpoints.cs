@@ -1,6 +1,8 @@
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
@@ -9,7 +11,8 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load balancers.
+/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load
+/// balancers: `/healthz/live` (this process), `/healthz` (and the queue), `/healthz/ready` (and the workers).
 /// </summary>
 internal static class StatusEndpoints
 {
@@ -33,6 +36,20 @@ internal static class StatusEndpoints
         }).WithMetadata(_allowWithoutKey).RequireCors(CorsPolicies.AnyOrigin);
 
         routes.MapGet("/", Dashboard.WriteAsync).WithMetadata(_allowWithoutKey);
-        routes.MapHealthChecks("/healthz").WithMetadata(_allowWithoutKey);
+        // of this process: it answers; an orchestrator restarts it otherwise
+        routes.MapHealthChecks("/healthz/live", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_allowWithoutKey);
+        // of the gateway: it reaches the queue, and can accept jobs
+        routes.MapHealthChecks("/healthz", new HealthCheckOptions { Predicate = check => check.Name == QueueHealthCheck.Name })
+            .WithMetadata(_allowWithoutKey);
+        // of the service: a worker is alive too
+        routes.MapHealthChecks("/healthz/ready", new HealthCheckOptions { ResponseWriter = WriteHealthAsync }).WithMetadata(_allowWithoutKey);
+    }
+
+    /// <summary>Writes the state, and a sentence for each check that failed.</summary>
+    private static Task WriteHealthAsync(HttpContext context, HealthReport report)
+    {
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        IEnumerable<string> reasons = report.Entries.Values.Select(entry => entry.Description ?? "").Where(text => text.Length > 0);
+        return context.Response.WriteAsync(string.Join(' ', [$"{report.Status}.", .. reasons]), context.RequestAborted);
     }
 }

@@ -9,14 +9,15 @@ namespace Ndif.Server.Monitoring;
 /// </summary>
 /// <param name="UptimeSeconds">The uptime of this gateway.</param>
 /// <param name="Queue">The jobs of all models and gateways.</param>
+/// <param name="Problems">What operators should look at: no worker is alive, or jobs wait for a model that no worker serves.</param>
 public sealed record StatusJson(
     string Version, DateTimeOffset Started, double UptimeSeconds, QueueJson Queue, IReadOnlyList<ModelJson> Models,
-    IReadOnlyList<WorkerJson> Workers)
+    IReadOnlyList<WorkerJson> Workers, IReadOnlyList<string> Problems)
 {
     public static StatusJson Of(ServiceStatus status, DateTimeOffset now) => new(
         status.Version, status.Started.ToDateTimeOffset(), Math.Round((now - status.Started.ToDateTimeOffset()).TotalSeconds, 1),
         new QueueJson(status.Waiting, status.Running, status.Completed, status.Failed),
-        [.. status.Models.Select(ModelJson.Of)], [.. status.Workers.Select(WorkerJson.Of)]);
+        [.. status.Models.Select(ModelJson.Of)], [.. status.Workers.Select(WorkerJson.Of)], [.. status.Problems]);
 }
 
 /// <summary>The number of waiting and running jobs, and of the jobs that have ended since the queue was created.</summary>

@@ -30,6 +30,7 @@ internal sealed class DeploymentReconciler(
 
     private readonly Dictionary<string, DesiredModel> _desiredModels = new(StringComparer.Ordinal);
     private readonly List<Task> _evictions = [];
+    private readonly FailureBackoff _failures = new("reconciliation of deployments", logger, time);
     private TaskCompletionSource _wakeup = NewWakeup();
     private Task _load = Task.CompletedTask;
 
@@ -47,12 +48,12 @@ internal sealed class DeploymentReconciler(
                         .Where(model => !model.IsServedElsewhere && residency.Find(model.Name) is null).SelectMany(model => model.Names)];
                     using IChangeSubscription changes = await backend.Deployments.SubscribeAsync(options.Id, awaitedModels, stopping);
                     if (!await ReconcileAsync(progress, stopping)) return;
+                    _failures.Succeeded();
                     await WaitForChangeAsync(changes, wakeup.Task, stopping);
                 }
-                catch (NdifException e) when (e.Retryable)
+                catch (Exception e) when (!stopping.IsCancellationRequested)
                 {
-                    Log.QueueUnreachable(logger, e.Message); // loaded models are served in the meantime
-                    await Task.Delay(options.HeartbeatInterval, time, stopping);
+                    await _failures.WaitAsync(e, stopping); // loaded models are served in the meantime
                 }
             }
         }
@@ -77,7 +78,7 @@ internal sealed class DeploymentReconciler(
         if (!isStaying)
         {
             heartbeat.IsDraining = true;
-            await heartbeat.PublishAsync(stopping);
+            await heartbeat.TryPublishAsync(); // the order was taken from the queue, so nothing may prevent that it is followed
             return false;
         }
         await UpdateDesiredModelsAsync(await backend.Deployments.ListAsync(stopping), stopping); // 2
@@ -241,6 +242,11 @@ internal sealed class DeploymentReconciler(
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
             // the jobs that waited for it have returned to the queue
+        }
+        catch (NdifException e) when (e is { Code: ErrorCode.Unavailable, Retryable: true })
+        {
+            Log.QueueUnreachable(logger, e.Message); // not a failure of the model: it is loaded as soon as the queue answers
+            await loader.ReleaseReplicaAsync(model.Name);
         }
         catch (Exception e)
         {

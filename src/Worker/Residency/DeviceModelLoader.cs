@@ -103,9 +103,9 @@ internal sealed class DeviceModelLoader(
         {
             await backend.Deployments.ReleaseReplicaAsync(name, options.Id);
         }
-        catch (NdifException e) when (e.Retryable)
+        catch (Exception e)
         {
-            // the claim expires by itself
+            Log.QueueUnreachable(logger, e.Message); // the claim expires by itself
         }
     }
 

@@ -1,10 +1,14 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
 using System.Threading.Channels;
 using Google.Protobuf;
 using Ndif.Engine;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 using Ndif.Queue;
@@ -22,15 +26,17 @@ namespace Ndif.Worker.Serving;
 /// </summary>
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
+    private static readonly TimeSpan _localCallPoll = TimeSpan.FromMilliseconds(1);
+
     private readonly Lease _lease;
     private readonly JobLeaseClient _leases;
     private readonly QueueBackend _backend;
     private readonly WorkerOptions _options;
-    private readonly CancellationTokenSource _cancel;
+    private readonly CancellationTokenSource _cancel, _timeout, _waiting;
     private readonly Channel<Event> _events;
     private readonly Task _publishing;
     private readonly JobPhases _phases;
-    private readonly long _startTimestamp = Stopwatch.GetTimestamp();
+    private readonly OwnTime _ownTime;
     private readonly DateTimeOffset _leasedAt;
     private Plan? _plan;
     private JobRun? _run;
@@ -44,9 +50,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         (_lease, _leases, _backend, _options, _leasedAt) = (lease, leases, backend, options, time.GetUtcNow());
         _phases = new JobPhases(lease, modelReady);
-        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
         TimeLimit = lease.TimeLimit is { } requested && requested < options.WallTime ? requested : options.WallTime;
-        _cancel.CancelAfter(TimeLimit);
+        _timeout = new CancellationTokenSource();
+        _ownTime = new OwnTime(TimeLimit, _timeout);
+        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping, _timeout.Token);
+        _waiting = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         _events = Channel.CreateBounded<Event>(new BoundedChannelOptions(options.EventBufferSize) { SingleReader = true });
         _publishing = PublishEventsAsync();
     }
@@ -69,6 +77,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         var execution = new JobExecution(lease, modelReady, leases, backend, options, time, stopping);
         execution._phases.OnCompileStarted();
+        execution._ownTime.Start(sharers: 1);
         execution.Enqueue(
             new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try
@@ -77,13 +86,14 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             execution._run = new JobRun(
                 execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token)
             {
-                Owner = lease.Owner, Weight = lease.Weight,
+                Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
             };
         }
         catch (Exception e)
         {
             execution.Error = Errors.FromException(e);
         }
+        execution._ownTime.Stop();
         execution._phases.OnCompileEnded();
         return execution;
     }
@@ -116,7 +126,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             Values = { values.Select(v => ValueSerializer.Serialize(v, StoreTensor)) },
         };
         Enqueue(new Event { Local = request });
-        LocalReply? reply = _backend.Jobs.AwaitReplyAsync(_lease, request.Ticket, limit, _cancel.Token).GetAwaiter().GetResult();
+        LocalReply? reply = WaitWhileOthersRun(AwaitReplyAsync(request.Ticket, limit));
         if (reply is null)
             throw Errors.CreateException(
                 ErrorCode.LocalCallFailed, $"The client did not answer a local call within {limit.TotalSeconds:0.###} s.",
@@ -125,6 +135,40 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         if (reply.Error is { } error) throw Errors.ToException(error);
         ResolveBlobsAsync(reply.Value ?? new Data()).GetAwaiter().GetResult();
         return reply.Value ?? new Data();
+    }
+
+    /// <summary>Waits on the thread of the model, on which the other jobs go on meanwhile: a job that waits holds no model.</summary>
+    private LocalReply? WaitWhileOthersRun(Task<LocalReply?> reply)
+    {
+        int sharers = _ownTime.Suspend(); // the time of the client is not the job's
+        try
+        {
+            while (Task.WaitAny([reply], _localCallPoll) < 0) _run?.RunOthers?.Invoke();
+            return reply.GetAwaiter().GetResult();
+        }
+        finally
+        {
+            if (sharers > 0) _ownTime.Start(sharers);
+        }
+    }
+
+    /// <summary>Waits for a reply. While the queue cannot be reached, the time does not count.</summary>
+    private async Task<LocalReply?> AwaitReplyAsync(ulong ticket, TimeSpan limit)
+    {
+        for (long started = Stopwatch.GetTimestamp(); ;)
+        {
+            try
+            {
+                TimeSpan left = limit - Stopwatch.GetElapsedTime(started);
+                return await _backend.Jobs.AwaitReplyAsync(_lease, ticket, left > TimeSpan.Zero ? left : TimeSpan.Zero, _cancel.Token);
+            }
+            catch (NdifException e) when (FailureBackoff.IsPassing(e))
+            {
+                long failed = Stopwatch.GetTimestamp();
+                await Task.Delay(TimeSpan.FromMilliseconds(200), _cancel.Token);
+                started += Stopwatch.GetTimestamp() - failed;
+            }
+        }
     }
 
     /// <summary>3. Renews the lease until the job has ended. A lost lease cancels the run.</summary>
@@ -145,17 +189,21 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             Passes = (ulong)(_run?.ForwardPassCount ?? 0),
             ReusedLayers = (ulong)(_run?.ReusedLayerCount ?? 0),
             ReusedTokens = (ulong)(_run?.ReusedTokenCount ?? 0),
-            ComputeSeconds = Stopwatch.GetElapsedTime(_startTimestamp).TotalSeconds,
+            ComputeSeconds = _ownTime.Used.TotalSeconds, // not the time in which other jobs ran
             ResultBytes = (ulong)_resultBytes,
             QueueSeconds = Math.Max(0, (_leasedAt - _lease.Submitted).TotalSeconds),
         };
         _run?.Dispose();
-        bool isReturned = stopping.IsCancellationRequested && error is { Code: ErrorCode.JobCancelled }
-            && !_lease.Lost.IsCancellationRequested;
+        bool isCancelled = error is { Code: ErrorCode.JobCancelled };
+        // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
+        // changes nothing; if it is still valid, the job runs again.
+        bool isReturned = isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested);
         if (!isReturned && !_isLeaseLost)
         {
-            if (error is { Code: ErrorCode.JobCancelled })
-                error = Errors.Create(ErrorCode.JobTimeout, $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.",
+            if (isCancelled && _timeout.IsCancellationRequested)
+                error = Errors.Create(ErrorCode.JobTimeout,
+                    $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used {_ownTime.Used.TotalSeconds:0.##} s"
+                    + " of its own, without the time in which other jobs ran.",
                     "Split the work into several jobs, or request a longer time limit.");
             await _events.Writer.WriteAsync(new Event
             {
@@ -178,8 +226,14 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _events.Writer.TryComplete();
         await _publishing;
         _cancel.Dispose();
+        _timeout.Dispose();
+        _waiting.Dispose();
         _phases.Dispose();
     }
+
+    /// <summary>Every attempt of a job draws the same random numbers, so that a client which has seen a part of one goes on with the next.</summary>
+    private static long GetSeed(string jobId) =>
+        BinaryPrimitives.ReadInt64LittleEndian(SHA256.HashData(Encoding.UTF8.GetBytes(jobId))) & long.MaxValue;
 
     private static Program Parse(ReadOnlyMemory<byte> program)
     {
@@ -228,11 +282,12 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
                 usage.Phases.AddRange(_phases.Complete(jobEvent.State.Error is { } error ? error.Code.ToString() : "completed"));
             try
             {
-                if (!await _backend.Jobs.PublishAsync(_lease, jobEvent)) await CancelForLostLeaseAsync();
+                // waits while the queue cannot be reached: the lease is extended by that time, so the job need not start again
+                if (!await _backend.Jobs.PublishWhenReachableAsync(_lease, jobEvent, _waiting.Token)) await CancelForLostLeaseAsync();
             }
-            catch (NdifException)
+            catch (Exception e)
             {
-                // the queue cannot be reached: the lease expires, and the next attempt starts the job again
+                _leases.OnPublishFailed(e);
                 await CancelForLostLeaseAsync();
             }
         }
@@ -255,6 +310,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private async Task CancelForLostLeaseAsync()
     {
         _isLeaseLost = true;
+        await _waiting.CancelAsync();
         await _cancel.CancelAsync();
     }
 

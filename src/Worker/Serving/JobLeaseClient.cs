@@ -9,6 +9,12 @@ namespace Ndif.Worker.Serving;
 /// </summary>
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
+    private readonly FailureBackoff _renewals = new("renewal of leases", logger, time), _returns = new("return of jobs", logger, time),
+        _events = new("publication of events", logger, time);
+
+    /// <summary>Notes that an event of a job could not be published. The lease expires, and the job runs again.</summary>
+    public void OnPublishFailed(Exception failure) => _events.Failed(failure);
+
     /// <summary>Leases the next job.</summary>
     /// <returns>Null if no job arrived within the timeout.</returns>
     /// <param name="countRunning">
@@ -30,10 +36,11 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
                 if (lease is null) break;
                 leases.Add(lease);
             }
-            catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
+            catch (Exception e) when (leases.Count > 0 || e is not OperationCanceledException)
             {
-                // The leased jobs must run: if they were dropped here, each would count as a lost lease.
-                if (e is NdifException) Log.QueueUnreachable(logger, e.Message);
+                // The leased jobs must run: if they were dropped here, each would count as a lost lease. Without any, the model is loaded
+                // nevertheless: a queue that cannot be reached is no failure of the model.
+                if (e is not OperationCanceledException) Log.QueueUnreachable(logger, e.Message);
                 break;
             }
         }
@@ -51,14 +58,16 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
             {
                 await Task.Delay(options.LeaseRenewalInterval, time, ended);
                 if (!await jobs.RenewAsync(lease, ended)) return true;
+                lock (_renewals) _renewals.Succeeded();
             }
             catch (OperationCanceledException)
             {
                 return false;
             }
-            catch (NdifException e) when (e.Retryable)
+            catch (Exception e)
             {
-                // The queue cannot be reached. If that lasts, the lease expires, and the next answer says so.
+                // If that lasts, the lease expires, and the next answer says so.
+                lock (_renewals) _renewals.Failed(e);
             }
         }
     }
@@ -70,9 +79,9 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
         {
             await jobs.ReturnAsync(lease, CancellationToken.None);
         }
-        catch (NdifException e) when (e.Retryable)
+        catch (Exception e)
         {
-            // The other jobs of the batch must still be completed.
+            lock (_returns) _returns.Failed(e); // the other jobs must still be completed
         }
     }
 }

@@ -22,6 +22,7 @@ internal sealed class JobServingLoop(
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
     private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
     private readonly HashSet<Task> _running = [];
+    private readonly FailureBackoff _failures = new($"leasing of jobs for {host.Name}", logger, time);
 
     public ModelHost Host => host;
 
@@ -86,8 +87,9 @@ internal sealed class JobServingLoop(
                     continue;
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                if (await _leases.LeaseAsync(host.Names, timeout, CountRunning, _drain.Token) is { } lease)
-                    _running.Add(RunAsync(lease, abort));
+                Lease? next = await _leases.LeaseAsync(host.Names, timeout, CountRunning, _drain.Token);
+                _failures.Succeeded();
+                if (next is { } lease) _running.Add(RunAsync(lease, abort));
                 else if (!isTrimmed && _running.All(job => job.IsCompleted))
                 {
                     NativeHeap.Trim();
@@ -98,10 +100,9 @@ internal sealed class JobServingLoop(
             {
                 return;
             }
-            catch (NdifException e) when (e.Retryable)
+            catch (Exception e)
             {
-                Log.QueueUnreachable(logger, e.Message);
-                await Task.Delay(TimeSpan.FromSeconds(1), time, _drain.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await _failures.WaitAsync(e, _drain.Token);
             }
         }
     }
@@ -134,9 +135,9 @@ internal sealed class JobServingLoop(
                 await execution.CompleteAsync(abort);
                 Log.Ended(logger, lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
             }
-            catch (NdifException e) when (e.Retryable)
+            catch (Exception e)
             {
-                Log.QueueUnreachable(logger, e.Message);
+                _leases.OnPublishFailed(e);
             }
             // A renewal in progress may find its lease lost and cancel the run, so the execution is disposed after the renewal.
             await ended.CancelAsync();

@@ -95,9 +95,9 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
                 {
                     await _backend.Jobs.PublishAsync(lease, jobEvent);
                 }
-                catch (NdifException e) when (e.Retryable)
+                catch (Exception)
                 {
-                    // progress events may be lost
+                    // progress events may be lost; the renewal of the lease logs a queue that cannot be reached
                 }
             }
         }

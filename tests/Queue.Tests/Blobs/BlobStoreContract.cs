@@ -157,6 +157,37 @@ public abstract class BlobStoreContract
     }
 
     [Fact]
+    public async Task TakingBackTheLastGrant_WhileAnotherStoresTheSameBytes_LeavesThem()
+    {
+        IBlobStore other = OpenAnother(Time);
+        for (byte round = 0; round < 60; round++)
+        {
+            byte[] bytes = [round, 1];
+            string id = (await Store.PutGrantedAsync((stream, token) => stream.WriteAsync(bytes, token).AsTask(), _ => "ana", Cancel)).Id;
+            Task revoking = Task.Run(() => Store.RevokeAsync(id, "ana", cancellationToken: Cancel), Cancel);
+            Task storing = Task.Run(() => other.PutGrantedAsync(
+                async (stream, token) =>
+                {
+                    await stream.WriteAsync(bytes, token);
+                    if (round % 2 == 0) await Task.Yield();
+                }, _ => "ben", Cancel), Cancel);
+            await Task.WhenAll(revoking, storing);
+            Assert.True(await Store.CanReadAsync(id, "ben", Cancel));
+            Assert.False(await Store.CanReadAsync(id, "ana", Cancel));
+            await using Stream? stream = await other.OpenAsync(id, Cancel);
+            Assert.NotNull(stream);
+        }
+    }
+
+    [Fact]
+    public async Task ARefusedBlob_IsNotStored()
+    {
+        await Assert.ThrowsAsync<FormatException>(() => Store.PutGrantedAsync(
+            (stream, token) => stream.WriteAsync(new byte[] { 1 }, token).AsTask(), _ => throw new FormatException(), Cancel));
+        Assert.Equal(0, StoredCount);
+    }
+
+    [Fact]
     public async Task WhatNobodyAskedFor_IsSwept_WithItsGrants()
     {
         BlobRef old = await PutAsync([1]);

@@ -31,8 +31,9 @@ public sealed class ReferenceJobQueue
         ReferenceJob? first = models.Distinct().Select(m => GetWaiting(m).FirstOrDefault()).OfType<ReferenceJob>().MinBy(_jobs.IndexOf);
         if (first is null) return "nothing";
         first.IsWaiting = false;
-        first.IsRunning = true;
+        first.IsRunning = first.WasLeased = true;
         first.Attempt++;
+        if (first.Attempt > 1) first.Events.Add($"restart {first.Attempt}");
         _virtualTimes[first.Model] = Math.Max(_virtualTimes.GetValueOrDefault(first.Model), first.StartTag);
         _leases.Add((first, first.Attempt));
         return $"{first.Id} {first.Attempt}";
@@ -51,19 +52,19 @@ public sealed class ReferenceJobQueue
 
     public string Return(int lease)
     {
-        if (FindLeased(lease) is { } job) EnqueueFront(job);
+        if (FindLeased(lease) is { } job) EnqueueInTurn(job);
         return "done";
     }
 
     public string Cancel(string id)
     {
         if (_jobs.Find(j => j.Id == id) is not { } job) return "none";
-        if (job.IsWaiting && !double.IsNegativeInfinity(job.StartTag))
+        if (job.IsWaiting && !job.WasLeased)
         {
             // refund: the owner's later jobs move up to the place of the cancelled one
             double at = job.StartTag;
-            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner).SkipWhile(j => j != job).Skip(1)
-                .ToArray())
+            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner && !j.WasLeased)
+                .SkipWhile(j => j != job).Skip(1).ToArray())
             {
                 later.StartTag = at;
                 at += later.NormalizedCost;
@@ -101,6 +102,18 @@ public sealed class ReferenceJobQueue
         OnEnqueued(job);
     }
 
+    private void EnqueueInTurn(ReferenceJob job)
+    {
+        ReferenceJob[] own = [.. GetWaiting(job.Model).Where(j => j.Owner == job.Owner && !j.WasLeased)];
+        var key = (job.Model, job.Owner);
+        double finish = Math.Max(_finishTags.GetValueOrDefault(key), _virtualTimes.GetValueOrDefault(job.Model));
+        job.StartTag = own.Length > 0 ? own[0].StartTag : finish;
+        foreach (ReferenceJob later in own) later.StartTag += job.NormalizedCost;
+        _finishTags[key] = finish + job.NormalizedCost;
+        (job.IsRunning, job.IsWaiting) = (false, true);
+        OnEnqueued(job);
+    }
+
     private void OnEnqueued(ReferenceJob job)
     {
         job.State = JobState.Queued;
@@ -135,6 +148,7 @@ public sealed class ReferenceJobQueue
         public double StartTag { get; set; }
         public JobState State { get; set; }
         public bool IsWaiting { get; set; } = true;
+        public bool WasLeased { get; set; }
         public bool IsRunning { get; set; }
         public int Attempt { get; set; }
         public int LostLeases { get; set; }

@@ -17,7 +17,7 @@ public sealed class StatusEndpointsTests
         using JsonDocument json = JsonDocument.Parse(await response.Content.ReadAsStreamAsync(TestGateway.Cancel));
         JsonElement status = json.RootElement;
 
-        Assert.Equal(["version", "started", "uptimeSeconds", "queue", "models", "workers"], Names(status));
+        Assert.Equal(["version", "started", "uptimeSeconds", "queue", "models", "workers", "problems"], Names(status));
         Assert.Equal(["waiting", "running", "completed", "failed"], Names(status.GetProperty("queue")));
         Assert.Equal(1, status.GetProperty("queue").GetProperty("waiting").GetInt32());
         JsonElement model = Assert.Single(status.GetProperty("models").EnumerateArray());

@@ -19,14 +19,14 @@ internal sealed class LogCapture : ILogEventSink
         Interlocked.Exchange(ref _eventLogged, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
-    /// <summary>Waits for a log message with this text.</summary>
-    public async Task WaitForAsync(string text)
+    /// <summary>Waits for log messages with this text.</summary>
+    public async Task WaitForAsync(string text, int count = 1)
     {
         CancellationToken cancel = TestGateway.Cancel;
         while (true)
         {
             Task next = _eventLogged.Task;
-            if (_events.Any(line => GetText(line).Contains(text, StringComparison.Ordinal))) return;
+            if (_events.Count(line => GetText(line).Contains(text, StringComparison.Ordinal)) >= count) return;
             await next.WaitAsync(cancel);
         }
     }

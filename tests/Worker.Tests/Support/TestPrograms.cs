@@ -84,6 +84,19 @@ internal static class TestPrograms
         Regions = { new Region { Nodes = { 0, 1 } } },
     };
 
+    /// <summary>Asks the client for a value, and saves it.</summary>
+    public static Program LocalCall(string model, double timeoutSeconds = 60) => new()
+    {
+        Version = 1,
+        Model = new ModelRef { Id = model },
+        Nodes =
+        {
+            new Node { Local = new LocalCall { Callback = 0, TimeoutSeconds = timeoutSeconds } },
+            new Node { Save = new Save { Value = new Argument { Node = 0 }, Name = "answer" } },
+        },
+        Regions = { new Region { Nodes = { 0, 1 } } },
+    };
+
     private static Call Ones(params long[] shape) => new()
     {
         Op = "ones",

@@ -10,7 +10,8 @@ local holders, others, holds = key('holders:' .. name), {}, false
 local all = redis.call('HGETALL', holders)
 for i = 1, #all, 2 do
   local expiry, last = string.match(all[i + 1], '^(%d+) (%d+)$')
-  if tonumber(expiry) <= now then redis.call('HDEL', holders, all[i])
+  -- an expiry beyond the lifetime was written by a clock that was ahead
+  if tonumber(expiry) <= now or tonumber(expiry) > now + lifetime then redis.call('HDEL', holders, all[i])
   elseif all[i] == worker then holds = true
   else others[#others + 1] = { all[i], tonumber(last) } end
 end

@@ -13,6 +13,7 @@ local RECEIVED, QUEUED, COMPLETED, FAILED, CANCELLED = 1, 2, 5, 6, 7 -- ndif.v1.
 
 local function key(name) return prefix .. name end
 local function job_key(id) return prefix .. 'job:' .. id end
+-- Returns a field of a job. All fields of a job that Redis has evicted are nil; a script then treats it as a job that does not exist.
 local function get(id, field) return redis.call('HGET', job_key(id), field) end
 local function is_end(state) return tonumber(state) >= COMPLETED end
 
@@ -44,9 +45,10 @@ local function queue_position(id, model)
   return rank + 1, (rank + 1) * mean_duration / math.max(1, running)
 end
 
+-- The notice says why the job may have to wait for long; it is a field of the job, and empty for none.
 local function publish_position(id, position, wait)
   redis.call('HSET', job_key(id), 'told', position, 'told_at', now)
-  change_state(id, QUEUED, 'position', position, 'wait', wait, 'attempt', get(id, 'attempt') or 0)
+  change_state(id, QUEUED, 'position', position, 'wait', wait, 'attempt', get(id, 'attempt') or 0, 'notice', get(id, 'notice') or '')
 end
 
 local function publish_queued(id, model)
@@ -60,12 +62,42 @@ local function remove_from_queue(model, owner, member)
   if redis.call('EXISTS', key('waiting:' .. model)) == 0 then redis.call('SREM', key('models'), model) end
 end
 
-local function requeue_first(id, model)
+-- Queues a job that was leased before. Its owner was already charged.
+local function requeue(id, model, tag)
   redis.call('HDEL', job_key(id), 'worker')
   redis.call('DEL', key('replies:' .. id)) -- the next attempt sends its requests again
-  redis.call('ZADD', key('waiting:' .. model), '-inf', get(id, 'member'))
+  redis.call('ZADD', key('waiting:' .. model), tag, get(id, 'member'))
   redis.call('SADD', key('models'), model)
   publish_queued(id, model)
+end
+
+-- Queues a job that lost its worker in front of all others.
+local function requeue_first(id, model) requeue(id, model, '-inf') end
+
+-- Moves the start tags of an owner's jobs from a rank on, and its finish tag.
+local function move_tags(model, owner, from_rank, by)
+  local mine = share_key(model, owner)
+  local later = redis.call('ZRANGE', mine, from_rank, -1, 'WITHSCORES')
+  for from = 1, #later, 1000 do -- the number of arguments of one call is limited
+    local moved = {}
+    for i = from, math.min(from + 999, #later), 2 do moved[#moved + 1], moved[#moved + 2] = later[i + 1] + by, later[i] end
+    redis.call('ZADD', mine, unpack(moved))
+    redis.call('ZADD', key('waiting:' .. model), unpack(moved))
+  end
+  local finish = redis.call('ZSCORE', key('finish:' .. model), owner)
+  if finish then redis.call('ZADD', key('finish:' .. model), finish + by, owner) end
+end
+
+-- Queues a job that its worker has given back: it gets the place of its owner's next job, and the owner's later jobs move back, as the
+-- worker's time for it was service too.
+local function requeue_in_turn(id, model)
+  local owner, share = get(id, 'owner'), get(id, 'share')
+  local first = redis.call('ZRANGE', share_key(model, owner), 0, 0, 'WITHSCORES')
+  local finish = math.max(tonumber(redis.call('ZSCORE', key('finish:' .. model), owner) or '0'),
+    tonumber(redis.call('HGET', key('clock'), model) or '0'))
+  redis.call('ZADD', key('finish:' .. model), finish, owner)
+  move_tags(model, owner, 0, share)
+  requeue(id, model, tonumber(first[2]) or finish)
 end
 
 -- Resets virtual time when no job of the model waits or runs: there is no contention to be fair about.
@@ -110,20 +142,39 @@ local function end_job(id, model, state, keep_program, tokens, passes, ms, bytes
   charge(owner, model, state, tokens or 0, passes or 0, ms or 0, bytes or 0)
   redis.call('HSET', job_key(id), 'ended', now)
   if not keep_program then redis.call('HDEL', job_key(id), 'program') end
-  redis.call('DEL', key('replies:' .. id))
+  redis.call('DEL', key('replies:' .. id), key('followers:' .. id))
   redis.call('ZREM', key('active:' .. owner), id)
+  redis.call('ZREM', key('unended'), id)
   redis.call('ZADD', key('ended'), now, id .. ' ' .. owner)
   if state == COMPLETED then redis.call('HINCRBY', key('totals'), 'completed', 1) end
   if state == FAILED then redis.call('HINCRBY', key('totals'), 'failed', 1) end
   reset_if_idle(model)
 end
 
+-- Deletes what is kept of an ended job.
+local function delete_job(id, owner)
+  redis.call('DEL', job_key(id), key('events:' .. id), key('replies:' .. id), key('followers:' .. id))
+  redis.call('ZREM', key('jobs:' .. owner), id)
+  redis.call('ZREM', key('all'), id)
+  redis.call('ZREM', key('dead'), id)
+  redis.call('ZREM', key('ended'), id .. ' ' .. owner)
+end
+
+-- Raises the sequence number of a job whose events a reader or the worker knows and the store has lost, because it was restored to an
+-- earlier state: no number is given twice.
+local function skip_lost_events(id, known)
+  local sequence = tonumber(get(id, 'sequence') or '0')
+  if sequence >= known then return false end
+  redis.call('HSET', job_key(id), 'sequence', string.format('%.0f', known), 'restored', 1)
+  return true
+end
+
 -- Returns a job as RedisJobReader.cs reads it, or nil.
 local function read_job(id)
   local fields = redis.call('HMGET', job_key(id), 'model', 'state', 'submitted', 'started', 'ended', 'attempt', 'deaths', 'worker',
-    'error', 'usage', 'sequence')
+    'error', 'usage', 'sequence', 'owner', 'notice')
   if not fields[1] then return nil end
   local position, wait = queue_position(id, fields[1])
-  fields[12], fields[13], fields[14] = position, string.format('%.0f', wait), id
+  fields[14], fields[15], fields[16] = position, string.format('%.0f', wait), id
   return fields
 end

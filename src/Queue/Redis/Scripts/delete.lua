@@ -7,9 +7,6 @@ local id = ARGV[2]
 local owner = get(id, 'owner')
 if not owner then return again and 1 or nil end
 if not is_end(get(id, 'state')) then return 0 end
-redis.call('DEL', job_key(id), key('events:' .. id), key('replies:' .. id))
-redis.call('ZREM', key('jobs:' .. owner), id)
-redis.call('ZREM', key('dead'), id)
-redis.call('ZREM', key('ended'), id .. ' ' .. owner)
+delete_job(id, owner)
 redis.call('PUBLISH', key('news'), id)
 return 1

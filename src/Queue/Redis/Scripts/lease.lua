@@ -1,16 +1,31 @@
--- Leases the next job of one of these models to a worker, with a deadline and a fencing token that is larger than all earlier ones.
+-- Leases the next job of one of these models to a worker, with a deadline and a fencing token that is larger than all earlier ones. The
+-- token consists of the time in ms and five digits of the request, so that none is given twice, even if Redis was restored to an earlier
+-- state. From the second attempt on, an event tells the readers that the job starts over.
 -- Virtual times of different models cannot be compared. The model whose first job was submitted earliest is served; members begin with
 -- the number of the submission.
 --
 -- ARGV[2] worker  [3] lease duration in ms  [4] a unique id of this request  [5...] models
--- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes, weight; or nil if nothing waits.
+-- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes, weight, last sequence number;
+-- or nil if nothing waits.
 
 local worker, duration, request = ARGV[2], ARGV[3], ARGV[4]
 
 local function granted(id)
   local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace', 'most',
-    'weight')
-  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '', job[10] or '' }
+    'weight', 'sequence')
+  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '', job[10] or '', job[11] or '0' }
+end
+
+-- Tokens are strings, because they are too large for the numbers of Lua.
+local function next_token()
+  local digits = ((string.byte(request, 1) or 0) * 65536 + (string.byte(request, 2) or 0) * 256 + (string.byte(request, 3) or 0)) % 100000
+  local token, last = string.format('%.0f%05d', now, digits), redis.call('GET', key('token')) or '0'
+  if #last > #token or (#last == #token and last >= token) then
+    redis.call('INCR', key('token'))
+    return redis.call('GET', key('token'))
+  end
+  redis.call('SET', key('token'), token)
+  return token
 end
 
 if again then
@@ -21,8 +36,15 @@ end
 
 local member, model, tag
 for i = 5, #ARGV do
-  local first = redis.call('ZRANGE', key('waiting:' .. ARGV[i]), 0, 0, 'WITHSCORES')
-  if first[1] and (not member or first[1] < member) then member, model, tag = first[1], ARGV[i], tonumber(first[2]) end
+  local waiting = key('waiting:' .. ARGV[i])
+  local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  while first[1] and not get(string.sub(first[1], 18), 'owner') do -- evicted by Redis
+    redis.call('ZREM', waiting, first[1])
+    first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  end
+  if first[1] and (not member or first[1] < member) then
+    member, model, tag = first[1], ARGV[i], tonumber(first[2])
+  end
 end
 if not member then return nil end
 
@@ -32,8 +54,9 @@ if tag > tonumber(redis.call('HGET', key('clock'), model) or '0') then
   redis.call('HSET', key('clock'), model, tag)
   redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- finish tags up to the virtual time have no effect
 end
-redis.call('HINCRBY', job_key(id), 'attempt', 1)
-redis.call('HSET', job_key(id), 'token', redis.call('INCR', key('token')), 'worker', worker, 'started', now, 'request', request)
+local attempt = redis.call('HINCRBY', job_key(id), 'attempt', 1)
+redis.call('HSET', job_key(id), 'token', next_token(), 'worker', worker, 'started', now, 'request', request)
+if redis.call('HDEL', job_key(id), 'restored') == 1 or attempt > 1 then append(id, 'restart', attempt) end
 redis.call('ZADD', key('leased'), now + duration, id)
 redis.call('HINCRBY', key('running'), model, 1)
 return granted(id)

@@ -3,10 +3,11 @@
 --
 -- ARGV[2] job id  [3] token  [4] event, serialized  [5] a unique id of this event  [6] state, or ''  [7] error, serialized, or ''
 --     [8] usage, serialized, or ''  [9] tokens  [10] passes  [11] compute time in ms  [12] result bytes
---     [13] the time in ms in which the model was loaded
--- Returns 1, or 0 if the lease was lost; nothing is published then.
+--     [13] the time in ms in which the model was loaded  [14] the number of the job's last event, as the worker knows it
+-- Returns 1, or 0 if the lease was lost; nothing is published then. If events of this lease are missing, because
+-- Redis was restored to an earlier state, the job returns to the queue: it starts over, and its readers receive everything again.
 
-local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load = unpack(ARGV, 2)
+local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load, last = unpack(ARGV, 2)
 
 if again then -- search the latest events for the one of the first attempt
   for _, entry in ipairs(redis.call('XREVRANGE', key('events:' .. id), '+', '-', 'COUNT', 256)) do
@@ -15,13 +16,18 @@ if again then -- search the latest events for the one of the first attempt
   end
 end
 if not is_token_valid(id, token) then return 0 end
+local model = get(id, 'model')
+if skip_lost_events(id, tonumber(last or '0')) or get(id, 'restored') then
+  release(id, model)
+  requeue_first(id, model)
+  return 0
+end
 
 append(id, 'event', event, 'nonce', nonce)
 if state == '' then return 1 end
 redis.call('HSET', job_key(id), 'state', state)
 if not is_end(state) then return 1 end
 
-local model = get(id, 'model')
 release(id, model)
 if error ~= '' then redis.call('HSET', job_key(id), 'error', error) end
 if usage ~= '' then redis.call('HSET', job_key(id), 'usage', usage) end

@@ -2,12 +2,14 @@
 -- buffers at most one page, whatever the job has saved.
 --
 -- ARGV[2] job id  [3] first sequence number  [4] maximum number of events  [5] number of bytes that ends a page
+--     [6] the last sequence number that this reader has returned; if the store has lost it, later events get larger numbers
 -- Returns 1 if the job has ended (0 if not), the entries of the stream, and 1 if there may be more entries now; nil if there is no such
 -- job.
 
-local id, from, count, enough = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local id, from, count, enough, seen = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6] or '0')
 local state = get(id, 'state')
 if not state then return nil end
+if not is_end(state) then skip_lost_events(id, seen) end
 -- 9007199254740991 is the largest exact integer of a Lua number; no job reaches it.
 if from > 9007199254740991 then return { is_end(state) and 1 or 0, {}, 0 } end
 local page, bytes = {}, 0

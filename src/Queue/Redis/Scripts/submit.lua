@@ -4,19 +4,28 @@
 -- ARGV[2] job id  [3] owner  [4] model  [5] program  [6] cost/weight  [7] weight  [8] cost  [9] time limit in ms, or ''
 --     [10] trace parent, or ''  [11] maximum result bytes, or ''
 --     [12] the quota, or '': jobs in flight  [13] jobs per minute  [14] waiting jobs of the owner  [15] waiting jobs of all owners
+--     [16] the SHA-256 of the program  [17] a notice for the queued job, or ''
 -- Returns one of:
 --   the job's row and whether it is new;
---   'OTHER' if the id belongs to another owner;
+--   'OTHER' if the id belongs to another owner; 'REUSED' if the owner has used it for another program; 'CLOSED' if the owner's key was
+--   revoked;
 --   if the quota is exceeded: the name of the limit, the current count, the limit, the wait in ms (for the rate limit), the mean duration
 --   of the model in ms, the number of its running jobs.
 
-local id, owner, model, program, share, weight, cost, limit, trace, most, in_flight, a_minute, own, depth = unpack(ARGV, 2)
+local id, owner, model, program, share, weight, cost, limit, trace, most, in_flight, a_minute, own, depth, hash,
+  notice = unpack(ARGV, 2)
 local known = get(id, 'owner')
 if known and known ~= owner then return 'OTHER' end
-if known then return { read_job(id), 0 } end
+if known then
+  local before = get(id, 'hash')
+  if before and before ~= hash then return 'REUSED' end
+  return { read_job(id), 0 }
+end
+if redis.call('HEXISTS', key('closed'), owner) == 1 then return 'CLOSED' end
 
 local recent = key('recent:' .. owner)
 redis.call('ZREMRANGEBYSCORE', recent, '-inf', now - 60000)
+redis.call('ZREMRANGEBYSCORE', recent, '(' .. string.format('%.0f', now), '+inf') -- of a clock that was ahead
 if in_flight ~= '' then -- the same order as in QuotaRules.cs
   local function over(bound, count, limited, wait)
     local pace, running = redis.call('HGET', key('pace'), model), redis.call('HGET', key('running'), model)
@@ -51,7 +60,10 @@ redis.call('ZADD', share_key(model, owner), tag, member)
 redis.call('SADD', key('models'), model)
 
 redis.call('HSET', job_key(id), 'owner', owner, 'model', model, 'program', program, 'share', share, 'weight', weight, 'cost', cost,
-  'limit', limit, 'trace', trace, 'most', most, 'submitted', now, 'member', member)
+  'limit', limit, 'trace', trace, 'most', most, 'submitted', now, 'member', member,
+  'hash', hash, 'notice', notice or '')
+redis.call('ZADD', key('all'), number, id)
+redis.call('ZADD', key('unended'), number, id)
 redis.call('ZADD', key('jobs:' .. owner), number, id)
 redis.call('ZADD', key('active:' .. owner), number, id)
 change_state(id, RECEIVED)

@@ -1,0 +1,60 @@
+using System.Diagnostics;
+
+namespace Ndif.Engine.Scheduling;
+
+/// <summary>
+/// The time that a job has used of its model: its own statements, and its share of the passes that it ran in with others. The time in
+/// which others ran, and in which it waited, is not its own. When it exceeds the limit, the job is cancelled. Called on one thread at a
+/// time.
+/// </summary>
+/// <param name="timedOut">Cancelled when the limit is exceeded.</param>
+internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
+{
+    private static readonly TimeSpan _longest = TimeSpan.FromDays(40); // of a timer
+
+    private long _started;
+    private int _sharers;
+
+    public TimeSpan Limit => limit;
+
+    public TimeSpan Used { get; private set; }
+
+    /// <summary>The job begins to run.</summary>
+    /// <param name="sharers">The number of jobs that run at the same time, this one included.</param>
+    public void Start(int sharers)
+    {
+        Stop();
+        (_started, _sharers) = (Stopwatch.GetTimestamp(), sharers);
+        TimeSpan left = limit - Used > TimeSpan.Zero ? (limit - Used) * sharers : TimeSpan.Zero;
+        SetTimer(left < _longest ? left : _longest);
+    }
+
+    /// <summary>The job waits, or others run. Without a start this does nothing.</summary>
+    public void Stop()
+    {
+        if (_sharers == 0) return;
+        Used += Stopwatch.GetElapsedTime(_started) / _sharers;
+        _sharers = 0;
+        SetTimer(Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Stops while others run, and returns a number with which <see cref="Start"/> goes on; 0 if the job did not run.</summary>
+    public int Suspend()
+    {
+        int sharers = _sharers;
+        Stop();
+        return sharers;
+    }
+
+    private void SetTimer(TimeSpan delay)
+    {
+        try
+        {
+            timedOut.CancelAfter(delay);
+        }
+        catch (ObjectDisposedException)
+        {
+            // the job has ended
+        }
+    }
+}

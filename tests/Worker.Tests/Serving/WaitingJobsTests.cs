@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using Ndif.Protocol;
+using Ndif.Worker.Tests.Support;
+
+namespace Ndif.Worker.Tests.Serving;
+
+/// <summary>A job that waits for its client holds no model, and a job that waits for others does not pay for them.</summary>
+public sealed class WaitingJobsTests
+{
+    [Fact]
+    public async Task JobsThatWaitForTheirClients_HoldNoModel()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a] });
+        string[] waiting =
+            [await cluster.SubmitAsync(a, TestPrograms.LocalCall(a)), await cluster.SubmitAsync(a, TestPrograms.LocalCall(a))];
+        List<LocalRequest> requests = [];
+        foreach (string job in waiting) requests.Add(await WaitForRequestAsync(cluster, job));
+        long began = Stopwatch.GetTimestamp();
+        await cluster.RunAsync(a);
+        Assert.Equal(JobState.Completed,
+            (await cluster.WaitForEndAsync(await cluster.SubmitAsync(a, TestPrograms.Generation(a, batch: 2, newTokens: 8)))).State);
+        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromSeconds(20));
+        for (int i = 0; i < 2; i++)
+            await cluster.Backend.Jobs.ReplyAsync(
+                waiting[i], new LocalReply { Ticket = requests[i].Ticket, Value = new Data { Integer = i } }, WorkerTestCluster.Cancel);
+        for (int i = 0; i < 2; i++)
+        {
+            List<Event> events = await cluster.GetEventsAsync(waiting[i]);
+            Assert.Equal(JobState.Completed, events[^1].State.State);
+            Assert.Equal(i, events.Single(e => e.Value is not null).Value.Data.Integer);
+            Assert.InRange(events[^1].State.Usage.ComputeSeconds, 0, 2); // the time of the client is not charged
+        }
+    }
+
+    [Fact]
+    public async Task AnUnansweredLocalCall_FailsSoon_WithItsOwnError()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(
+            configure: options => options with { Models = [a], LocalCallTimeout = TimeSpan.FromMilliseconds(300) });
+        StateChanged end = await cluster.WaitForEndAsync(await cluster.SubmitAsync(a, TestPrograms.LocalCall(a)));
+        Assert.Equal((JobState.Failed, ErrorCode.LocalCallFailed), (end.State, end.Error.Code));
+        Assert.Contains("did not answer a local call within 0.3 s", end.Error.Message, StringComparison.Ordinal);
+        await cluster.RunAsync(a);
+    }
+
+    [Fact]
+    public async Task SmallJobsBesideALongOne_PayForThemselves_AndKeepTheirTimeLimits()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a] });
+        await cluster.RunAsync(a);
+        long began = Stopwatch.GetTimestamp();
+        string slow = await cluster.SubmitAsync(a, operations: 3000);
+        await cluster.WaitForStateAsync(slow, JobState.Running);
+        List<string> small = [];
+        for (int i = 0; i < 8; i++)
+            small.Add(await cluster.SubmitAsync(a, TestPrograms.ForwardPass(a), limit: TimeSpan.FromSeconds(1)));
+        List<StateChanged> ends = [];
+        foreach (string job in small) ends.Add(await cluster.WaitForEndAsync(job));
+        StateChanged slowEnd = await cluster.WaitForEndAsync(slow);
+        double wall = Stopwatch.GetElapsedTime(began).TotalSeconds;
+        Assert.All(ends, end => Assert.Equal(JobState.Completed, end.State));
+        Assert.All(ends, end => Assert.InRange(end.Usage.ComputeSeconds, 0, 1));
+        Assert.InRange(ends.Sum(end => end.Usage.ComputeSeconds) + slowEnd.Usage.ComputeSeconds, 0, wall * 1.5);
+    }
+
+    [Fact]
+    public async Task ATimeout_TellsTheJobsOwnTime()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a] });
+        string job = await cluster.SubmitAsync(a, TestPrograms.ManyOperations(a, 20_000), limit: TimeSpan.FromMilliseconds(300));
+        StateChanged end = await cluster.WaitForEndAsync(job);
+        Assert.Equal((JobState.Failed, ErrorCode.JobTimeout), (end.State, end.Error.Code));
+        Assert.Contains("of its own", end.Error.Message, StringComparison.Ordinal);
+    }
+
+    private static async Task<LocalRequest> WaitForRequestAsync(WorkerTestCluster cluster, string job)
+    {
+        await foreach (Event jobEvent in cluster.Backend.Jobs.WatchAsync(job, 1, WorkerTestCluster.Cancel))
+            if (jobEvent.Local is { } request) return request;
+        throw new InvalidOperationException($"{job} asked for nothing");
+    }
+}
