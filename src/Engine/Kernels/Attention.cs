@@ -39,6 +39,17 @@ internal static class Attention
     /// <summary>libtorch's fused kernel never has all scores in memory, so their size is not limited.</summary>
     private static readonly KernelContext _unlimited = new() { MaxTensorBytes = long.MaxValue - 1 };
 
+    /// <summary>
+    /// Whether libtorch uses its fused kernel (use_flash_attention_cpp in aten/src/ATen/native/transformers/sdp_utils_cpp.cpp); otherwise
+    /// all scores are in memory.
+    /// </summary>
+    public static bool IsFused(Tensor query, Tensor key, Tensor value, Tensor? mask, double dropout, bool repeatsHeads) =>
+        dropout == 0 && query.ndim == 4 && key.ndim == 4 && value.ndim == 4 && query.shape[^1] == value.shape[^1]
+        && query.dtype is ScalarType.Float32 or ScalarType.Float64 or ScalarType.Float16 or ScalarType.BFloat16
+        && query.shape[0] == key.shape[0] && key.shape[0] == value.shape[0] && (repeatsHeads || query.shape[1] == key.shape[1])
+        && key.shape[1] == value.shape[1] && query.stride()[^1] == 1 && key.stride()[^1] == 1 && value.stride()[^1] == 1
+        && mask is null or { requires_grad: false, ndim: 2 or 4 };
+
     private static void Check(Tensor query, Tensor key, Tensor value, Tensor? mask, bool causal)
     {
         if (query.ndim < 2 || key.ndim < 2 || value.ndim < 2 || key.shape[^2] != value.shape[^2])

@@ -105,8 +105,8 @@ internal static partial class KernelTable
         KernelGuards.HasData(repeats, "repeat_interleave");
         long along = a.OptionalInt(2) is { } dim ? self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)] : self.numel();
         long rows = repeats.sum(ScalarType.Int64).item<long>();
-        KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),
-            self.element_size(), a.Context);
+        KernelGuards.Allocate("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),
+            self.element_size(), a.Context, ShapeMath.SaturatingMultiply(rows, 2 * sizeof(long)));
         return self.repeat_interleave(repeats, a.OptionalInt(2));
     }
 

@@ -10,9 +10,29 @@ internal static class ValueMemory
     public static long BytesOf(object? value) => value switch
     {
         torch.Tensor tensor => BytesOf(tensor),
+        Gradients.ProgramOptimizer optimizer => optimizer.MaxBytes,
         string => 0,
         IEnumerable<KeyValuePair<string, object?>> map => map.Sum(entry => BytesOf(entry.Value)),
         IEnumerable<object?> items => items.Sum(BytesOf),
+        _ => 0,
+    };
+
+    /// <summary>The bytes of a copy of a value: an expanded tensor is copied with all of its elements.</summary>
+    public static double ShapeBytesOf(object? value) => Sum(value, ShapeBytes);
+
+    /// <summary>The bytes of the copies that are needed to read the elements of a value in their order.</summary>
+    public static double CopyBytesOf(object? value) =>
+        Sum(value, tensor => ShapeBytes(tensor) is >= SmallTensorBytes and var bytes && !tensor.is_contiguous() ? bytes : 0);
+
+    private static double ShapeBytes(torch.Tensor tensor) =>
+        tensor.device_type is DeviceType.META ? 0 : (double)tensor.numel() * tensor.element_size();
+
+    private static double Sum(object? value, Func<torch.Tensor, double> bytes) => value switch
+    {
+        torch.Tensor tensor => bytes(tensor),
+        string => 0,
+        IEnumerable<KeyValuePair<string, object?>> map => map.Sum(entry => Sum(entry.Value, bytes)),
+        IEnumerable<object?> items => items.Sum(item => Sum(item, bytes)),
         _ => 0,
     };
 
