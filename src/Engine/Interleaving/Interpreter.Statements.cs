@@ -81,7 +81,9 @@ internal sealed partial class Interpreter
                 _slots.TrackBytes(append.Container, list[^1]);
                 return true;
             case LogStatement log:
-                Job.Log(log.Id, string.Join(" ", log.Values.Select(v => ValueFormatter.Format(v.Evaluate(_slots)))));
+                object?[] logged = Array.ConvertAll(log.Values, v => v.Evaluate(_slots));
+                Job.Limits.RequireMemory("The log line", 2 * ValueMemory.ShapeBytesOf(logged), 0);
+                Job.Log(log.Id, string.Join(" ", logged.Select(ValueFormatter.Format)));
                 return true;
             case BarrierStatement barrier:
                 if (Interleaver.ArriveAtBarrier(this, barrier)) return true;

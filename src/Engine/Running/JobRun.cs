@@ -124,8 +124,11 @@ internal sealed class JobRun : IDisposable
     }
 
     /// <summary>Calls a function of the client. The tensors of the result are new.</summary>
-    internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
-        ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
+    internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
+    {
+        Limits.RequireMemory("The values of the local call", ValueMemory.CopyBytesOf(values), 0);
+        return ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
+    }
 
     internal void Warn(uint node, string module, string message)
     {

@@ -47,7 +47,7 @@ internal static class BoundedOperation
         if (entry.Split?.Invoke(a) is { } split) return RunInParts(kernel, entry, a, split, seconds);                   // 3
         if (entry.IsCancellable) return kernel(a);
         bool isRecorded = IsRecorded(a);
-        if (isRecorded || a.Schema.IndexOf("seed") >= 0)
+        if (isRecorded || IsDraw(a))
         {
             if (seconds > MaxDeafSeconds)
                 throw Errors.CreateException(ErrorCode.LimitExceeded,
@@ -71,6 +71,10 @@ internal static class BoundedOperation
         return false;
     }
 
+    /// <summary>Whether the call draws from the generator of the job, which another process does not have.</summary>
+    private static bool IsDraw(in OpArguments a) => a.Schema.IndexOf("seed") is >= 0 and var seed && !a.Has(seed)
+        && (a.Schema.IndexOf("dropout_p") < 0 || a.Float(a.Schema.IndexOf("dropout_p")) != 0);
+
     private static object? RunInParts(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, double seconds)
     {
         bool isRecorded = IsRecorded(a);
@@ -80,7 +84,8 @@ internal static class BoundedOperation
         for (long start = 0; start < split.Length;)
         {
             a.Context.Limits!.ThrowIfCancelled();
-            long count = Math.Min(PartRows(split, secondsOfRow), split.Length - start);
+            long count = PartRows(split, secondsOfRow), left = split.Length - start;
+            if (left - count < split.Alignment) count = left; // no part has fewer rows
             long begin = Stopwatch.GetTimestamp();
             using (var scope = NewDisposeScope())
             {
@@ -99,8 +104,8 @@ internal static class BoundedOperation
 
     private static long PartRows(RowSplit split, double secondsOfRow)
     {
-        long rows = (long)Math.Min(Math.Max(1, PartSeconds / Math.Max(secondsOfRow, 1e-12)), split.MaxRows);
-        return Math.Min(split.MaxRows, Math.Max(split.Alignment, rows / split.Alignment * split.Alignment));
+        long rows = (long)Math.Max(1, PartSeconds / Math.Max(secondsOfRow, 1e-12));
+        return Math.Max(split.Alignment, rows / split.Alignment * split.Alignment);
     }
 
     /// <summary>Computes a part; one that is still long is divided along another dimension.</summary>
@@ -109,7 +114,6 @@ internal static class BoundedOperation
         var bound = new object?[a.Count];
         for (int i = 0; i < bound.Length; i++)
             bound[i] = split.ArgumentDims[i] is >= 0 and var dim ? ((Tensor)a[i]!).narrow(dim, start, count) : a[i];
-        split.Adjust?.Invoke(bound, start, count);
         var part = new OpArguments(a.Schema, bound, a.Context);
         return seconds > 2 * SplitAbove && entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
             && (inner.OutputDim != split.OutputDim || inner.Length > inner.Alignment && inner.Length > count)

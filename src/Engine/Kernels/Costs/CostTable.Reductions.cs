@@ -9,18 +9,21 @@ internal static partial class CostTable
 {
     private static IEnumerable<(string Names, CostEntry Entry)> ReductionRows() =>
     [
-        Row("sum mean", SmallProduct, (in a) => Reduction(a, 1, work: 1), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
-        Row("nansum", SmallProduct, (in a) => Reduction(a, 1, work: 3, copies: 1), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
-        Row("nanmean", SmallProduct, (in a) => Reduction(a, 1, work: 5, copies: 2), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
+        Row("sum mean", SmallProduct, (in a) => Reduction(a, 1, work: 1, type: 3), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
+        Row("nansum", SmallProduct, (in a) => Reduction(a, 1, work: 3, copies: 1, type: 3), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
+        Row("nanmean", SmallProduct, (in a) => Reduction(a, 1, work: 5, copies: 4, type: 3), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
         Row("var std", SmallProduct, (in a) => Reduction(a, 1, work: 6), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 3)),
-        Row("norm", SmallProduct, (in a) => Reduction(a, 2, work: 6, copies: a.Has(4) ? 2 : 0),
+        Row("norm", SmallProduct, (in a) => Reduction(a, 2, work: 6, type: 4),
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 2), 3)),
         Row("linalg_vector_norm", SmallProduct, (in a) => Reduction(a, 2, work: 6), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 2), 3)),
         Row("amax amin", SmallProduct, (in a) => Reduction(a, 1, work: 1), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
         Row("logsumexp", SmallProduct, (in a) => Reduction(a, 1, work: 12, copies: 2),
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
         Row("count_nonzero", SmallProduct, (in a) => Reduction(a, 1, work: 2, copies: 1)),
-        Row("prod max min argmax argmin all any", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3),
+        Row("prod", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3, type: 3), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
+        // without a dimension they copy what is not contiguous
+        Row("max min argmax argmin all any", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3,
+            copies: a[0] is Tensor self && !self.is_contiguous() ? 1 : 0),
             (in a) => RowSplit.ReduceAlong(a, 1, 2)),
         Row("median", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 20, copies: 4), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
         Row("mode", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 80, copies: 4), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
@@ -32,8 +35,7 @@ internal static partial class CostTable
         Cancellable("diff", 0, Diff),
         Row("cov corrcoef", 0, Covariance),
         Row("sort argsort", SmallProduct >> 4, (in a) => Sort(a, a.Int(1)), (in a) => RowSplit.Rows(a, [a.Int(1)])),
-        Row("topk", 0, (in a) => new OpCost(Bytes(a, 0) + Count(a, 0) * 8, Bytes(a, 0) + Count(a, 0) * 16, 20 * Count(a, 0)),
-            (in a) => RowSplit.Rows(a, [a.Int(2)])),
+        Row("topk", 0, TopK, (in a) => RowSplit.Rows(a, [a.Int(2)])),
         Row("unique", SmallProduct >> 6, Unique),
         Row("searchsorted", SmallProduct >> 4,
             (in a) => new OpCost(Count(a, 1) * 8, Bytes(a, 0) + Bytes(a, 1), 8 * Count(a, 1) * Log2(Count(a, 0)))),
@@ -47,21 +49,33 @@ internal static partial class CostTable
 
     private static double Log2(double count) => Math.Max(1, Math.Log2(Math.Max(count, 2)));
 
-    private static OpCost Reduction(in OpArguments a, int dims, double work, double copies = 0)
+    /// <summary>
+    /// The bytes of the copy of the argument in the type in which it is summed (make_reduction in aten/src/ATen/native/ReduceOpsUtils.h):
+    /// integers in int64, half types in float32 for a mean, and any in the type that is asked for.
+    /// </summary>
+    private static double ConvertedBytes(in OpArguments a, int type) => a[0] is not Tensor self ? 0
+        : a.DType(type) is { } asked && asked != self.dtype ? (double)self.numel() * KernelGuards.ElementSize(asked)
+        : self.dtype is ScalarType.Int64 or ScalarType.Float32 or ScalarType.Float64 ? 0
+        : (double)self.numel() * (is_floating_point(self) ? sizeof(float) : sizeof(long));
+
+    /// <param name="type">The position of the type in which the elements are summed, or -1.</param>
+    private static OpCost Reduction(in OpArguments a, int dims, double work, double copies = 0, int type = -1)
     {
         double count = Count(a, 0), results = count;
         if (a[0] is Tensor self)
             foreach (long dim in KernelTable.Dims(a, dims))
                 if (self.ndim > 0) results /= Math.Max(1, self.shape[dim]);
-        return new OpCost(8 * results, copies * count * Math.Max(4, ElementBytes(a, 0)), work * count * WidestFactor(a));
+        return new OpCost(8 * results, copies * count * Math.Max(4, ElementBytes(a, 0)) + (type < 0 ? 0 : ConvertedBytes(a, type)),
+            work * count * WidestFactor(a));
     }
 
-    private static OpCost ReductionAlong(in OpArguments a, int dim, int keepdim, double work, double copies = 0)
+    private static OpCost ReductionAlong(in OpArguments a, int dim, int keepdim, double work, double copies = 0, int type = -1)
     {
         double count = Count(a, 0), results = 1;
         if (a.Has(dim) && a[0] is Tensor { ndim: > 0 } self)
             results = count / Math.Max(1, self.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(dim), self.ndim)]);
-        return new OpCost(16 * results, copies * count * Math.Max(4, ElementBytes(a, 0)), work * count * WidestFactor(a));
+        return new OpCost(16 * results, copies * count * Math.Max(4, ElementBytes(a, 0)) + (type < 0 ? 0 : ConvertedBytes(a, type)),
+            work * count * WidestFactor(a));
     }
 
     private static OpCost Sort(in OpArguments a, long dim)
@@ -69,6 +83,14 @@ internal static partial class CostTable
         double count = Count(a, 0);
         double length = a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim(a.Schema.Name, dim, self.ndim)] : 1;
         return new OpCost(Bytes(a, 0) + 8 * count, Bytes(a, 0) + 16 * count, 6 * count * Log2(length));
+    }
+
+    private static OpCost TopK(in OpArguments a)
+    {
+        const int Threads = 64; // each sorts a row of values and indices
+        double length = a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim("topk", a.Int(2), self.ndim)] : 1;
+        double results = Count(a, 0) / Math.Max(1, length) * Math.Clamp(a.Int(1), 0, length);
+        return new OpCost(results * (ElementBytes(a, 0) + 8), Math.Min(Count(a, 0), Threads * length) * 16, 20 * Count(a, 0));
     }
 
     private static OpCost Quantiles(in OpArguments a)

@@ -42,8 +42,7 @@ internal static partial class CostTable
         Row("multinomial", 0, (in a) => new OpCost(8 * Rows(a) * a.Int(1), 2 * Bytes(a, 0), 30 * (Count(a, 0) + Rows(a) * a.Int(1)))),
         // copies of a given number
         Row("repeat tile", 0, (in a) => new OpCost(Bytes(a, 0) * Product(a.Ints(1)), 0, 2 * Count(a, 0) * Product(a.Ints(1)))),
-        Row("repeat_interleave", 0, (in a) => a[1] is long times ? new OpCost(Bytes(a, 0) * Math.Max(times, 0), 8 * Count(a, 0) * Math.Max(times, 0),
-            4 * Count(a, 0) * Math.Max(times, 0)) : default),
+        Row("repeat_interleave", 0, RepeatInterleave),
         Row("pad", 0, Pad),
         Row("cat stack hstack vstack", 0, Concatenation),
         // positions. The kernels of getitem, setitem_, index_put and index_put_ check what their masks and positions select.
@@ -85,6 +84,15 @@ internal static partial class CostTable
     {
         double side = self.shape[^1] + Math.Abs((double)a.Int(1)), batches = Count(a, 0) / Math.Max(1, self.shape[^1]);
         return new OpCost(batches * side * side * self.element_size(), 0, batches * side * side);
+    }
+
+    /// <summary>A tensor of counts is summed by the kernel, which then checks.</summary>
+    private static OpCost RepeatInterleave(in OpArguments a)
+    {
+        if (a[1] is not long and not Tensor { ndim: 0 } || a[0] is not Tensor self) return default;
+        double times = Math.Max(0, a.Float(1)), rows = self.numel();
+        if (a.OptionalInt(2) is { } dim && self.ndim > 0) rows = self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)];
+        return new OpCost(Bytes(a, 0) * times, Bytes(a, 0) + 8 * rows * (times + 2), 4 * Count(a, 0) * times);
     }
 
     private static double Rows(in OpArguments a) => a[0] is Tensor { ndim: 2 } self ? self.shape[0] : 1;

@@ -16,13 +16,8 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     /// <summary>A part has a multiple of this number of rows, because products of few rows add in another order.</summary>
     public long Alignment { get; init; } = 1;
 
-    public long MaxRows { get; init; } = long.MaxValue;
-
     /// <summary>Whether the parts change the first argument.</summary>
     public bool IsInPlace { get; init; }
-
-    /// <summary>Changes the arguments of the part that begins at a row and has a number of rows.</summary>
-    public Action<object?[], long, long>? Adjust { get; init; }
 
     /// <summary>The rows of products, whose blocks have to be large.</summary>
     private const int ProductRows = 512;
@@ -65,13 +60,9 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     /// <summary>The matrices of a stack, or the rows of the left matrix.</summary>
     public static RowSplit? Product(in OpArguments a, int left, int right)
     {
-        if (a[left] is not Tensor { ndim: >= 2 } x || a[right] is not Tensor { ndim: >= 1 } y) return null;
+        if (a[left] is not Tensor { ndim: >= 2 } x || a[right] is not Tensor { ndim: >= 2 } y) return null;
         long[] p = x.shape, q = y.shape;
-        if (q.Length <= 2)
-        {
-            int dim = p.Length == 2 ? 0 : PickDim(p.AsSpan(0, p.Length - 1).ToArray(), []);
-            return Of(a, p, dim, p.Length == 2 ? ProductRows : 1, left);
-        }
+        if (q.Length <= 2) return RowsOfProduct(a, p, left);
         long[] batch = ShapeMath.Broadcast(p.AsSpan(..^2), q.AsSpan(..^2)) ?? [];
         int among = PickDim(batch, []);
         if (a.Schema.Name == "bmm" && p[0] != q[0]) return null; // an error, and no broadcast
@@ -87,7 +78,7 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     }
 
     public static RowSplit? Linear(in OpArguments a) => a[0] is Tensor { ndim: >= 2 } input && a[1] is Tensor { ndim: 2 }
-        ? Of(a, input.shape, PickDim(input.shape[..^1], []), input.ndim == 2 ? ProductRows : 1, 0) : null;
+        ? RowsOfProduct(a, input.shape, 0) : null;
 
     public static RowSplit? Distances(in OpArguments a)
     {
@@ -95,7 +86,7 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
         return new RowSplit(x.shape[^2], With(a, 0, (int)x.ndim - 2), (int)Math.Max(x.ndim, y.ndim) - 2) { Alignment = ProductRows };
     }
 
-    /// <summary>The batch, the heads, or blocks of queries. A causal block sees the keys up to its own end.</summary>
+    /// <summary>The batch, the heads, or blocks of queries.</summary>
     public static RowSplit? Attention(in OpArguments a)
     {
         if (a[0] is not Tensor { ndim: >= 3 } query || a[1] is not Tensor key || a[2] is not Tensor value) return null;
@@ -111,22 +102,11 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
             return new RowSplit(q[among], dims, among);
         }
         const int QueryRows = 768; // from here on libtorch's kernel has blocks of 256 queries
-        if (q[^2] <= QueryRows) return null;
+        // a causal block would need a mask, with which the kernel rounds in another way
+        if (q[^2] <= QueryRows || a.Bool(5)) return null;
         int[] rows = With(a, 0, rank - 2);
         if (mask is { ndim: >= 2 }) rows[3] = DimOf(mask.shape, (int)mask.ndim - 2);
-        bool isCausal = a.Bool(5);
-        return new RowSplit(q[^2], rows, rank - 2)
-        {
-            Alignment = QueryRows,
-            MaxRows = isCausal ? QueryRows : long.MaxValue,
-            Adjust = !isCausal ? null : (bound, start, count) =>
-            {
-                long seen = Math.Min(k[^2], start + count);
-                (bound[1], bound[2]) = (key.narrow(-2, 0, seen), value.narrow(-2, 0, seen));
-                bound[3] = ones([count, seen], ScalarType.Bool, query.device).tril(start);
-                bound[5] = false;
-            },
-        };
+        return new RowSplit(q[^2], rows, rank - 2) { Alignment = QueryRows };
     }
 
     private static RowSplit? OfFirst(in OpArguments a, long[] combined, bool removes)
@@ -148,8 +128,17 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
         return new RowSplit(shape[dim], dims, dim);
     }
 
-    private static RowSplit? Of(in OpArguments a, long[] shape, int dim, long alignment, int position) =>
-        dim < 0 || shape[dim] <= alignment ? null : new RowSplit(shape[dim], With(a, position, dim), dim) { Alignment = alignment };
+    /// <summary>Blocks of enough rows of a left operand [..., rows, inner].</summary>
+    private static RowSplit? RowsOfProduct(in OpArguments a, long[] shape, int position)
+    {
+        int dim = PickDim(shape[..^1], []);
+        if (dim < 0) return null;
+        double rowsOfIndex = 1;
+        for (int d = 0; d < shape.Length - 1; d++)
+            if (d != dim) rowsOfIndex *= shape[d];
+        long alignment = (long)Math.Ceiling(ProductRows / Math.Max(1, rowsOfIndex));
+        return shape[dim] <= alignment ? null : new RowSplit(shape[dim], With(a, position, dim), dim) { Alignment = alignment };
+    }
 
     /// <summary>A dimension if the tensor has it and it is not broadcast, else -1.</summary>
     private static int DimOf(long[] shape, int dim) => dim >= 0 && shape[dim] != 1 ? dim : -1;
