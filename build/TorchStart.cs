@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 using Ndif.Models;
 
@@ -11,6 +12,13 @@ internal static class TorchStart
 {
 #pragma warning disable CA2255 // a program, not a library
     [ModuleInitializer]
-    internal static void Load() => NativeTorch.Initialize();
+    internal static void Load()
+    {
+        NativeTorch.Initialize();
+        // a process of this program that computes one operation for another one (src/Engine/Kernels/Isolation/OperationHost.cs)
+        if (Environment.GetEnvironmentVariable("NDIF_OPERATION_HOST") is null) return;
+        Type.GetType("Ndif.Engine.Kernels.Isolation.OperationHost, Ndif.Engine")?
+            .GetMethod("Run", System.Reflection.BindingFlags.Static | System.Reflection.BindingFlags.Public)!.Invoke(null, null);
+    }
 #pragma warning restore CA2255
 }

@@ -29,6 +29,10 @@ public static class TensorBytes
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"A scan has shapes and no numbers; this tensor's is [{string.Join(", ", tensor.shape)}].",
                 "Save value.Shape instead of the value.");
+        if (tensor.numel() > Array.MaxLength / tensor.element_size())
+            throw Errors.CreateException(ErrorCode.LimitExceeded,
+                $"A tensor of [{string.Join(", ", tensor.shape)}] has more than the {Array.MaxLength:N0} bytes that a message can have.",
+                "Take a slice, a mean or a narrower type of it.");
         using torch.Tensor contiguous = ToContiguousCpu(tensor);
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)(contiguous.numel() * contiguous.element_size())));
         if (bytes.Length > 0) contiguous.bytes.CopyTo(bytes);

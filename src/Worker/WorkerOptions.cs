@@ -54,8 +54,8 @@ public sealed record WorkerOptions
 
     /// <summary>
     /// The memory that the values of one job may use at a time, in bytes. A job that exceeds it fails as OUT_OF_MEMORY and does not affect
-    /// other jobs or the process. Default (null): a quarter of the memory available to the process on the CPU, at least 4 GiB; unlimited
-    /// on other devices, where an allocation fails without ending the process.
+    /// other jobs or the process. Default (null): a quarter of the memory available to the process on the CPU, at least 4 GiB and
+    /// at most half of it; unlimited on other devices, where an allocation fails without ending the process.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]
     public long? JobMemory { get; init; }
@@ -131,7 +131,9 @@ public sealed record WorkerOptions
 
     /// <summary>The effective value of <see cref="JobMemory"/>, in bytes.</summary>
     internal long JobMemoryBudget => JobMemory
-        ?? (Device == "cpu" ? Math.Max(4L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4) : long.MaxValue);
+        ?? (Device == "cpu" ? DefaultJobMemory(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) : long.MaxValue);
+
+    private static long DefaultJobMemory(long available) => Math.Min(Math.Max(4L << 30, available / 4), available / 2);
 
     /// <summary>The effective value of <see cref="CacheMemory"/>, in bytes.</summary>
     internal long CacheMemoryBudget => CacheMemory

@@ -89,7 +89,7 @@ internal static class CommonOptions
     public static Option<string?> JobMemory() => new("--job-memory")
     {
         Description = "Memory that the values of one job may use. "
-            + "Default: a quarter of the memory on the CPU, at least 4GiB; unlimited on other devices.",
+            + "Default: a quarter of the memory on the CPU, at least 4GiB, at most half; unlimited on other devices.",
     };
 
     public static Option<string?> CacheMemory() => new("--cache-memory")

@@ -231,6 +231,11 @@ internal sealed class Recorder
         {
             body();
         }
+        catch when (region == Program.Regions.Count - 1 && Program.Regions[^1] is { Nodes.Count: 0, Parameters.Count: 0 })
+        {
+            Program.Regions.RemoveAt((int)region); // nothing refers to it
+            throw;
+        }
         finally
         {
             _lambdaOfFlow.Value = _openLambda = outerLambda;

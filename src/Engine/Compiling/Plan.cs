@@ -16,6 +16,7 @@ internal sealed class Plan
     private bool? _isExclusive, _hasSeveralTraces;
     private bool _hasEditedReads;
     private ILookup<uint, Statement>? _uses;
+    private Statement?[]? _editedValues;
 
     internal Plan(
         Program program, HookedModel model, Statement?[] statements, uint[][] regions, IReadOnlySet<HookPoint> hookPoints,
@@ -83,9 +84,22 @@ internal sealed class Plan
     /// <summary>The statement whose value is edited in place, also through items and views of it.</summary>
     internal Statement? FindEditedValue(CallStatement edit)
     {
+        // each step of a chain of edits remembers where the chain begins, so that a program of n edits takes n steps
+        _editedValues ??= new Statement?[Statements.Length];
+        List<uint> chain = [];
         Statement? edited = edit;
         while (edited is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view
-            && (view.Schema.InPlace || view.Schema.Name == "getitem")) edited = Statements[self];
+            && (view.Schema.InPlace || view.Schema.Name == "getitem"))
+        {
+            if (_editedValues[view.Id] is { } known)
+            {
+                edited = known;
+                break;
+            }
+            chain.Add(view.Id);
+            edited = Statements[self];
+        }
+        foreach (uint node in chain) _editedValues[node] = edited;
         return edited;
     }
 
@@ -98,12 +112,15 @@ internal sealed class Plan
         if (EditedReads is null) return null;
         HashSet<uint> edits = [];
         if (!EditedReads.Contains(read.Id)) return edits;
-        foreach (CallStatement edit in Statements.OfType<CallStatement>().Where(call => call.Schema.InPlace))
-            if (ReferenceEquals(FindEditedValue(edit), read))
-                for (Statement? at = edit; at is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] }; at = Statements[self])
-                    edits.Add(at.Id);
+        foreach (CallStatement edit in EditsByValue[read.Id])
+            for (Statement? at = edit; at is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] }; at = Statements[self])
+                if (!edits.Add(at.Id)) break; // the rest of the chain is there too
         return edits;
     }
+
+    /// <summary>The statements that edit in place, by the statement whose value they edit.</summary>
+    private ILookup<uint?, CallStatement> EditsByValue => field ??= Statements.OfType<CallStatement>()
+        .Where(call => call.Schema.InPlace).ToLookup(call => FindEditedValue(call)?.Id);
 
     /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
     private HashSet<uint>? EditedReads

@@ -59,6 +59,9 @@ internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[]
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs)
 {
+    /// <summary>Whether the result has no memory of its own.</summary>
+    public bool IsView { get; } = Schema.InPlace || Kernels.Costs.CostTable.IsFree(Schema.Name);
+
     /// <summary>Whether it draws random numbers, for which it can be given a seed.</summary>
     public bool IsRandom { get; } = Schema.IndexOf("seed") >= 0;
 

@@ -31,6 +31,9 @@ internal sealed class ProgramOptimizer : IDisposable
         _parameters = [.. parameters.Select(p => new ParameterState(p.alias().DetachFromDisposeScope()))];
     }
 
+    /// <summary>The bytes of the gradients and of the averages of Adam, which an optimizer has for each of its parameters.</summary>
+    public long MaxBytes => _parameters.Sum(p => 3 * p.Value.numel() * p.Value.element_size());
+
     /// <summary>Creates a leaf of the graph with the elements of a value, outside of any dispose scope.</summary>
     public static torch.Tensor NewParameter(object? initial)
     {

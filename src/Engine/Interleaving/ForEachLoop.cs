@@ -10,8 +10,8 @@ internal sealed class ForEachLoop : Loop
 {
     private readonly ForEachStatement _statement;
     private readonly object? _items;
-    private readonly int _count;
-    private int _iteration = -1;
+    private readonly long _count;
+    private long _iteration = -1;
 
     public ForEachLoop(ForEachStatement each, JobRun job) : base(each)
     {
@@ -19,7 +19,7 @@ internal sealed class ForEachLoop : Loop
         _items = each.Items.Evaluate(job.Slots);
         _count = _items switch
         {
-            torch.Tensor { ndim: > 0 } tensor => (int)tensor.size(0),
+            torch.Tensor { ndim: > 0 } tensor => tensor.shape[0],
             IReadOnlyList<object?> list => list.Count,
             _ => throw Errors.CreateException(ErrorCode.BadArgument,
                 $"A loop runs over a list or a tensor's first dimension; not over {ValueFormatter.Format(_items)}."),
@@ -32,7 +32,7 @@ internal sealed class ForEachLoop : Loop
         if (_statement.Variable is { } variable)
         {
             object? item = _items is torch.Tensor tensor ? tensor.select(0, _iteration)
-                : TensorOwnership.Alias(((IReadOnlyList<object?>)_items!)[_iteration]);
+                : TensorOwnership.Alias(((IReadOnlyList<object?>)_items!)[(int)_iteration]);
             job.Slots.Set(variable, TensorOwnership.TakeOwnership(item));
         }
         return _statement.Region;

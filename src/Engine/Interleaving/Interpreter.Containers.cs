@@ -29,8 +29,9 @@ internal sealed partial class Interpreter
             TensorOwnership.DisposeTensors(value);
             throw;
         }
+        long freed = ValueMemory.BytesOf(previous);
         TensorOwnership.DisposeTensors(previous);
-        _slots.TrackBytes(node, value);
+        _slots.ReplaceBytes(node, freed, value);
         return null;
     }
 
@@ -41,8 +42,12 @@ internal sealed partial class Interpreter
         return OwnItem(container, value.Evaluate(_slots));
     }
 
-    private object? OwnItem(uint container, object? item) =>
-        TensorOwnership.TakeOwnership(Job.IsSaved(container) ? TensorOwnership.Copy(item) : TensorOwnership.Alias(item));
+    private object? OwnItem(uint container, object? item)
+    {
+        bool isSaved = Job.IsSaved(container);
+        if (isSaved) Job.Limits.RequireMemory("A copy of the item", ValueMemory.ShapeBytesOf(item), 0);
+        return TensorOwnership.TakeOwnership(isSaved ? TensorOwnership.Copy(item) : TensorOwnership.Alias(item));
+    }
 
     private object? NewContainer(ContainerStatement container)
     {

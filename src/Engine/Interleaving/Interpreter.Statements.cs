@@ -32,7 +32,7 @@ internal sealed partial class Interpreter
         {
             case CallStatement call:
                 if (call.Schema.InPlace) MarkEditInPlace(call);
-                _slots.Set(call.Id, Compute(call));
+                _slots.Set(call.Id, Compute(call), isNew: !call.IsView);
                 return true;
             case ReadStatement read:
                 if (!TryReach(read.Point, read.Call, isRead: true)) return false;
@@ -64,7 +64,9 @@ internal sealed partial class Interpreter
             case CallDefinedStatement call:
                 return CallDefinedModule(call);
             case ParameterStatement parameter:
-                _slots.Set(parameter.Id, TensorOwnership.TakeOwnership(_plan.Model.Parameter(parameter.Module, parameter.Name).clone()));
+                torch.Tensor weight = _plan.Model.Parameter(parameter.Module, parameter.Name);
+                Job.Limits.RequireMemory("A copy of the parameter", ValueMemory.ShapeBytesOf(weight), 0);
+                _slots.Set(parameter.Id, TensorOwnership.TakeOwnership(weight.clone()));
                 return true;
             case SaveStatement save:
                 Job.Save(save.Id, save.Name, save.Value);
@@ -79,7 +81,9 @@ internal sealed partial class Interpreter
                 _slots.TrackBytes(append.Container, list[^1]);
                 return true;
             case LogStatement log:
-                Job.Log(log.Id, string.Join(" ", log.Values.Select(v => ValueFormatter.Format(v.Evaluate(_slots)))));
+                object?[] logged = Array.ConvertAll(log.Values, v => v.Evaluate(_slots));
+                Job.Limits.RequireMemory("The log line", 2 * ValueMemory.ShapeBytesOf(logged), 0);
+                Job.Log(log.Id, string.Join(" ", logged.Select(ValueFormatter.Format)));
                 return true;
             case BarrierStatement barrier:
                 if (Interleaver.ArriveAtBarrier(this, barrier)) return true;
@@ -133,7 +137,9 @@ internal sealed partial class Interpreter
                 SetGradient(write.Node, write.Value.Evaluate(_slots));
                 return true;
             case NewParameterStatement parameter:
-                _slots.Set(parameter.Id, ProgramOptimizer.NewParameter(parameter.Initial.Evaluate(_slots)));
+                object? initial = parameter.Initial.Evaluate(_slots);
+                Job.Limits.RequireMemory("A new parameter", ValueMemory.ShapeBytesOf(initial), 0);
+                _slots.Set(parameter.Id, ProgramOptimizer.NewParameter(initial));
                 return true;
             case NewOptimizerStatement optimizer:
                 _slots.Set(optimizer.Id,
@@ -151,15 +157,23 @@ internal sealed partial class Interpreter
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
-                if (map.Remove(put.Key, out object? previous)) TensorOwnership.DisposeTensors(previous);
+                long replaced = 0;
+                if (map.Remove(put.Key, out object? previous))
+                {
+                    replaced = ValueMemory.BytesOf(previous);
+                    TensorOwnership.DisposeTensors(previous);
+                }
                 map[put.Key] = NewItem(put.Container, put.Value);
+                _slots.ReplaceBytes(put.Container, replaced, map[put.Key]);
                 return true;
             case SetVariableStatement set:
                 if (_slots[set.Container] is not List<object?> { Count: 1 } variable)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a variable can be set.");
                 object? value = NewItem(set.Container, set.Value);
+                long before = ValueMemory.BytesOf(variable[0]);
                 TensorOwnership.DisposeTensors(variable[0]);
                 variable[0] = value;
+                _slots.ReplaceBytes(set.Container, before, value);
                 return true;
             case TraceStatement trace:
                 (WaitReason, AwaitedTrace) = (WaitReason.ForwardPass, trace);

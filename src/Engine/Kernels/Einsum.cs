@@ -56,6 +56,44 @@ internal static class Einsum
     }
 
     /// <summary>
+    /// The elements of the largest intermediate result and the multiplications of all contractions, from left to right; 0 for what
+    /// <see cref="Compute"/> rejects.
+    /// </summary>
+    public static (double Largest, double Operations) CostOf(string equation, Tensor[] tensors)
+    {
+        string[] sides = equation.Replace(" ", "", StringComparison.Ordinal).Split("->");
+        string[] terms = sides[0].Split(',');
+        if (terms.Length != tensors.Length) return default;
+        var sizes = new Dictionary<char, double>();
+        double ellipsis = 1;
+        for (int i = 0; i < terms.Length; i++)
+        {
+            long[] shape = tensors[i].shape;
+            string[] parts = terms[i].Split("...");
+            int hidden = shape.Length - parts.Sum(part => part.Length);
+            if (hidden < 0 || parts.Length > 2) return default;
+            ellipsis = Math.Max(ellipsis, ShapeMath.ElementCount(shape.AsSpan(parts[0].Length, parts.Length == 1 ? 0 : hidden)));
+            string letters = string.Concat(parts);
+            for (int at = 0; at < letters.Length; at++)
+                sizes[letters[at]] = Math.Max(sizes.GetValueOrDefault(letters[at], 1), shape[at < parts[0].Length ? at : at + hidden]);
+        }
+        string output = sides.Length == 2 ? sides[1]
+            : string.Concat(sides[0].Where(char.IsAsciiLetter).GroupBy(c => c).Where(g => g.Count() == 1).Select(g => g.Key));
+        HashSet<char> current = [];
+        double largest = 0, operations = 0;
+        for (int i = 0; i < terms.Length; i++)
+        {
+            current.UnionWith(terms[i].Where(char.IsAsciiLetter));
+            operations += Product();
+            current.IntersectWith(output + string.Concat(terms.Skip(i + 1)));
+            largest = Math.Max(largest, Product());
+        }
+        return (largest, operations);
+
+        double Product() => current.Aggregate(ellipsis, (product, letter) => product * sizes.GetValueOrDefault(letter, 1));
+    }
+
+    /// <summary>
     /// Checks the size of each intermediate result: libtorch contracts from left to right and keeps the letters that are still needed.
     /// </summary>
     private static void CheckIntermediateSizes(string[] terms, string output, Dictionary<char, long> sizes, long ellipsisElements,

@@ -33,6 +33,7 @@ internal static class Indexing
         else
         {
             Tensor value = a.TensorLike(2, target);
+            if (value.dtype != target.dtype) KernelGuards.Allocate(a.Schema.Name, value.numel(), target.element_size(), a.Context);
             target.index_put_(value.dtype == target.dtype ? value : value.to(target.dtype), ToTensorIndices(picks));
         }
         return self;
@@ -108,8 +109,8 @@ internal static class Indexing
                     + $"could not be broadcast together with shapes {string.Join(", ", picks.OfType<Tensor>().Select(Describe.Shape))}");
             elements /= Math.Max(result.shape[i], 1);
         }
-        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(elements, ShapeMath.ElementCount(indexShape)), result.element_size(),
-            a.Context);
+        KernelGuards.Allocate(a.Schema.Name, ShapeMath.SaturatingMultiply(elements, ShapeMath.ElementCount(indexShape)),
+            result.element_size(), a.Context);
         return result.index(ToTensorIndices(picks));
     }
 
@@ -232,7 +233,16 @@ internal static class Indexing
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"The shape of the mask {Describe.Shape(mask)} at index {i} does not match the shape of the indexed tensor "
                     + $"{Describe.Shape(shape)} at index {selfDim + i}");
-        return mask.nonzero().unbind(1);
+        return Nonzero(mask, a.Schema.Name, a.Context).unbind(1);
+    }
+
+    /// <summary>The positions of the elements that are not zero, counted before memory is allocated for them: [count, dimensions]</summary>
+    public static Tensor Nonzero(Tensor tensor, string op, KernelContext context)
+    {
+        if (context.Limits is not null && tensor.numel() > KernelTable.SmallCount)
+            KernelGuards.Allocate(op, ShapeMath.SaturatingMultiply(KernelGuards.CountNonzero(tensor, context), Math.Max(1, tensor.ndim)),
+                sizeof(long), context);
+        return tensor.nonzero();
     }
 
     private static TensorIndex[] ToTensorIndices(Tensor?[] indices) =>

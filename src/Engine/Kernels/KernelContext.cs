@@ -17,6 +17,9 @@ internal sealed class KernelContext
     /// <summary>The bytes of the largest tensor that an operation may create or expand to. Default: 2 GiB.</summary>
     public long MaxTensorBytes { get; init; } = 1L << 31;
 
+    /// <summary>The memory and the time that the job has left; null if neither is limited.</summary>
+    public Running.OperationLimits? Limits { get; init; }
+
     /// <summary>The items of the longest list that an operation may create (split, unbind, tolist). Default: 65 536.</summary>
     public int MaxListItems { get; init; } = 1 << 16;
 }

@@ -116,9 +116,10 @@ internal static class KernelGuards
     /// Checks the size of a broadcast: [a, 1] and [1, b] give a · b elements. The shapes are computed only if the product of the
     /// element counts is near the limit.
     /// </summary>
-    public static void Broadcast(string op, object?[] bound, KernelContext context)
+    /// <returns>The product of the element counts.</returns>
+    public static long Broadcast(string op, object?[] bound, KernelContext context)
     {
-        long product = 8;
+        long product = 1;
         int tensors = 0;
         foreach (object? value in bound)
         {
@@ -126,18 +127,57 @@ internal static class KernelGuards
             tensors++;
             product = ShapeMath.SaturatingMultiply(product, tensor.numel());
         }
-        if (tensors < 2 || product <= context.MaxTensorBytes) return;
+        if (tensors < 2 || product <= context.MaxTensorBytes / 8) return product;
         long[]? shape = [];
         long largest = 0, bytes = 1;
         foreach (object? value in bound)
         {
             if (value is not Tensor tensor) continue;
             shape = ShapeMath.Broadcast(shape, tensor.shape);
-            if (shape is null) return;
+            if (shape is null) return product;
             largest = Math.Max(largest, tensor.numel());
             bytes = Math.Max(bytes, tensor.element_size());
         }
         if (ShapeMath.ElementCount(shape) > largest) Size(op, ShapeMath.ElementCount(shape), bytes, context);
+        return product;
+    }
+
+    /// <summary>
+    /// Checks the memory of a result whose size depends on the elements of an argument, after they were counted and before it is
+    /// allocated.
+    /// </summary>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED or OUT_OF_MEMORY.</exception>
+    public static void Allocate(string op, long elements, long elementBytes, KernelContext context, long workspaceBytes = 0)
+    {
+        Size(op, elements, elementBytes, context);
+        context.Limits?.RequireMemory($"{op}()", ShapeMath.SaturatingMultiply(elements, elementBytes), workspaceBytes);
+    }
+
+    /// <summary>
+    /// Counts the elements that are not zero, in parts between which the job can be cancelled: an expanded tensor has more of them than
+    /// memory.
+    /// </summary>
+    public static long CountNonzero(Tensor tensor, KernelContext context)
+    {
+        const long PartElements = 1 << 24;
+        using var noGraph = no_grad();
+        long[] shape = tensor.shape;
+        int dim = Array.FindIndex(shape, size => size > 1);
+        if (dim < 0 || tensor.numel() <= PartElements) return Count(tensor);
+        long total = 0, rows = Math.Max(1, PartElements / (tensor.numel() / shape[dim]));
+        for (long start = 0; start < shape[dim]; start += rows)
+        {
+            context.Limits?.ThrowIfCancelled();
+            using Tensor part = tensor.narrow(dim, start, Math.Min(rows, shape[dim] - start));
+            total += CountNonzero(part, context);
+        }
+        return total;
+
+        static long Count(Tensor part)
+        {
+            using Tensor count = part.count_nonzero();
+            return count.item<long>();
+        }
     }
 
     public static long ElementSize(ScalarType type) => type.ToData()?.ItemSize() ?? 1;

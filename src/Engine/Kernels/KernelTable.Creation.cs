@@ -89,7 +89,7 @@ internal static partial class KernelTable
                 throw Errors.CreateException(ErrorCode.BadArgument, "one_hot(): the number of classes of an empty tensor must be given.");
             classes = self.max().to(ScalarType.Int64).item<long>() + 1;
         }
-        KernelGuards.Size("one_hot", ShapeMath.SaturatingMultiply(self.numel(), Math.Max(classes, 0)), sizeof(long), a.Context);
+        KernelGuards.Allocate("one_hot", ShapeMath.SaturatingMultiply(self.numel(), Math.Max(classes, 0)), sizeof(long), a.Context);
         if (KernelGuards.IsMeta(self)) return zeros([.. self.shape, classes], ScalarType.Int64, self.device);
         return nn.functional.one_hot(self, classes);
     }

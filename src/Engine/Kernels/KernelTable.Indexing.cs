@@ -15,12 +15,13 @@ internal static partial class KernelTable
         ["take"] = (in a) => a.Tensor(0).take(a.Tensor(1)),
         ["take_along_dim"] = (in a) => a.OptionalInt(2) is { } dim ? a.Tensor(0).take_along_dim(a.Tensor(1), dim)
         : a.Tensor(0).flatten().take_along_dim(a.Tensor(1).flatten(), 0),
-        ["masked_select"] = (in a) => TensorWithData(a, 0).masked_select(TensorWithData(a, 1)),
+        ["masked_select"] = (in a) => MaskedSelect(a),
         ["masked_fill"] = (in a) => MaskedFill(a),
         ["masked_scatter"] = (in a) => a.Tensor(0).masked_scatter(a.Tensor(1), a.Tensor(2)),
         ["where"] = (in a) => WhereOp(a),
-        ["nonzero"] = (in a) => a.Bool(1) ? Tuple(Nonzero(a)) : TensorWithData(a, 0).nonzero(),
-        ["argwhere"] = (in a) => TensorWithData(a, 0).argwhere(),
+        ["nonzero"] = (in a) => a.Bool(1) ? Tuple(Indexing.Nonzero(TensorWithData(a, 0), a.Schema.Name, a.Context).unbind(1))
+        : Indexing.Nonzero(TensorWithData(a, 0), a.Schema.Name, a.Context),
+        ["argwhere"] = (in a) => Indexing.Nonzero(TensorWithData(a, 0), a.Schema.Name, a.Context),
         ["index_put"] = (in a) => Indexing.IndexPut(a.Tensor(0).clone(), a, 1, a.TensorLike(2, a.Tensor(0)), a.Bool(3)),
         ["index_add"] = (in a) => a.Tensor(0).index_add(a.Int(1), a.Tensor(2), a.Tensor(3), a.Scalar(4)),
         ["index_copy"] = (in a) => a.Tensor(0).index_copy(a.Int(1), a.Tensor(2), a.Tensor(3)),
@@ -44,7 +45,21 @@ internal static partial class KernelTable
         return self.index_select(dim, index);
     }
 
-    private static Tensor[] Nonzero(in OpArguments a) => TensorWithData(a, 0).nonzero().unbind(1);
+    private static Tensor MaskedSelect(in OpArguments a)
+    {
+        Tensor self = TensorWithData(a, 0), mask = TensorWithData(a, 1);
+        long most = ShapeMath.ElementCount(ShapeMath.Broadcast(self.shape, mask.shape) ?? []);
+        if (a.Context.Limits is not null && most > SmallCount)
+        {
+            long selected = KernelGuards.CountNonzero(mask, a.Context);
+            KernelGuards.Allocate("masked_select", ShapeMath.SaturatingMultiply(selected, most / Math.Max(1, mask.numel())),
+                self.element_size(), a.Context);
+        }
+        return self.masked_select(mask);
+    }
+
+    /// <summary>The elements of an argument up to which its elements need not be counted before they are selected.</summary>
+    internal const long SmallCount = 1 << 16;
 
     private static Tensor WhereOp(in OpArguments a)
     {

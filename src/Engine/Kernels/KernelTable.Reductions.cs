@@ -151,12 +151,23 @@ internal static partial class KernelTable
         if (self.ndim == 0) throw Errors.CreateException(ErrorCode.ShapeMismatch, "diff(): the tensor needs at least one dimension.");
         long dim = KernelGuards.WrapDim("diff", a.Int(2), self.ndim), times = a.Int(1);
         if (times < 0) throw Errors.CreateException(ErrorCode.BadArgument, $"diff(): n must not be negative, but is {times}.");
-        Tensor result = self.alias();
-        for (long i = Math.Min(times, self.shape[dim]); i > 0 && result.shape[dim] > 0; i--)
+        long[] shape = self.shape;
+        if (times >= shape[dim])
         {
-            long length = result.shape[dim] - 1;
+            shape[dim] = 0; // every pass removes an element
+            return self.new_empty(shape);
+        }
+        Tensor result = self.alias();
+        for (long i = 0; i < times; i++)
+        {
+            a.Context.Limits?.ThrowIfCancelled();
+            // a pass needs its predecessor alone, unless a graph keeps them all
+            using var scope = NewDisposeScope();
+            long length = shape[dim] - 1 - i;
             Tensor after = result.narrow(dim, 1, length), before = result.narrow(dim, 0, length);
-            result = result.dtype == ScalarType.Bool ? after.logical_xor(before) : after.sub(before);
+            Tensor next = result.dtype == ScalarType.Bool ? after.logical_xor(before) : after.sub(before);
+            result.Dispose();
+            result = next.MoveToOuterDisposeScope();
         }
         return result;
     }

@@ -42,8 +42,34 @@ internal static partial class KernelTable
     }
 
     private static Tensor Rand(in OpArguments a, long[] size, ScalarType type, Device device, int seed, bool normal) =>
-        WithGenerator(a, seed, device, generator => normal ? randn(size, type, device, generator: generator)
-            : rand(size, type, device, generator: generator));
+        a.Context.Limits is { } limits && ShapeMath.ElementCount(size) > PartElements
+            ? WithGenerator(a, seed, device, generator => FillInParts(empty(size, type, device), limits,
+                part => normal ? part.normal_(0, 1, generator) : part.uniform_(0, 1, generator)))
+            : WithGenerator(a, seed, device, generator => normal ? randn(size, type, device, generator: generator)
+                : rand(size, type, device, generator: generator));
+
+    /// <summary>
+    /// The elements that are drawn at a time. libtorch draws normal numbers in blocks of 16, and those at the end again if there are
+    /// fewer, so that parts of a multiple of 16 have the numbers of one call (aten/src/ATen/native/cpu/DistributionTemplates.h).
+    /// </summary>
+    private const long PartElements = 1 << 22;
+
+    /// <summary>Draws into a contiguous tensor in parts, between which the job can be cancelled.</summary>
+    private static Tensor FillInParts(Tensor target, Running.OperationLimits? limits, Func<Tensor, Tensor> draw)
+    {
+        if (limits is null || target.numel() <= 2 * PartElements || !target.is_contiguous()) return draw(target);
+        using Tensor flat = target.view(-1);
+        for (long start = 0; start < flat.numel();)
+        {
+            limits.ThrowIfCancelled();
+            // the last part is not shorter than a block
+            long count = flat.numel() - start < 2 * PartElements ? flat.numel() - start : PartElements;
+            using Tensor part = flat.narrow(0, start, count);
+            draw(part);
+            start += count;
+        }
+        return target;
+    }
 
     private static Tensor RandInt(in OpArguments a, long low, long high, long[] size, ScalarType type, Device device, int seed)
     {
@@ -76,8 +102,8 @@ internal static partial class KernelTable
                     ?? throw Errors.CreateException(ErrorCode.BadArgument, "normal(): needs a size if mean and std are numbers."),
                     a.Context.DefaultType, a.Context);
             KernelContext context = a.Context;
-            return WithGenerator(a, 3, context.Device, generator => empty(size, context.DefaultType, context.Device)
-                .normal_(mean, std, generator));
+            return WithGenerator(a, 3, context.Device, generator =>
+                FillInParts(empty(size, context.DefaultType, context.Device), context.Limits, part => part.normal_(mean, std, generator)));
         }
         Tensor like = (a.Operand(0) as Tensor ?? a.Operand(1) as Tensor)!;
         Tensor means = a.TensorLike(0, like), deviations = a.TensorLike(1, like);
@@ -87,7 +113,9 @@ internal static partial class KernelTable
             ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"normal: the shapes {Describe.Shape(means)} and {Describe.Shape(deviations)} do not broadcast");
         KernelGuards.Size("normal", shape, like.dtype, a.Context);
-        Tensor unit = WithGenerator(a, 3, like.device, generator => empty(shape, like.dtype, like.device).normal_(0, 1, generator));
+        Running.OperationLimits? limits = a.Context.Limits;
+        Tensor unit = WithGenerator(a, 3, like.device, generator =>
+            FillInParts(empty(shape, like.dtype, like.device), limits, part => part.normal_(0, 1, generator)));
         return unit.mul(deviations).add(means);
     }
 
@@ -139,14 +167,16 @@ internal static partial class KernelTable
     {
         Tensor self = a.Tensor(0);
         double mean = a.Float(1), std = CheckStd(a, a.Float(2));
-        return WithGenerator(a, 3, self.device, generator => self.normal_(mean, std, generator));
+        Running.OperationLimits? limits = a.Context.Limits;
+        return WithGenerator(a, 3, self.device, generator => FillInParts(self, limits, part => part.normal_(mean, std, generator)));
     }
 
     private static Tensor UniformInPlace(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
         double from = a.Float(1), to = a.Float(2);
-        return WithGenerator(a, 3, self.device, generator => self.uniform_(from, to, generator));
+        Running.OperationLimits? limits = a.Context.Limits;
+        return WithGenerator(a, 3, self.device, generator => FillInParts(self, limits, part => part.uniform_(from, to, generator)));
     }
 
     private static Tensor BernoulliInPlace(in OpArguments a)

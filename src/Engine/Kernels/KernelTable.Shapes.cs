@@ -105,8 +105,10 @@ internal static partial class KernelTable
         KernelGuards.HasData(repeats, "repeat_interleave");
         long along = a.OptionalInt(2) is { } dim ? self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)] : self.numel();
         long rows = repeats.sum(ScalarType.Int64).item<long>();
-        KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),
-            self.element_size(), a.Context);
+        if (repeats.numel() == 1) rows = ShapeMath.SaturatingMultiply(rows, along); // one number for all
+        KernelGuards.Allocate("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),
+            self.element_size(), a.Context, ShapeMath.SaturatingMultiply(rows, sizeof(long))
+                + (2 * sizeof(long) * along) + (self.numel() * self.element_size()));
         return self.repeat_interleave(repeats, a.OptionalInt(2));
     }
 

@@ -26,7 +26,7 @@ internal static partial class KernelTable
                 $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
         long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
         if (largest == long.MaxValue) KernelGuards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
-        KernelGuards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
+        KernelGuards.Allocate("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
         return bincount(self, a.OptionalTensor(1), a.Int(2));
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using Ndif.Engine.Kernels.Costs;
 using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
@@ -37,8 +38,10 @@ internal static partial class KernelTable
         var arguments = new OpArguments(schema, bound, context);
         try
         {
-            KernelGuards.Broadcast(schema.Name, bound, context);
-            object? result = MetaKernels.Find(schema, bound, context) is { } shapes ? shapes(arguments) : Kernels[schema.Name](arguments);
+            long product = KernelGuards.Broadcast(schema.Name, bound, context);
+            object? result = MetaKernels.Find(schema, bound, context) is { } shapes ? shapes(arguments)
+                : context.Limits is null || context.Device.type == DeviceType.META ? Kernels[schema.Name](arguments)
+                : BoundedOperation.Run(Kernels[schema.Name], arguments, product);
             return schema.InPlace ? bound[0] : result;
         }
         catch (Exception e) when (!LibtorchErrors.IsTyped(e))

@@ -22,8 +22,9 @@ internal sealed class JobRun : IDisposable
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
+    /// <param name="timeLimit">The time after which the token is cancelled; operations that would take longer are refused.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default, TimeSpan? timeLimit = null)
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
@@ -32,6 +33,11 @@ internal sealed class JobRun : IDisposable
         {
             Device = plan.Model.Device,
             DefaultType = plan.Model.DType,
+            Limits = Limits = new OperationLimits
+            {
+                FreeBytes = () => Slots.FreeBytes, MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
+                TimeLimit = timeLimit ?? Timeout.InfiniteTimeSpan,
+            },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };
     }
@@ -73,6 +79,9 @@ internal sealed class JobRun : IDisposable
     internal ValueSlots Slots { get; }
 
     internal KernelContext Context { get; }
+
+    /// <summary>What the operations of the job may still take.</summary>
+    internal OperationLimits Limits { get; }
 
     internal bool HasFailed => Error is not null;
 
@@ -122,8 +131,11 @@ internal sealed class JobRun : IDisposable
     }
 
     /// <summary>Calls a function of the client. The tensors of the result are new.</summary>
-    internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
-        ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
+    internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
+    {
+        Limits.RequireMemory("The values of the local call", ValueMemory.CopyBytesOf(values), 0);
+        return ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
+    }
 
     internal void Warn(uint node, string module, string message)
     {
@@ -148,11 +160,16 @@ internal sealed class JobRun : IDisposable
         {
             _containersToSave.Add((node, name, container));
             _retainedNodes.Add(container);
-            if (Slots[container] is { } items && _savedContainers.Add(items)) TensorOwnership.CopyItems(items);
+            if (Slots[container] is not { } items || !_savedContainers.Add(items)) return;
+            Limits.RequireMemory("A copy of the items that are saved", ValueMemory.ShapeBytesOf(items), 0);
+            TensorOwnership.CopyItems(items);
         }
         else
         {
-            _sink.OnValueSaved(node, name, operand.Evaluate(Slots));
+            object? value = operand.Evaluate(Slots);
+            // an expanded tensor is sent with all of its elements
+            Limits.RequireMemory("The value that is saved", ValueMemory.CopyBytesOf(value), 0);
+            _sink.OnValueSaved(node, name, value);
         }
     }
 

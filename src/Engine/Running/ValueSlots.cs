@@ -12,7 +12,9 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
-    private long _totalBytes;
+    private readonly bool[] _isRecorded = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
+    private long _totalBytes, _graphBytes;
+    private int _recordedCount;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
 
@@ -31,13 +33,31 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
     public bool HasAmpleRoom => _totalBytes <= maxBytes / 64;
 
+    /// <summary>The bytes that the job may still allocate.</summary>
+    public long FreeBytes => maxBytes - _totalBytes - _graphBytes;
+
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
+    /// <param name="isNew">
+    /// Whether the value has memory of its own, which the graph of a trace with gradients may keep after the slot has freed it.
+    /// </param>
     /// <exception cref="NdifException">OUT_OF_MEMORY: the values exceed the limit. The value is set nevertheless.</exception>
-    public void Set(uint node, object? value)
+    public void Set(uint node, object? value, bool isNew = false)
     {
         Free(node);
         _values[node] = value;
+        if (isNew && _isRecorded.Length > 0 && IsRecorded(value)) (_isRecorded[node], _recordedCount) = (true, _recordedCount + 1);
         TrackBytes(node, value);
+    }
+
+    /// <summary>Adjusts the bytes of a container in which an item takes the place of another one.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
+    public void ReplaceBytes(uint node, long previousBytes, object? item)
+    {
+        if (_bytes.Length == 0) return;
+        long freed = Math.Min(previousBytes, _bytes[node]);
+        _bytes[node] -= freed;
+        _totalBytes -= freed;
+        TrackBytes(node, item);
     }
 
     /// <summary>Adds the bytes of an item that was added to the value of a node, such as a list.</summary>
@@ -48,9 +68,9 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
         long bytes = ValueMemory.BytesOf(item);
         _bytes[node] += bytes;
         _totalBytes += bytes;
-        if (_totalBytes > maxBytes)
+        if (_totalBytes + _graphBytes > maxBytes)
             throw Errors.CreateException(ErrorCode.OutOfMemory,
-                $"The values that the program holds at this point have {_totalBytes:N0} bytes; a job may hold {maxBytes:N0} at a time "
+                $"The values that the program holds at this point have {_totalBytes + _graphBytes:N0} bytes; a job may hold {maxBytes:N0} at a time "
                 + "here.",
                 "A value is freed after its last use: save what is needed "
                 + "of it (a slice, a mean) and let it go, or use fewer rows at once.");
@@ -60,6 +80,12 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     {
         object? value = _values[node];
         _values[node] = _empty;
+        if (_isRecorded.Length > 0 && _isRecorded[node])
+        {
+            // the graph keeps its memory as long as another value of the graph lives
+            (_isRecorded[node], _recordedCount) = (false, _recordedCount - 1);
+            _graphBytes = _recordedCount == 0 ? 0 : _graphBytes + Math.Max(_bytes.Length > 0 ? _bytes[node] : 0, MinNodeBytes);
+        }
         if (_bytes.Length > 0) (_totalBytes, _bytes[node]) = (_totalBytes - _bytes[node], 0);
         if (!ReferenceEquals(value, _empty)) TensorOwnership.DisposeTensors(value);
         if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
@@ -71,6 +97,7 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     /// <summary>Adds the gradient of a backward pass to the retained one. It is freed with the value.</summary>
     public void AddGradient(uint node, torch.Tensor gradient)
     {
+        if (!_gradients.ContainsKey(node)) TrackBytes(node, gradient);
         torch.Tensor sum = (_gradients.Remove(node, out torch.Tensor? previous) ? previous + gradient : gradient.clone())
             .DetachFromDisposeScope();
         previous?.Dispose();
@@ -90,6 +117,16 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
             _constants[i] = null;
         }
     }
+
+    /// <summary>The memory of an operation in a graph.</summary>
+    private const long MinNodeBytes = 512;
+
+    private static bool IsRecorded(object? value) => value switch
+    {
+        torch.Tensor tensor => tensor.requires_grad && !tensor.is_leaf,
+        object?[] tuple => Array.Exists(tuple, IsRecorded),
+        _ => false,
+    };
 
     private string RecordedAt(uint node) => plan.LineOf(node) is { Line: > 0 } line ? $" (recorded at {line.File}:{line.Line})" : "";
 

@@ -64,11 +64,19 @@ public sealed partial class ProgramValidator
                 ErrorCode.LimitExceeded, $"The program has {_program.Nodes.Count} nodes; at most {_limits.Nodes} are allowed.",
                 "Split it, or use a recorded loop instead of an unrolled one.");
         }
+        if (_limits.Nodes > 0 && _program.Regions.Count > _limits.Nodes + 1)
+        {
+            throw CreateException(
+                ErrorCode.LimitExceeded, $"The program has {_program.Regions.Count} regions; at most {_limits.Nodes + 1} are allowed.",
+                "Split it, or use a recorded loop instead of an unrolled one.");
+        }
         if (_program.Regions.Count == 0 || _program.Nodes.Count == 0) throw InvalidProgram("The program is empty.");
         ValidateConstants();
         ValidateRegion(0, new RegionContext(null, null, null, 0));
         if (_visitedNodeCount < _program.Nodes.Count(n => n.KindCase is not Node.KindOneofCase.RegionParameter))
             throw InvalidProgram("Some nodes of the program are in no region, so they would never run.");
+        if (Array.IndexOf(_isRegionVisited, false) is >= 0 and var unused)
+            throw InvalidProgram($"No node of the program refers to region {unused}, so it would never run.");
     }
 
     private void ValidateConstants()

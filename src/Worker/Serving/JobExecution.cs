@@ -84,7 +84,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
             execution._run = new JobRun(
-                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token)
+                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token, execution.TimeLimit)
             {
                 Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
             };

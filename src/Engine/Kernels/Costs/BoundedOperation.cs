@@ -1,0 +1,153 @@
+using System.Diagnostics;
+using Ndif.Engine.Kernels.Isolation;
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels.Costs;
+
+/// <summary>
+/// Calls kernels within the limits of their job (docs/decisions/0014-operations-are-bounded-before-they-run.md):
+/// 1. What a call needs is compared with the memory that the job has left, before anything is allocated.
+/// 2. A call that takes longer than the job may is refused.
+/// 3. A long call is computed in blocks of independent rows, between which it can be cancelled.
+/// 4. One that has no such rows is computed in a process of its own, which is killed if the job is cancelled.
+/// </summary>
+internal static class BoundedOperation
+{
+    /// <summary>The estimated seconds from which a call is computed in parts.</summary>
+    private const double SplitAbove = 0.3;
+
+    /// <summary>The estimated seconds from which a call that cannot be divided runs in another process.</summary>
+    private const double IsolateAbove = 1;
+
+    /// <summary>
+    /// The estimated seconds that a call may take that can neither be divided nor run elsewhere: a graph is recorded of it, or it draws
+    /// from the generator of the job.
+    /// </summary>
+    private const double MaxDeafSeconds = 2;
+
+    /// <summary>The intended seconds of a part.</summary>
+    private const double PartSeconds = 0.1;
+
+    /// <param name="product">The product of the element counts of the tensors among the arguments.</param>
+    public static object? Run(Kernel kernel, in OpArguments a, long product)
+    {
+        CostEntry entry = CostTable.Entries[a.Schema.Name];
+        OperationLimits limits = a.Context.Limits!;
+        if (product <= entry.SkipBelow && !limits.DividesAll) return kernel(a);
+        OpCost cost = entry.Rule(a);
+        limits.RequireMemory($"{a.Schema.Name}()", cost.OutputBytes, cost.WorkspaceBytes);                              // 1
+        DeviceType device = a.Context.Device.type;
+        double seconds = Throughput.Seconds(cost, device);
+        if (seconds <= SplitAbove && !limits.DividesAll) return kernel(a);
+        limits.RequireTime(a.Schema.Name, seconds);                                                                     // 2
+        if (entry.Split?.Invoke(a) is { } split) return RunInParts(kernel, entry, a, split, seconds);                   // 3
+        if (entry.IsCancellable) return kernel(a);
+        bool isRecorded = IsRecorded(a);
+        if (isRecorded || IsDraw(a))
+        {
+            if (seconds > MaxDeafSeconds)
+                throw Errors.CreateException(ErrorCode.LimitExceeded,
+                    $"{a.Schema.Name}() would take about {seconds:N0} s here. {(isRecorded ? "With gradients" : "As a draw")} it may take "
+                    + $"{MaxDeafSeconds:N0} s, because it cannot be stopped before it ends.",
+                    isRecorded ? "Detach() its arguments if you need no gradient of it, or use smaller ones." : "Draw fewer numbers at once.");
+            return kernel(a);
+        }
+        if (seconds <= IsolateAbove || !IsolatedOperation.IsAvailable) return kernel(a);
+        limits.RequireMemory($"{a.Schema.Name}()", 2 * cost.OutputBytes, cost.WorkspaceBytes + IsolatedOperation.ArgumentBytes(a));
+        return IsolatedOperation.Run(a, cost, limits);                                                                  // 4
+    }
+
+    /// <summary>Whether autograd records the call.</summary>
+    private static bool IsRecorded(in OpArguments a)
+    {
+        if (!is_grad_enabled()) return false;
+        for (int i = 0; i < a.Count; i++)
+            if (a[i] is Tensor { requires_grad: true }
+                || (a[i] is IReadOnlyList<object?> list && list.Any(item => item is Tensor { requires_grad: true }))) return true;
+        return false;
+    }
+
+    /// <summary>Whether the call draws from the generator of the job, which another process does not have.</summary>
+    private static bool IsDraw(in OpArguments a) => a.Schema.IndexOf("seed") is >= 0 and var seed && !a.Has(seed)
+        && (a.Schema.IndexOf("dropout_p") < 0 || a.Float(a.Schema.IndexOf("dropout_p")) != 0);
+
+    private static object? RunInParts(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, double seconds)
+    {
+        bool isRecorded = IsRecorded(a);
+        List<object?> recorded = [];
+        object? results = null;
+        double secondsOfRow = a.Context.Limits!.DividesAll ? 1 : seconds / split.Length;
+        for (long start = 0; start < split.Length;)
+        {
+            a.Context.Limits!.ThrowIfCancelled();
+            long count = PartRows(split, secondsOfRow), left = split.Length - start;
+            if (left - count < split.Alignment) count = left; // no part has fewer rows
+            long begin = Stopwatch.GetTimestamp();
+            using (var scope = NewDisposeScope())
+            {
+                object? part = RunPart(kernel, entry, a, split, start, count, secondsOfRow * count);
+                if (a.Context.Device.type == DeviceType.CUDA) cuda.synchronize();
+                if (isRecorded && !split.IsInPlace) recorded.Add(MoveOut(part));
+                else if (!split.IsInPlace) results = Store(results, part, split, start, count);
+            }
+            double measured = Stopwatch.GetElapsedTime(begin).TotalSeconds / count;
+            // a part may be interrupted by other work of the machine; its size changes at most by half at a time
+            secondsOfRow = Math.Clamp(measured, secondsOfRow / 2, secondsOfRow * 2);
+            start += count;
+        }
+        return split.IsInPlace ? a[0] : isRecorded ? Join(recorded, split) : results;
+    }
+
+    private static long PartRows(RowSplit split, double secondsOfRow)
+    {
+        long rows = (long)Math.Max(1, PartSeconds / Math.Max(secondsOfRow, 1e-12));
+        return Math.Max(split.Alignment, rows / split.Alignment * split.Alignment);
+    }
+
+    /// <summary>Computes a part; one that is still long is divided along another dimension.</summary>
+    private static object? RunPart(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, long start, long count, double seconds)
+    {
+        var bound = new object?[a.Count];
+        for (int i = 0; i < bound.Length; i++)
+            bound[i] = split.ArgumentDims[i] is >= 0 and var dim ? ((Tensor)a[i]!).narrow(dim, start, count) : a[i];
+        var part = new OpArguments(a.Schema, bound, a.Context);
+        return seconds > 2 * SplitAbove && entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
+            && (inner.OutputDim != split.OutputDim || inner.Length > inner.Alignment && inner.Length > count)
+            ? RunInParts(kernel, entry, part, inner, seconds) : kernel(part);
+    }
+
+    /// <summary>Copies the rows of a part into the results, which are allocated for the first part.</summary>
+    private static object? Store(object? results, object? part, RowSplit split, long start, long count)
+    {
+        if (part is object?[] tuple)
+        {
+            results ??= new object?[tuple.Length];
+            var all = (object?[])results;
+            for (int i = 0; i < all.Length; i++) all[i] = Store(all[i], tuple[i], split, start, count);
+            return all;
+        }
+        if (part is not Tensor rows) return part;
+        long[] shape = rows.shape;
+        // a result without rows is the same for every part
+        if (split.OutputDim >= shape.Length || shape[split.OutputDim] != count) return results ?? rows.MoveToOuterDisposeScope();
+        if (results is null)
+        {
+            shape[split.OutputDim] = split.Length;
+            results = empty(shape, rows.dtype, rows.device).MoveToOuterDisposeScope();
+        }
+        using var noGraph = no_grad();
+        ((Tensor)results).narrow(split.OutputDim, start, count).copy_(rows);
+        return results;
+    }
+
+    private static object? MoveOut(object? part) => TensorOwnership.MapTensors(part, tensor => tensor.MoveToOuterDisposeScope());
+
+    /// <summary>The parts as one value of their graph.</summary>
+    private static object? Join(List<object?> parts, RowSplit split) => parts[0] is object?[] first
+        ? first.Select((_, i) => Join([.. parts.Select(part => ((object?[])part!)[i])], split)).ToArray()
+        : cat([.. parts.Select(part => (Tensor)part!)], split.OutputDim);
+}

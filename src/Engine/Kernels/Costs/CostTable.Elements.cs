@@ -1,0 +1,113 @@
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels.Costs;
+
+/// <summary>Operations on each element, with broadcasting, and those that scale with their arguments.</summary>
+internal static partial class CostTable
+{
+    private static IEnumerable<(string Names, CostEntry Entry)> ElementRows() =>
+    [
+        Row("add sub mul neg abs sign square maximum minimum round floor ceil trunc frac clamp lerp addcmul addcdiv nan_to_num "
+            + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
+        Row("div floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
+        Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu mish",
+            SmallProduct, Elementwise(6), RowSplit.Broadcast),
+        Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
+            Elementwise(25), RowSplit.Broadcast),
+        Row("logit logsigmoid", SmallProduct, Elementwise(8, workspace: 1), RowSplit.Broadcast),
+        Row("softsign", SmallProduct, Elementwise(6, workspace: 2), RowSplit.Broadcast),
+        Row("where masked_fill", SmallProduct, Elementwise(2, workspace: 0.5), RowSplit.Broadcast),
+        Row("eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf signbit", SmallProduct, Test(1),
+            RowSplit.Broadcast),
+        Row("isfinite", SmallProduct, Test(3, temporaries: 2), RowSplit.Broadcast),
+        Row("isclose", SmallProduct, Test(8, temporaries: 5), RowSplit.Broadcast),
+        Row("bitwise_and bitwise_or bitwise_xor bitwise_not", SmallProduct, Elementwise(1), RowSplit.Broadcast),
+        // a result that is one value
+        Row("allclose", SmallProduct, Test(8, temporaries: 5)),
+        Row("equal", SmallProduct, Test(2)),
+        Row("dist", SmallProduct, Elementwise(4)),
+        Row("mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy binary_cross_entropy_with_logits", SmallProduct,
+            Elementwise(12, workspace: 4)),
+        Row("pairwise_distance cosine_similarity", SmallProduct, Elementwise(8, workspace: 3)),
+        Row("cross_entropy nll_loss", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 2 * Bytes(a, 0), 12 * Count(a, 0))),
+        Row("dropout", SmallProduct, Elementwise(8, workspace: 1)),
+        // in place: no memory for a result
+        Row("add_ sub_ mul_ neg_ abs_ round_ clamp_ addcmul_ addcdiv_ lerp_ relu_ copy_ fill_ zero_", SmallProduct, InPlace(1),
+            RowSplit.InPlace),
+        Row("div_ floor_divide_ remainder_", SmallProduct, InPlace(4, workspace: 0.25), RowSplit.InPlace),
+        Row("exp_ log_ sqrt_ sigmoid_ tanh_", SmallProduct, InPlace(6), RowSplit.InPlace),
+        Row("pow_", SmallProduct, InPlace(25), RowSplit.InPlace),
+        Row("masked_fill_", SmallProduct, InPlace(2, workspace: 1), RowSplit.InPlace),
+        Row("tril_ triu_", SmallProduct, InPlace(2, workspace: 1)),
+        Row("requires_grad_", long.MaxValue, _free),
+        // rows that do not depend on each other
+        Row("softmax log_softmax", SmallProduct, (in a) => Rows(a, 12, results: a.Has(2) ? 2 : 1, copies: 1),
+            (in a) => RowSplit.Rows(a, [a.Int(1)])),
+        Row("normalize", SmallProduct, (in a) => Rows(a, 8, copies: 3), (in a) => RowSplit.Rows(a, [a.Int(2)])),
+        Row("layer_norm", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
+        Row("rms_norm", SmallProduct, (in a) => Rows(a, 8, copies: 4), (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
+        Row("group_norm", SmallProduct, (in a) => Rows(a, 8, copies: 2), (in a) => RowSplit.Rows(a, RowSplit.AllBut(a, 0))),
+        Row("glu", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, [a.Int(1)])),
+        // draws: in the order of the elements
+        Row("bernoulli", SmallProduct, (in a) => Rows(a, 4, copies: 1)),
+        Row("poisson", SmallProduct, (in a) => Rows(a, 60, copies: 1)),
+        Cancellable("normal_", SmallProduct, (in a) => new OpCost(0, 0, 20 * Count(a, 0))),
+        Cancellable("uniform_", SmallProduct, (in a) => new OpCost(0, 0, 8 * Count(a, 0))),
+        Row("bernoulli_", SmallProduct, (in a) => new OpCost(0, 0, 3 * Count(a, 0))),
+        // types
+        Row("to", SmallProduct, (in a) => new OpCost(Count(a, 0) * Width(a, a.DType(1)), 0, 2 * Count(a, 0)), RowSplit.First),
+        Row("type_as", SmallProduct, (in a) => new OpCost(Count(a, 0) * ElementBytes(a, 1), 0, 2 * Count(a, 0))),
+        Row("float int", SmallProduct, Cast(4), RowSplit.First),
+        Row("double long", SmallProduct, Cast(8), RowSplit.First),
+        Row("half bfloat16", SmallProduct, Cast(2), RowSplit.First),
+        Row("bool", SmallProduct, Cast(1), RowSplit.First),
+        Row("cpu contiguous clone", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))),
+        Row("tensor item tolist", long.MaxValue, _free), // lists that the program holds already; tolist has a limit of its own
+        Row("tril triu flip", SmallProduct, (in a) => Rows(a, 2, copies: 1)),
+        Row("roll", SmallProduct, (in a) => Rows(a, 3, copies: 2)),
+    ];
+
+    /// <summary>
+    /// One result for each element of the broadcast shape. <paramref name="work"/> is in additions for each element,
+    /// <paramref name="workspace"/> in results.
+    /// </summary>
+    private static CostRule Elementwise(double work, double workspace = 0) => (in a) =>
+    {
+        double count = BroadcastCount(a), bytes = count * PromotedBytes(a);
+        return new OpCost(bytes, workspace * bytes, work * count * WidestFactor(a));
+    };
+
+    /// <summary>One bool for each element, and temporaries of the argument's type.</summary>
+    private static CostRule Test(double work, double temporaries = 0) => (in a) =>
+    {
+        double count = BroadcastCount(a);
+        return new OpCost(count, temporaries * count * PromotedBytes(a), work * count * WidestFactor(a));
+    };
+
+    private static CostRule InPlace(double work, double workspace = 0) => (in a) =>
+    {
+        double count = Count(a, 0);
+        return new OpCost(0, workspace * Bytes(a, 0), work * count * WidestFactor(a));
+    };
+
+    /// <summary>A result of the argument's shape.</summary>
+    private static OpCost Rows(in OpArguments a, double work, double results = 1, double copies = 0)
+    {
+        double bytes = Count(a, 0) * Math.Max(ElementBytes(a, 0), 4);
+        return new OpCost(results * bytes, copies * bytes, work * Count(a, 0) * WidestFactor(a));
+    }
+
+    private static CostRule Cast(double width) => (in a) => new OpCost(Count(a, 0) * width, 0, 2 * Count(a, 0));
+
+    private static double Width(in OpArguments a, ScalarType? type) => type is { } given ? KernelGuards.ElementSize(given) : ElementBytes(a, 0);
+
+    private static double WidestFactor(in OpArguments a)
+    {
+        double factor = 1;
+        for (int i = 0; i < a.Count; i++)
+            if (a[i] is Tensor tensor) factor = Math.Max(factor, TypeFactor(tensor));
+        return factor;
+    }
+}

@@ -1,0 +1,53 @@
+using System.Diagnostics;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Ndif.Engine.Kernels.Costs;
+
+/// <summary>
+/// The speed of a device, measured once, when an operation first costs so much that its time matters. It turns a cost into seconds. The
+/// best of several runs counts, so that a busy machine is not taken for a slow one.
+/// </summary>
+internal sealed class Throughput
+{
+    private static readonly Lazy<Throughput> _cpu = new(() => Measure(CPU)), _other = new(() => Measure(CUDA));
+
+    private readonly double _elementsPerSecond, _flopsPerSecond;
+
+    private Throughput(double elementsPerSecond, double flopsPerSecond) =>
+        (_elementsPerSecond, _flopsPerSecond) = (elementsPerSecond, flopsPerSecond);
+
+    /// <summary>The seconds that a cost takes on a device. 0 without a measurement if it takes less than 50 ms on any.</summary>
+    public static double Seconds(in OpCost cost, DeviceType device)
+    {
+        // fewer than the slowest processors compute in 50 ms
+        if (cost.Elements <= 1e7 && cost.Flops <= 1e8) return 0;
+        Throughput throughput = device == DeviceType.CUDA ? _other.Value : _cpu.Value;
+        return cost.Elements / throughput._elementsPerSecond + cost.Flops / throughput._flopsPerSecond;
+    }
+
+    private static Throughput Measure(Device device)
+    {
+        const int Count = 1 << 20, Side = 512, Runs = 4;
+        using var noGraph = no_grad();
+        using var scope = NewDisposeScope();
+        bool isCuda = device.type == DeviceType.CUDA;
+        Tensor values = ones(Count, ScalarType.Float32, device), matrix = ones([Side, Side], ScalarType.Float32, device);
+        double add = double.MaxValue, multiply = double.MaxValue;
+        for (int run = 0; run < Runs; run++)
+        {
+            add = Math.Min(add, Time(() => values.add(values)));
+            multiply = Math.Min(multiply, Time(() => matrix.mm(matrix)));
+        }
+        return new Throughput(Count / add, 2.0 * Side * Side * Side / multiply);
+
+        double Time(Func<Tensor> compute)
+        {
+            if (isCuda) cuda.synchronize();
+            long start = Stopwatch.GetTimestamp();
+            using (compute())
+                if (isCuda) cuda.synchronize();
+            return Math.Max(Stopwatch.GetElapsedTime(start).TotalSeconds, 1e-6);
+        }
+    }
+}

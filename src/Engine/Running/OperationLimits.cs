@@ -1,0 +1,60 @@
+using System.Diagnostics;
+using Ndif.Engine.Kernels.Costs;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Running;
+
+/// <summary>What the operations of a job may still take: memory, and time until it is cancelled or over.</summary>
+internal sealed class OperationLimits
+{
+    private readonly long _start = Stopwatch.GetTimestamp();
+
+    /// <summary>Returns the bytes that the job may still allocate.</summary>
+    public Func<long> FreeBytes { get; init; } = () => long.MaxValue;
+
+    /// <summary>The bytes that the job may hold at a time.</summary>
+    public long MaxBytes { get; init; } = long.MaxValue;
+
+    /// <summary>The time from now until the job is stopped.</summary>
+    public TimeSpan TimeLimit { get; init; } = Timeout.InfiniteTimeSpan;
+
+    public CancellationToken CancellationToken { get; init; }
+
+    /// <summary>Whether everything that can be computed in parts is, however small. For tests.</summary>
+    public bool DividesAll { get; init; }
+
+    /// <summary>The time that is left; null if there is no limit.</summary>
+    public TimeSpan? TimeLeft => TimeLimit == Timeout.InfiniteTimeSpan ? null : TimeLimit - Stopwatch.GetElapsedTime(_start);
+
+    /// <exception cref="OperationCanceledException">The job was cancelled, or its time is over.</exception>
+    public void ThrowIfCancelled() => CancellationToken.ThrowIfCancellationRequested();
+
+    /// <summary>Checks that the memory of an operation fits into what the job may still allocate.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY.</exception>
+    public void RequireMemory(string what, double resultBytes, double workspaceBytes)
+    {
+        if (MaxBytes == long.MaxValue) return;
+        long free = FreeBytes();
+        if (resultBytes + workspaceBytes <= free) return;
+        string parts = workspaceBytes <= 0 ? "" : $" ({resultBytes:N0} for its result, {workspaceBytes:N0} while it computes)";
+        throw Errors.CreateException(ErrorCode.OutOfMemory,
+            $"{what} needs up to {resultBytes + workspaceBytes:N0} bytes{parts}. A job may hold {MaxBytes:N0} bytes at a time here, of "
+            + $"which {Math.Max(free, 0):N0} are left.",
+            "Use fewer rows at once or a narrower type. A value is freed after its last use: save what is needed of it (a slice, a mean) "
+            + "and let it go.");
+    }
+
+    /// <summary>
+    /// Checks that an operation can end within the time of the job. Estimates may be twice too long, so an operation is refused if half
+    /// of its estimate exceeds the time.
+    /// </summary>
+    /// <exception cref="NdifException">JOB_TIMEOUT.</exception>
+    public void RequireTime(string op, double seconds)
+    {
+        ThrowIfCancelled();
+        if (TimeLeft is not { } left || seconds / 2 <= left.TotalSeconds) return;
+        throw Errors.CreateException(ErrorCode.JobTimeout,
+            $"{op}() would take about {seconds:N0} s here, and the job has {Math.Max(left.TotalSeconds, 0):N0} s of its time left.",
+            "Use fewer or smaller rows, or request a longer time limit.");
+    }
+}

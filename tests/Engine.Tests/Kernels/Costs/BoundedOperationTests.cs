@@ -1,0 +1,214 @@
+using System.Diagnostics;
+using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
+using Ndif.Models;
+using Ndif.Protocol;
+using Ndif.Protocol.Ops;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Tests.Kernels.Costs;
+
+/// <summary>Operations that would take too much are refused before they allocate anything, and long ones can be cancelled.</summary>
+public sealed class BoundedOperationTests
+{
+    private const long Most = 256 << 20;
+
+    static BoundedOperationTests() => NativeTorch.Initialize();
+
+    public static TheoryData<string> Hostile =>
+    [
+        "nonzero", "argwhere", "mask", "masked_select", "clone", "sort", "cumsum", "softmax", "kron", "cdist", "svd", "attention", "einsum",
+        "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul",
+    ];
+
+    [Theory]
+    [MemberData(nameof(Hostile))]
+    public void WhatNeedsTooMuchMemory_IsRefused_BeforeItIsAllocated(string what)
+    {
+        using var scope = NewDisposeScope();
+        KernelContext context = Context();
+        Tensor one = ones(1, 1), expanded = ones(1, 1, 1, 1, dtype: ScalarType.Bool).expand(300_000_000, 1, 1, 1);
+        Tensor rows = one.expand(20_000, 1), floats = one.expand(400_000_000, 1);
+        long before = Resident();
+        Exception thrown = Assert.ThrowsAny<Exception>(() => what switch
+        {
+            "nonzero" or "argwhere" => Run(context, what, expanded),
+            "mask" => Run(context, "getitem", expanded, expanded),
+            "masked_select" => Run(context, what, expanded, expanded),
+            "clone" or "unique" => Run(context, what, floats),
+            "sort" => Run(context, what, floats, 0L),
+            "cumsum" or "softmax" => Run(context, what, floats, 0L),
+            "kron" => Run(context, what, rows, rows),
+            "cdist" => Run(context, what, rows, rows),
+            "svd" => Run(context, "linalg_svd", rows.expand(20_000, 2), true),
+            "attention" => Run(context, "scaled_dot_product_attention", one.expand(20_000, 8), one.expand(20_000, 8), one.expand(20_000, 8)),
+            "einsum" => Run(context, what, "ij,kj->ik", new List<object?> { rows, rows }),
+            "one_hot" => Run(context, what, zeros(1_000_000, dtype: ScalarType.Int64), 1000L),
+            "repeat" => Run(context, what, one, new long[] { 100_000, 1000 }),
+            "zeros" => Run(context, what, new long[] { 100_000, 1000 }),
+            "diag_embed" => Run(context, what, ones(10_000)),
+            "cov" => Run(context, what, rows),
+            "bincount" => Run(context, what, tensor(new long[] { 200_000_000 })),
+            _ => Run(context, what, rows, one.expand(1, 20_000)),
+        });
+        Assert.True(LibtorchErrors.IsTyped(thrown), thrown.ToString());
+        Assert.Contains(Errors.FromException(thrown).Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded });
+        Assert.InRange(Resident() - before, long.MinValue, 100L << 20);
+    }
+
+    [Fact]
+    public void Diff_OfMoreTimesThanElements_IsEmpty()
+    {
+        using var scope = NewDisposeScope();
+        KernelContext context = Context();
+        var result = (Tensor)Run(context, "diff", zeros(100_000), 1_000_000_000_000_000L)!;
+        Assert.Equal([0L], result.shape);
+        // many passes: each is released before the next
+        Tensor many = (Tensor)Run(context, "diff", arange(2_000_000, dtype: ScalarType.Float32), 40L)!;
+        Assert.Equal(2_000_000 - 40, many.shape[0]);
+    }
+
+    [Theory]
+    [InlineData("exp")]
+    [InlineData("sort")]
+    [InlineData("matmul")]
+    [InlineData("attention")]
+    [InlineData("causal")]
+    [InlineData("diff")]
+    [InlineData("randn")]
+    [InlineData("cdist")]
+    public async Task ALongOperation_EndsSoonAfterItsJobIsCancelled(string what)
+    {
+        using var cancel = new CancellationTokenSource();
+        KernelContext context = Context(4L << 30, cancel.Token);
+        long cancelled = 0;
+        using var scope = NewDisposeScope();
+        Tensor one = ones(1, 1);
+        Task timer = Task.Run(async () =>
+        {
+            await Task.Delay(700, TestContext.Current.CancellationToken);
+            cancelled = Stopwatch.GetTimestamp();
+            await cancel.CancelAsync();
+        }, TestContext.Current.CancellationToken);
+        Tensor Positions(long count) => ones(1, 1, 1, 64).expand(1, 1, count, 64);
+        Action repeat = () =>
+        {
+            while (true)
+                _ = what switch
+                {
+                    "exp" => Run(context, what, one.expand(400_000_000, 1)),
+                    "sort" => Run(context, what, one.expand(400, 200_000), 1L),
+                    "matmul" => Run(context, what, one.expand(20_000, 8_000), one.expand(8_000, 8_000)),
+                    "attention" => Run(context, "scaled_dot_product_attention", Positions(30_000), Positions(30_000), Positions(30_000)),
+                    "causal" => Run(context, "scaled_dot_product_attention", Positions(30_000), Positions(30_000), Positions(30_000), null,
+                        0.0, true),
+                    "diff" => Run(context, what, zeros(1_000_000), 900_000L),
+                    "randn" => Run(context, what, new long[] { 200_000_000 }),
+                    _ => Run(context, what, one.expand(60_000, 300), one.expand(5_000, 300)),
+                };
+        };
+        Assert.ThrowsAny<OperationCanceledException>(repeat);
+        await timer;
+        // a second on an idle machine
+        Assert.InRange(Stopwatch.GetElapsedTime(cancelled).TotalSeconds, 0, 8);
+    }
+
+    [Fact]
+    public void WhatWouldTakeLongerThanTheJobHas_IsRefused()
+    {
+        using var scope = NewDisposeScope();
+        KernelContext context = Context(8L << 30, default, TimeSpan.FromSeconds(3));
+        long start = Stopwatch.GetTimestamp();
+        NdifException thrown = Assert.ThrowsAny<NdifException>(() => Run(context, "linalg_svd", ones(1, 1).expand(9_000, 9_000), true));
+        Assert.Equal(ErrorCode.JobTimeout, thrown.Code);
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 3);
+    }
+
+    [Fact]
+    public void Factorization_RunsInAnotherProcess_AndDiesWithItsJob()
+    {
+        Assert.True(Engine.Kernels.Isolation.IsolatedOperation.IsAvailable);
+        using var scope = NewDisposeScope();
+        Tensor matrix = rand(60, 40);
+        KernelContext context = Context();
+        OpSchema schema = OpTable.Get("linalg_svd");
+        object?[] bound = ArgumentBinder.Bind(schema, [matrix, false]);
+        var arguments = new OpArguments(schema, bound, context);
+        var expected = (object?[])KernelTable.Kernels["linalg_svd"](arguments)!;
+        var actual = (object?[])Engine.Kernels.Isolation.IsolatedOperation.Run(arguments,
+            new Engine.Kernels.Costs.OpCost(1 << 20), context.Limits!)!;
+        for (int i = 0; i < expected.Length; i++)
+            Assert.True(((Tensor)expected[i]!).contiguous().bytes.SequenceEqual(((Tensor)actual[i]!).contiguous().bytes));
+
+        using var cancel = new CancellationTokenSource(TimeSpan.FromSeconds(2));
+        KernelContext cancelled = Context(8L << 30, cancel.Token);
+        Tensor large = rand(4096, 4096);
+        long start = Stopwatch.GetTimestamp();
+        Assert.ThrowsAny<OperationCanceledException>(() => Run(cancelled, "linalg_svd", large, true));
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 10);
+        // an error of the operation comes back with its code
+        NdifException error = Assert.ThrowsAny<NdifException>(() => Engine.Kernels.Isolation.IsolatedOperation.Run(
+            new OpArguments(OpTable.Get("linalg_inv"), [zeros(3, 3)], context), new Engine.Kernels.Costs.OpCost(1 << 20), context.Limits!));
+        Assert.Equal(ErrorCode.OpFailed, error.Code);
+    }
+
+    /// <summary>Blocks of rows of products have the bits of the whole product.</summary>
+    [Theory]
+    [InlineData("matmul")]
+    [InlineData("bfloat16")]
+    [InlineData("double")]
+    [InlineData("batches")]
+    [InlineData("linear")]
+    [InlineData("rows of a batch")]
+    [InlineData("attention")]
+    [InlineData("causal heads")]
+    [InlineData("cdist")]
+    public void ProductsInBlocks_HaveTheBitsOfTheWhole(string what)
+    {
+        using var scope = NewDisposeScope();
+        random.manual_seed(5);
+        KernelContext whole = new(), parts = new()
+        {
+            Limits = new OperationLimits { MaxBytes = 4L << 30, FreeBytes = () => 4L << 30, DividesAll = true },
+        };
+        Tensor x = randn(1540, 300), y = randn(300, 200), one = randn(1, 1, 2500, 32), heads = randn(1, 3, 900, 32);
+        (string op, object?[] arguments) = what switch
+        {
+            "matmul" => ("matmul", new object?[] { x, y }),
+            "bfloat16" => ("mm", [x.bfloat16(), y.bfloat16()]),
+            "double" => ("mm", [x.@double(), y.@double()]),
+            "batches" => ("bmm", [randn(7, 90, 60), randn(7, 60, 50)]),
+            "linear" => ("linear", [x, y.t(), randn(200)]),
+            "rows of a batch" => ("matmul", [randn(230, 9, 300), y]),
+            "attention" => ("scaled_dot_product_attention", [one, one, one]),
+            "causal heads" => ("scaled_dot_product_attention", [heads, heads, heads, null, 0.0, true]),
+            _ => ("cdist", [x, randn(700, 300)]),
+        };
+        var expected = (Tensor)Run(whole, op, arguments)!;
+        var actual = (Tensor)Run(parts, op, arguments)!;
+        Assert.Equal(expected.shape, actual.shape);
+        double difference = expected.@double().sub(actual.@double()).abs().max().item<double>();
+        Assert.True(expected.contiguous().bytes.SequenceEqual(actual.contiguous().bytes), $"{what}: differs by {difference}");
+    }
+
+    private static KernelContext Context(long most = Most, CancellationToken token = default, TimeSpan? time = null) => new()
+    {
+        Limits = new OperationLimits
+        {
+            MaxBytes = most, FreeBytes = () => most, CancellationToken = token, TimeLimit = time ?? Timeout.InfiniteTimeSpan,
+        },
+        Generator = new Lazy<Generator>(() => new Generator(1)),
+    };
+
+    private static object? Run(KernelContext context, string op, params object?[] arguments)
+    {
+        OpSchema schema = OpTable.Get(op);
+        using var scope = NewDisposeScope();
+        return TensorOwnership.MapTensors(KernelTable.Run(schema, ArgumentBinder.Bind(schema, arguments), context),
+            tensor => tensor.MoveToOuterDisposeScope());
+    }
+
+    private static long Resident() => Environment.WorkingSet;
+}

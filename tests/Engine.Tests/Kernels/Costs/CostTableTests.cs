@@ -1,0 +1,95 @@
+using Ndif.Engine.Kernels;
+using Ndif.Engine.Kernels.Costs;
+using Ndif.Engine.Running;
+using Ndif.Models;
+using Ndif.Protocol;
+using Ndif.Protocol.Ops;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Tests.Kernels.Costs;
+
+/// <summary>What operations take is known before they run.</summary>
+public sealed class CostTableTests
+{
+    static CostTableTests() => NativeTorch.Initialize();
+
+    public static TheoryData<string> Cases() => [.. KernelCase.Lines()];
+
+    [Fact]
+    public void EveryOperation_HasACost_AndEveryCostAnOperation() =>
+        Assert.Equal(OpTable.Rows.Keys.Order(), CostTable.Entries.Keys.Order());
+
+    /// <summary>What is computed in parts is what is computed at once, bit for bit; the cost of every case can be computed.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void AnOperation_InParts_IsTheOperation(string line)
+    {
+        var kernelCase = new KernelCase(line);
+        using var scope = NewDisposeScope();
+        var whole = new KernelContext();
+        var parts = new KernelContext { Limits = new OperationLimits { MaxBytes = 1 << 30, FreeBytes = () => 1 << 30, DividesAll = true } };
+        (object? expected, ErrorCode? code) = Run(kernelCase, whole);
+        (object? actual, ErrorCode? partsCode) = Run(kernelCase, parts);
+        // what is too large for any tensor is too large for the job
+        Assert.Equal(code, partsCode is ErrorCode.OutOfMemory ? ErrorCode.LimitExceeded : partsCode);
+        if (kernelCase.Schema.IndexOf("seed") < 0) AssertSame(line, expected, actual);
+    }
+
+    /// <summary>The results have at most the bytes of the cost.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void TheCost_IsNoLessThanTheResult(string line)
+    {
+        var kernelCase = new KernelCase(line);
+        if (kernelCase.Kind == "!!" || _checkedInKernel.Contains(kernelCase.Schema.Name)) return;
+        using var scope = NewDisposeScope();
+        var context = new KernelContext();
+        object?[] bound = kernelCase.Bind(context);
+        OpCost cost = CostTable.Entries[kernelCase.Schema.Name].Rule(new OpArguments(kernelCase.Schema, bound, context));
+        object? result = kernelCase.Run(bound, context);
+        if (kernelCase.Schema.InPlace || CostTable.IsFree(kernelCase.Schema.Name)) return;
+        var arguments = bound.OfType<Tensor>().ToHashSet(ReferenceEqualityComparer.Instance);
+        double bytes = ValueMemory.ShapeBytesOf(result);
+        // what has a few elements may be returned as a view, or as numbers of eight bytes
+        Assert.True(bytes <= Math.Max(64, cost.OutputBytes), $"{line}: {bytes} bytes, and the cost says {cost}");
+    }
+
+    /// <summary>The kernels of these check what they allocate once they have counted it.</summary>
+    private static readonly HashSet<string> _checkedInKernel =
+        ["nonzero", "argwhere", "masked_select", "bincount", "getitem", "repeat_interleave", "one_hot"];
+
+    private static (object? Result, ErrorCode? Code) Run(KernelCase kernelCase, KernelContext context)
+    {
+        try
+        {
+            return (kernelCase.Run(kernelCase.Bind(context), context), null);
+        }
+        catch (Exception e) when (LibtorchErrors.IsTyped(e))
+        {
+            return (null, Errors.FromException(e).Code);
+        }
+    }
+
+    private static void AssertSame(string line, object? expected, object? actual)
+    {
+        switch (expected)
+        {
+            case Tensor tensor:
+                var other = Assert.IsType<Tensor>(actual, exactMatch: false);
+                Assert.True(tensor.shape.SequenceEqual(other.shape) && tensor.dtype == other.dtype, line);
+                if (tensor.numel() > 0 && tensor.device_type == DeviceType.CPU)
+                    Assert.True(tensor.detach().contiguous().bytes.SequenceEqual(other.detach().contiguous().bytes), line);
+                break;
+            case IReadOnlyList<object?> items:
+                var others = Assert.IsAssignableFrom<IReadOnlyList<object?>>(actual);
+                Assert.Equal(items.Count, others.Count);
+                for (int i = 0; i < items.Count; i++) AssertSame(line, items[i], others[i]);
+                break;
+            default:
+                Assert.Equal(expected, actual);
+                break;
+        }
+    }
+}

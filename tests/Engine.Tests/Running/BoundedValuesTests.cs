@@ -1,0 +1,92 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Tests.Support;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Running;
+
+/// <summary>Whatever keeps memory for a program counts against its limit: variables, entries, copies, graphs.</summary>
+public sealed class BoundedValuesTests : IDisposable
+{
+    private const long Most = 3 << 20;
+
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
+
+    public void Dispose() => _fixture.Dispose();
+
+    [Theory]
+    [InlineData("variables")]
+    [InlineData("entries")]
+    [InlineData("numbers in a list")]
+    [InlineData("a log line")]
+    [InlineData("an expanded value that is saved")]
+    [InlineData("an expanded value in a saved list")]
+    [InlineData("a graph")]
+    [InlineData("the operation")]
+    public void WhatKeepsTooMuch_RunsOutOfMemory(string what)
+    {
+        Value OneMegabyte() => Op.Ones(new long[] { 512, 512 });
+        Value Expanded() => Op.Ones(new long[] { 1, 1 }).Expand(new long[] { 1024, 1024 });
+        Program program = what == "a graph"
+            ? _fixture.RecordIn(_fixture.Model.Trace(new[] { 1, 2, 3 }, grad: true), t =>
+            {
+                Value x = OneMegabyte().RequiresGrad();
+                for (int i = 0; i < 8; i++) x = x.Exp();
+                t.Backward(x.Sum());
+            })
+            : _fixture.Record(new[] { 1, 2, 3 }, t =>
+            {
+                switch (what)
+                {
+                    case "variables":
+                        Variable[] variables = [.. Enumerable.Range(0, 8).Select(_ => t.Variable(Op.Zeros(new long[] { 1 })))];
+                        foreach (Variable variable in variables) variable.Set(OneMegabyte());
+                        foreach (Variable variable in variables) variable.Value.Sum().Save();
+                        break;
+                    case "entries":
+                        ValueMap map = t.Map();
+                        for (int i = 0; i < 8; i++) map.Put($"entry{i}", OneMegabyte());
+                        break;
+                    case "numbers in a list":
+                        ValueList numbers = t.List();
+                        t.ForEach(Op.Arange(150_000), number => numbers.Append(number.Shape));
+                        break;
+                    case "a log line": t.Log(Expanded()); break;
+                    case "an expanded value that is saved": Expanded().Save("all"); break;
+                    case "an expanded value in a saved list":
+                        ValueList list = t.List();
+                        list.Save("list");
+                        list.Append(Expanded());
+                        break;
+                    default: (Expanded() + 1).Sum().Save("sum"); break;
+                }
+            });
+        var outcome = new JobOutcome();
+        using var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome, maxValueBytes: Most);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.True(job.Error?.Code is ErrorCode.OutOfMemory, $"{what}: {job.Error}");
+        Assert.Contains("3,145,728", job.Error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WhatIsReplaced_NoLongerCounts()
+    {
+        Program program = _fixture.RecordIn(_fixture.Model.Trace(new[] { 1, 2, 3 }, grad: true), t =>
+        {
+            Variable variable = t.Variable(Op.Zeros(new long[] { 1 }));
+            ValueMap map = t.Map();
+            for (int i = 0; i < 8; i++)
+            {
+                variable.Set(Op.Ones(new long[] { 256, 512 }));
+                map.Put("entry", Op.Ones(new long[] { 256, 512 }));
+                // each graph ends with its last value
+                t.Backward(Op.Ones(new long[] { 64, 512 }).RequiresGrad().Exp().Exp().Sum());
+            }
+            variable.Value.Sum().Save("sum");
+        });
+        var outcome = new JobOutcome();
+        using var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome, maxValueBytes: Most);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.Null(job.Error);
+    }
+}
