@@ -175,7 +175,37 @@ internal static class ServerErrors
     public static Exception BlobTooLarge(long maxBytes) => Errors.CreateException(
         ErrorCode.LimitExceeded, $"The blob has more than {FormatNumber(maxBytes)} bytes, which is the limit of this service.");
 
+    public static Exception TooManyBlobIds(int count, int limit) => Errors.CreateException(
+        ErrorCode.LimitExceeded, $"The call has {FormatNumber(count)} blob ids; {FormatNumber(limit)} are allowed.", "Use several calls.");
+
     // the call itself
+
+    public static Exception TooManyRefusals(int limit, TimeSpan wait) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"Too many requests of this key were refused: {FormatNumber(limit)} are allowed per minute, and large ones count more.",
+        Hint = "Correct the program or the call; the errors of the refused requests say what is wrong.",
+        Retryable = true,
+        RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
+    });
+
+    public static Exception TooManyRequestsOfKey(int limit) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"{FormatNumber(limit)} requests of this key are being received, which is the limit, and none of them is complete.",
+        Hint = "Send the message of each call at once, or use fewer calls at a time.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
+    public static Exception GatewayBusy() => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = "The gateway has no memory for another large request at the moment.",
+        Hint = "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
 
     public static Exception GatewayStopping() => new NdifException(new Error
     {

@@ -12,6 +12,8 @@ namespace Ndif.Server.Blobs;
 /// <summary>Uploads and downloads of blobs, for gRPC and HTTP: checks access, size and content hash.</summary>
 internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILogger<BlobTransfer> logger)
 {
+    private const int MaxIds = 10_000;
+
     /// <summary>Opens a blob that the caller may read.</summary>
     /// <exception cref="NdifException">UNKNOWN_BLOB: there is no such blob, or the caller may not read it.</exception>
     public async Task<Stream> OpenAsync(Caller caller, string id, CancellationToken cancellationToken)
@@ -24,8 +26,11 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     /// Returns the blobs that the caller has to upload. A blob that only others may read counts as missing, because knowing a hash does not
     /// prove knowledge of the bytes. The store keeps equal bytes once.
     /// </summary>
-    public async Task<IReadOnlyList<string>> MissingAsync(Caller caller, IEnumerable<string> ids, CancellationToken cancellationToken)
+    /// <exception cref="NdifException">LIMIT_EXCEEDED: too many ids at once.</exception>
+    public async Task<IReadOnlyList<string>> MissingAsync(
+        Caller caller, IReadOnlyCollection<string> ids, CancellationToken cancellationToken)
     {
+        if (ids.Count > MaxIds) throw ServerErrors.TooManyBlobIds(ids.Count, MaxIds);
         var missing = new List<string>();
         foreach (string id in ids)
         {

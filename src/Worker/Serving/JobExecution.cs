@@ -7,6 +7,7 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
+using Ndif.Protocol.Wire;
 using Ndif.Queue;
 using TorchSharp;
 
@@ -185,6 +186,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         try
         {
+            WireScan.Measure(program.Span, Program.Descriptor, WireLimits.ForMessagesOf(program.Length));
             return Program.Parser.ParseFrom(program.Span);
         }
         catch (InvalidProtocolBufferException e)
