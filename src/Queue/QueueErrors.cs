@@ -79,7 +79,7 @@ internal static class QueueErrors
     {
         Code = ErrorCode.Unavailable,
         Message = $"The queue could not be reached ({operation}).",
-        Hint = "No data is lost; try again in a moment. Operators: check that Redis is running and can be reached.",
+        Hint = "No data is lost; try again in a moment. Operators: `ndif doctor --redis ...` says what is wrong.",
         Retryable = true,
         RetryAfterSeconds = 1,
     }, inner);

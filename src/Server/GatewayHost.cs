@@ -86,7 +86,7 @@ public static class GatewayHost
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
         services.AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
-        services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
+        services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
         services.AddSingleton<MetricsEndpoint>().AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());

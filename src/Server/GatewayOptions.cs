@@ -39,6 +39,12 @@ public sealed class GatewayOptions
     public bool AllowAnonymous { get; init; }
 
     /// <summary>
+    /// Folders of the workers: operators may deploy the folders below them by their paths. Without any, only ids on the Hugging Face hub
+    /// and the bundled model can be deployed; a worker loads any folder with its own `--model`. Default: none.
+    /// </summary>
+    public IReadOnlyList<string> ModelFolders { get; init; } = [];
+
+    /// <summary>
     /// The maximum size of a request message, in bytes, also when it was compressed. Larger constants are uploaded as blobs. The objects
     /// that are decoded from a message may use 32 times as much memory, and at least 128 MiB. Default: 4 MiB.
     /// </summary>
@@ -60,6 +66,12 @@ public sealed class GatewayOptions
     /// <summary>The maximum size of an uploaded blob, in bytes. Default: 4 GiB.</summary>
     [Range(1, long.MaxValue)]
     public long BlobBytes { get; init; } = 4L << 30;
+
+    /// <summary>
+    /// The maximum number of bytes that a key may upload through one gateway in an hour, also those of refused uploads. Default: 64 GiB.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long UploadBytesPerHour { get; init; } = 64L << 30;
 
     /// <summary>The maximum number of bytes that a job may send back; workers enforce it. Default: 16 GiB.</summary>
     [Range(1, long.MaxValue)]

@@ -54,6 +54,12 @@ internal static partial class Log
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
 
+    [LoggerMessage(3031, LogLevel.Error, "A blob of {Owner} was not stored: {Reason}")]
+    public static partial void BlobNotStored(this ILogger logger, string owner, string reason);
+
+    [LoggerMessage(3062, LogLevel.Error, "The storage of the service cannot be used")]
+    public static partial void StorageFailed(this ILogger logger, Exception exception);
+
     [LoggerMessage(3040, LogLevel.Information, "Key {KeyId} ({Name}) created by {By}")]
     public static partial void KeyCreated(this ILogger logger, string keyId, string name, string by);
 

@@ -27,7 +27,7 @@ public sealed class DirectoryBlobStore : IBlobStore
         _time = time ?? TimeProvider.System;
         _logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
         _draftDirectory = Path.Combine(_options.Root, "writing");
-        Directory.CreateDirectory(_draftDirectory);
+        StorageFailure.ThrowIfReadOnly(_draftDirectory);
     }
 
     /// <inheritdoc/>

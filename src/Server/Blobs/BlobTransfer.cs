@@ -4,13 +4,14 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Blobs;
 
 /// <summary>Uploads and downloads of blobs, for gRPC and HTTP: checks access, size and content hash.</summary>
-internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILogger<BlobTransfer> logger)
+internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, UploadLimiter uploads, ILogger<BlobTransfer> logger)
 {
     private const int MaxIds = 10_000;
 
@@ -49,11 +50,24 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
-        BlobRef stored = await blobs.PutAsync(
-            (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
-        // Bytes with another hash are stored without a grant, so no caller can read them, and expire.
-        if (getExpectedId() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.ChecksumMismatch(expected, stored.Id);
-        await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
+        BlobRef stored;
+        try
+        {
+            stored = await blobs.PutAsync(async (target, cancel) =>
+            {
+                var bounded = new BoundedStream(target, options.BlobBytes, bytes => uploads.Add(caller.Id, caller.Tier, bytes));
+                await write(bounded, cancel);
+                // Compared before the draft becomes a blob, so that nothing of a wrong upload stays.
+                if (getExpectedId() is { Length: > 0 } expected && bounded.GetId() is var actual && expected != actual)
+                    throw ServerErrors.ChecksumMismatch(expected, actual);
+            }, cancellationToken);
+            await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
+        }
+        catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))
+        {
+            logger.BlobNotStored(caller.Id, failure.Message);
+            throw StorageFailure.ToException(failure);
+        }
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;

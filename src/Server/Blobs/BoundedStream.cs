@@ -1,13 +1,17 @@
+using System.Security.Cryptography;
+
 namespace Ndif.Server.Blobs;
 
-/// <summary>A write-only stream that passes bytes on, and throws LIMIT_EXCEEDED when a limit is exceeded.</summary>
-internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
+/// <summary>A write-only stream that passes bytes on, hashes them, and throws LIMIT_EXCEEDED when a limit is exceeded.</summary>
+/// <param name="onBytes">Called with the number of bytes before each write. It may throw.</param>
+internal sealed class BoundedStream(Stream inner, long maxBytes, Action<int>? onBytes = null) : Stream
 {
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private long _bytesWritten;
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        AddWritten(buffer.Length);
+        AddWritten(buffer.Span);
         await inner.WriteAsync(buffer, cancellationToken);
     }
 
@@ -16,14 +20,25 @@ internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
 
     public override void Write(byte[] buffer, int offset, int count)
     {
-        AddWritten(count);
+        AddWritten(buffer.AsSpan(offset, count));
         inner.Write(buffer, offset, count);
     }
 
-    private void AddWritten(int bytes)
+    /// <summary>Returns the lower-case hex SHA-256 of the bytes written.</summary>
+    public string GetId() => Convert.ToHexStringLower(_hash.GetCurrentHash());
+
+    private void AddWritten(ReadOnlySpan<byte> bytes)
     {
-        _bytesWritten += bytes;
+        _bytesWritten += bytes.Length;
         if (_bytesWritten > maxBytes) throw ServerErrors.BlobTooLarge(maxBytes);
+        onBytes?.Invoke(bytes.Length);
+        _hash.AppendData(bytes);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) _hash.Dispose();
+        base.Dispose(disposing);
     }
 
     public override void Flush() => inner.Flush();
