@@ -1,7 +1,9 @@
 using Ndif;
 using System.CommandLine;
 using System.Net.Sockets;
+using Ndif.Cli;
 using Ndif.Cli.Commands;
+using Ndif.Queue.Redis;
 using Spectre.Console;
 using StackExchange.Redis;
 
@@ -17,11 +19,13 @@ var root = new RootCommand("NDIF: a service for experiments on the internals of 
     ModelsCommand.Create(),
     StatusCommand.Create(),
     JobsCommand.Create(),
+    DoctorCommand.Create(),
     UsageCommand.Create(),
     ParityCommand.Create(),
 };
 
 ParseResult parsed = root.Parse(args);
+bool isJson = parsed.CommandResult.Command.Name is "serve" or "worker" or "up" && args.Contains("--log-json");
 var invocation = new InvocationConfiguration
 {
     EnableDefaultExceptionHandler = false,
@@ -38,18 +42,26 @@ catch (OperationCanceledException)
 }
 catch (Exception e) when (e is RedisException or RedisTimeoutException)
 {
-    Console.Error.WriteLine("ndif: Redis does not respond at the given address. Check --redis (or NDIF_REDIS), and that Redis is running.");
-    return 1;
+    return Fail(RedisFailure.Describe(e));
 }
 catch (SocketException e)
 {
-    Console.Error.WriteLine(
-        $"ndif: {e.Message}. Check --listen, --port and --http-port: the address must belong to this machine, and the ports must be free.");
-    return 1;
+    return Fail($"{e.Message}. Check --listen, --port and --http-port: the address must belong to this machine, and the ports must be free.");
 }
 catch (Exception e)
-    when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException)
+    when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException
+        or UnauthorizedAccessException)
 {
-    Console.Error.WriteLine($"ndif: {e.Message}");
+    return Fail(e.Message);
+}
+catch (Exception e) when (isJson)
+{
+    return Fail(e.ToString());
+}
+
+int Fail(string message)
+{
+    if (isJson) JsonLog.WriteFatal(message);
+    else Console.Error.WriteLine($"ndif: {message}");
     return 1;
 }

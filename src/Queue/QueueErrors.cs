@@ -101,7 +101,7 @@ internal static class QueueErrors
     {
         Code = ErrorCode.Unavailable,
         Message = cause is null ? $"The queue could not be reached ({operation})." : $"The queue could not be reached ({operation}): {cause}.",
-        Hint = "No data is lost; try again in a moment. Operators: check that Redis is running and can be reached.",
+        Hint = "No data is lost; try again in a moment. Operators: `ndif doctor --redis ...` says what is wrong.",
         Retryable = true,
         RetryAfterSeconds = 1,
     }, inner);

@@ -1,3 +1,4 @@
+using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.HostFiltering;
 using Microsoft.AspNetCore.Hosting;
@@ -27,11 +28,14 @@ namespace Ndif.Server;
 /// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
 /// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
 /// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes.
-/// 6. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
+/// 6. <see cref="RequestLimitMiddleware"/>: what the requests of a key may cost.
+/// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
 ///    HTTP endpoint (blobs, status, dashboard, metrics).
 /// </summary>
 public static class GatewayHost
 {
+    private const int KeylessMessageBytes = 64 << 10;
+
     /// <summary>
     /// Builds a gateway; start it with StartAsync or RunAsync. It reads no configuration files and no environment variables.
     /// </summary>
@@ -43,11 +47,13 @@ public static class GatewayHost
         GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null, TimeProvider? time = null)
     {
         options.Validate();
+        ServerCertificate? certificate = options.HasTls ? new ServerCertificate(options) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
-            .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
+            .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options, certificate));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
+        if (certificate is not null) builder.Services.AddSingleton(certificate).AddHostedService<CertificateReloadService>();
         AddGateway(builder.Services, options, backend, keys, time ?? backend.Clock);
 
         WebApplication app = builder.Build();
@@ -67,6 +73,11 @@ public static class GatewayHost
         return new GatewayAddress(new Uri(bound[0]), new Uri(bound[^1])); // in the order of KestrelSetup
     }
 
+    /// <summary>Returns the limit on the size of a message of the call.</summary>
+    internal static int GetMaxMessageBytes(HttpContext context, GatewayOptions options) =>
+        context.Request.Path.StartsWithSegments("/ndif.v1.Inference") || context.Request.Path.StartsWithSegments("/ndif.v1.Admin")
+            ? options.MessageBytes : KeylessMessageBytes;
+
     private static void AddGateway(
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
@@ -76,8 +87,9 @@ public static class GatewayHost
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
         services.AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>().AddSingleton<ServiceNotices>();
         services.AddSingleton<RunStreamTracker>().AddHostedService(provider => provider.GetRequiredService<RunStreamTracker>());
-        services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
-        services.AddSingleton<MetricsEndpoint>();
+        services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
+        services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
+        services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -86,11 +98,13 @@ public static class GatewayHost
         services.AddCors(CorsPolicies.Configure);
         services.AddGrpc(grpc =>
         {
-            grpc.MaxReceiveMessageSize = options.MessageBytes;
+            grpc.MaxReceiveMessageSize = KeylessMessageBytes; // of health checks and reflection, which need no key
             grpc.MaxSendMessageSize = null;
             grpc.EnableDetailedErrors = false;
             grpc.Interceptors.Add<ErrorInterceptor>();
         });
+        services.Configure<GrpcServiceOptions<InferenceService>>(grpc => grpc.MaxReceiveMessageSize = options.MessageBytes);
+        services.Configure<GrpcServiceOptions<AdminService>>(grpc => grpc.MaxReceiveMessageSize = options.MessageBytes);
         services.AddGrpcReflection();
         services.AddGrpcHealthChecks(health =>
         {
@@ -110,6 +124,7 @@ public static class GatewayHost
         app.UseGrpcWeb(new GrpcWebOptions { DefaultEnabled = true });
         app.UseMiddleware<MalformedRequestMiddleware>();
         app.UseMiddleware<ApiKeyMiddleware>();
+        app.UseMiddleware<RequestLimitMiddleware>();
 
         IEndpointConventionBuilder[] keyed = [app.MapGrpcService<InferenceService>(), app.MapGrpcService<AdminService>()];
         if (!options.AllowAnonymous) foreach (IEndpointConventionBuilder service in keyed) service.RequireCors(CorsPolicies.AnyOrigin);

@@ -38,9 +38,18 @@ public sealed class GatewayOptions
     /// </summary>
     public bool AllowAnonymous { get; init; }
 
-    /// <summary>The maximum size of a request message, in bytes. Upload larger constants as blobs. Default: 64 MiB.</summary>
+    /// <summary>
+    /// Folders of the workers: operators may deploy the folders below them by their paths. Without any, only ids on the Hugging Face hub
+    /// and the bundled model can be deployed; a worker loads any folder with its own `--model`. Default: none.
+    /// </summary>
+    public IReadOnlyList<string> ModelFolders { get; init; } = [];
+
+    /// <summary>
+    /// The maximum size of a request message, in bytes, also when it was compressed. Larger constants are uploaded as blobs. The objects
+    /// that are decoded from a message may use 32 times as much memory, and at least 128 MiB. Default: 4 MiB.
+    /// </summary>
     [Range(64 * 1024, 1 << 30)]
-    public int MessageBytes { get; init; } = 64 << 20;
+    public int MessageBytes { get; init; } = 4 << 20;
 
     /// <summary>The maximum number of nodes of a program. Default: 100,000.</summary>
     [Range(1, 10_000_000)]
@@ -57,6 +66,12 @@ public sealed class GatewayOptions
     /// <summary>The maximum size of an uploaded blob, in bytes. Default: 4 GiB.</summary>
     [Range(1, long.MaxValue)]
     public long BlobBytes { get; init; } = 4L << 30;
+
+    /// <summary>
+    /// The maximum number of bytes that a key may upload through one gateway in an hour, also those of refused uploads. Default: 64 GiB.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long UploadBytesPerHour { get; init; } = 64L << 30;
 
     /// <summary>The maximum number of bytes that a job may send back; workers enforce it. Default: 16 GiB.</summary>
     [Range(1, long.MaxValue)]
@@ -125,6 +140,10 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan BlobCleanupInterval { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>The interval at which the certificate files are checked for changes. Default: 10 seconds.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
+    public TimeSpan CertificateReloadInterval { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long open calls may take to end when the gateway stops. Default: 5 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownTime { get; init; } = TimeSpan.FromSeconds(5);
@@ -185,6 +204,8 @@ public sealed class GatewayOptions
         if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which is the tier of all keys of unlisted tiers.");
         foreach ((string name, Tier tier) in Tiers) reasons.AddRange(tier.GetValidationErrors(name));
         if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
+        if (CertificateKeyFile is { } key && !File.Exists(key)) reasons.Add($"The file of the certificate's key, `{key}`, does not exist.");
+        if (CertificateFile is null && CertificateKeyFile is not null) reasons.Add("There is a key of a certificate, but no certificate.");
         if (reasons.Count > 0) throw new OptionsException(reasons);
     }
 }

@@ -14,6 +14,13 @@ internal static partial class Log
     [LoggerMessage(3002, LogLevel.Information, "Calls without a key are accepted, from this machine only.")]
     public static partial void Anonymous(this ILogger logger);
 
+    [LoggerMessage(3004, LogLevel.Information, "The certificate {File} was read again: {Subject}, valid until {Until:u}")]
+    public static partial void CertificateReloaded(this ILogger logger, string file, string subject, DateTime until);
+
+    [LoggerMessage(
+        3005, LogLevel.Error, "The changed certificate {File} or its key cannot be used, and the previous one stays until {Until:u}: {Reason}")]
+    public static partial void CertificateNotReloaded(this ILogger logger, string file, string reason, DateTime until);
+
     [LoggerMessage(3010, LogLevel.Information, "{Method} {Path} answered {Status} in {Milliseconds:0.0} ms")]
     public static partial void Request(this ILogger logger, string method, string path, string status, double milliseconds);
 
@@ -46,6 +53,12 @@ internal static partial class Log
 
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
+
+    [LoggerMessage(3031, LogLevel.Error, "A blob of {Owner} was not stored: {Reason}")]
+    public static partial void BlobNotStored(this ILogger logger, string owner, string reason);
+
+    [LoggerMessage(3062, LogLevel.Error, "The storage of the service cannot be used")]
+    public static partial void StorageFailed(this ILogger logger, Exception exception);
 
     [LoggerMessage(3040, LogLevel.Information, "Key {KeyId} ({Name}) created by {By}")]
     public static partial void KeyCreated(this ILogger logger, string keyId, string name, string by);

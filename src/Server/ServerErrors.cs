@@ -48,7 +48,8 @@ internal static class ServerErrors
         $"There is no scope `{Truncate(scope)}`.", $"Scopes are {FormatNames(Scopes.All)}.");
 
     public static Exception UnknownTier(string tier, IEnumerable<string> tiers) => BadArgument(
-        $"There is no tier `{Truncate(tier)}`.", $"Tiers are {FormatNames(tiers)}.");
+        $"There is no tier `{Truncate(tier)}`.",
+        $"{Errors.DidYouMean(tier.Length <= 100 ? tier : "", tiers)} Tiers are {FormatNames(tiers)}.".TrimStart());
 
     public static Exception BadLifetime() => BadArgument(
         "The lifetime of a key must be more than 0 and less than 100 years.", "Omit it for a key that does not expire.");
@@ -145,6 +146,14 @@ internal static class ServerErrors
         ErrorCode.UnknownModel, $"Worker `{Truncate(worker)}` does not hold `{Truncate(name)}`.",
         "`ndif status` shows the models of each worker.");
 
+    public static Exception BadDeploymentName(string model) => BadArgument(
+        $"`{Truncate(model)}` cannot be deployed: it is neither an id on the Hugging Face hub nor a folder that this service may deploy.",
+        "Use an id such as `openai-community/gpt2`. To deploy folders, name the folder above them in Gateway:ModelFolders; "
+        + "a worker also loads folders with `ndif worker --model`.");
+
+    public static Exception BadDeploymentRevision(string revision) => BadArgument(
+        $"`{Truncate(revision)}` is not a revision.", "Use a branch, a tag or a commit, such as `main`.");
+
     public static Exception BadDeploymentDtype(DataType dtype) => BadArgument(
         $"Weights cannot be loaded as {dtype.ToString().ToLowerInvariant()}.",
         "Use float32, bfloat16 or float16, or omit it for the type of the checkpoint.");
@@ -175,7 +184,46 @@ internal static class ServerErrors
     public static Exception BlobTooLarge(long maxBytes) => Errors.CreateException(
         ErrorCode.LimitExceeded, $"The blob has more than {FormatNumber(maxBytes)} bytes, which is the limit of this service.");
 
+    public static Exception TooManyUploads(long limit, TimeSpan wait) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"Your key may upload {FormatNumber(limit)} bytes in an hour, and has done so.",
+        Hint = "Constants that were uploaded before are kept for a time and need no upload; a narrower type needs fewer bytes.",
+        Retryable = true,
+        RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
+    });
+
+    public static Exception TooManyBlobIds(int count, int limit) => Errors.CreateException(
+        ErrorCode.LimitExceeded, $"The call has {FormatNumber(count)} blob ids; {FormatNumber(limit)} are allowed.", "Use several calls.");
+
     // the call itself
+
+    public static Exception TooManyRefusals(int limit, TimeSpan wait) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"Too many requests of this key were refused: {FormatNumber(limit)} are allowed per minute, and large ones count more.",
+        Hint = "Correct the program or the call; the errors of the refused requests say what is wrong.",
+        Retryable = true,
+        RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
+    });
+
+    public static Exception TooManyRequestsOfKey(int limit) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"{FormatNumber(limit)} requests of this key are being received, which is the limit, and none of them is complete.",
+        Hint = "Send the message of each call at once, or use fewer calls at a time.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
+    public static Exception GatewayBusy() => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = "The gateway has no memory for another large request at the moment.",
+        Hint = "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
 
     public static Exception GatewayStopping() => new NdifException(new Error
     {

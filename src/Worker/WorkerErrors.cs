@@ -15,6 +15,10 @@ internal static class WorkerErrors
                 + $"of which preloaded and pinned models use {FormatSize(retained)}.",
         "Operators: start a worker with more memory (--memory), deploy the model in a narrower type, or unpin another model.");
 
+    public static Exception DeployedFolder(string model) => Errors.CreateException(ErrorCode.UnknownModel,
+        $"`{model}` was deployed as an id on the hub, and a folder of this name is in the working directory of the worker.",
+        "Operators: start the worker in another directory, or deploy the full path of the folder.");
+
     public static Exception PreloadedModelsTooLarge(long bytes, long budget) => Errors.CreateException(ErrorCode.BadArgument,
         $"The worker cannot start: its preloaded models need {FormatSize(bytes)}, and --memory is {FormatSize(budget)}.",
         "Start it with more memory or with fewer models.");
@@ -30,7 +34,7 @@ internal static class WorkerErrors
     {
         Error error = cause.Clone();
         error.Message = $"No worker can hold `{model}`: {cause.Message}";
-        return error;
+        return ServerPaths.Remove(error);
     }
 
     private static bool IsOutOfMemory(Exception failure) => failure is not NdifException

@@ -117,9 +117,18 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan LocalCallTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The maximum run time of a job; a job can request less. Default 1 h.</summary>
+    /// <summary>
+    /// The maximum run time of a job, whatever its submission asks for. Default: 7 days, so that the limits of the gateway apply.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:00.001", "7.00:00:00")]
-    public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
+    public TimeSpan WallTime { get; init; } = TimeSpan.FromDays(7);
+
+    /// <summary>
+    /// The maximum size of the events of a job together, in bytes: values that are not large tensors, texts, logs and tokens. The queue keeps
+    /// them in memory; large tensors go to the blob store and do not count. A job that exceeds it fails as LIMIT_EXCEEDED. Default 64 MiB.
+    /// </summary>
+    [Range(1 << 20, long.MaxValue)]
+    public long EventBytes { get; init; } = 64L << 20;
 
     /// <summary>The number of events of a job that are buffered for publication; when it is full, the run waits. Default 256.</summary>
     [Range(1, 1 << 16)]

@@ -13,6 +13,8 @@ public sealed class FuzzTests
     [InlineData("tensor")]
     [InlineData("name")]
     [InlineData("header")]
+    [InlineData("request")]
+    [InlineData("gateway")]
     public async Task WhateverIsRead_IsReadOrRefusedWithATypedError_AndTheProcessLives(string target)
     {
         await using ChildProcess fuzz =

@@ -92,7 +92,7 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     public async Task EveryCommand_HasHelp()
     {
         ChildProcess[] helps =
-            [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
+            [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity|doctor".Split('|')
             .Select(command => Cluster.StartTool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (ChildProcess help in helps)
         {
@@ -140,6 +140,9 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     [InlineData("not a model", "models --tree ndif/tiny-landmark")]
     [InlineData("a port in use", "up --port {port} --http-port 0")]
     [InlineData("no Redis there", "keys list --redis 127.0.0.1:1")]
+    [InlineData("not a tier", "keys create me --tier lba --redis {redis}")]
+    [InlineData("not a wall time", "worker --redis {redis} --prefix bad: --wall-seconds 0")]
+    [InlineData("read-only data", "up --data /proc/ndif --port 0 --http-port 0")]
     [InlineData("not a command", "dmeo")]
     public async Task ABadOption_IsASentenceAndAnExitCode_NeverAStackTrace(string what, string line)
     {

@@ -17,6 +17,8 @@ internal static class EntryPoint
         ["tensor"] = () => new TensorTarget(),
         ["name"] = () => new NameTarget(),
         ["header"] = () => new SafetensorsHeaderTarget(),
+        ["request"] = () => new RequestTarget(),
+        ["gateway"] = () => new GatewayTarget(),
     };
 
     public static int Main(string[] args)
@@ -33,7 +35,7 @@ internal static class EntryPoint
             {
                 byte[] buffer = new byte[MaxInputBytes];
                 int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
-                (opened ??= open()).Run(buffer[..length]);
+                (opened ??= open()).RunBounded(buffer[..length]);
             });
             return 0;
         }
@@ -50,7 +52,7 @@ internal static class EntryPoint
                 foreach (string file in args[2..].SelectMany(path => Directory.Exists(path) ? Directory.GetFiles(path) : [path]))
                 {
                     Console.WriteLine(file);
-                    target.Run(File.ReadAllBytes(file));
+                    target.RunBounded(File.ReadAllBytes(file));
                 }
                 return 0;
 
@@ -70,7 +72,7 @@ internal static class EntryPoint
                     if (args[1] == "run") File.WriteAllBytes(last, input);
                     try
                     {
-                        target.Run(input);
+                        target.RunBounded(input);
                     }
                     catch (Exception)
                     {
@@ -79,7 +81,8 @@ internal static class EntryPoint
                     }
                 }
                 File.Delete(last);
-                Console.WriteLine($"{args[1]}: {runs} runs, no finding");
+                Console.WriteLine($"{args[1]}: {runs} runs, {runs / Stopwatch.GetElapsedTime(began).TotalSeconds:0} per second, no finding");
+                (target as IDisposable)?.Dispose();
                 return 0;
             }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the code that reads untrusted input: guided by coverage with SharpFuzz and AFL++ if afl-fuzz is installed (apt-get install
 # afl++), otherwise by random mutation.
-#   bash tests/Fuzz/run.sh --target program|run|tensor|name|header [--seconds N] [--out FOLDER]
+#   bash tests/Fuzz/run.sh --target program|run|tensor|name|header|request|gateway [--seconds N] [--out FOLDER]
 # FOLDER (default: a new folder) stores the corpus, which a later run continues. Findings are in FOLDER/found/default/crashes, and
 #   dotnet tests/Fuzz/bin/Release/net10.0/Ndif.Fuzz.dll replay TARGET FILE
 # reproduces one.
@@ -22,6 +22,7 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
 dotnet build Fuzz.csproj -c Release -v q --nologo
 if ! command -v afl-fuzz >/dev/null; then
   echo "afl-fuzz is not installed; mutating without coverage."
+  export DOTNET_GCHeapHardLimit=0x40000000
   exec dotnet "$plain/Ndif.Fuzz.dll" random "$target" "$seconds" 1
 fi
 tool="$out/tool"

@@ -55,7 +55,7 @@ internal sealed class KeyAdministration(string defaultHost = NdifConfig.DefaultH
         await using QueueBackend backend = BackendFactory.CreateQueueBackend(parsed.GetValue(Redis), folder, prefix);
         string place = backend.Connection is null ? Path.GetFullPath(folder) : "Redis";
         await action(new StoredKeys(
-            new KeyService(BackendFactory.CreateKeyStore(backend, folder, prefix), TimeProvider.System), place));
+            new KeyService(BackendFactory.CreateKeyStore(backend, folder, prefix), TimeProvider.System), place, isFile: backend.Connection is null));
         return 0;
     }
 
@@ -111,8 +111,10 @@ internal interface IKeyAccess
 }
 
 /// <summary>The keys in the store of a service. It needs access to the store, and no key.</summary>
-internal sealed class StoredKeys(KeyService keys, string place) : IKeyAccess
+internal sealed class StoredKeys(KeyService keys, string place, bool isFile = false) : IKeyAccess
 {
+    public bool IsFile => isFile;
+
     public string Place => place;
 
     public async Task<(string Secret, KeyInfo Key)> CreateAsync(

@@ -25,19 +25,33 @@ internal static class KeysCommand
             "--model") { Description = "Id of a model that the key may use; may be given several times. Default: all models." };
         var tier = new Option<string>("--tier") { Description = "Tier of the key, which sets its share of service and its limits.",
             DefaultValueFactory = _ => "standard" };
+        var config = new ServiceConfiguration();
         var create = new Command(
             "create", "Create a key. It is shown only once; the service stores its hash.") { name, admin, operate, days, models, tier };
+        config.AddSettingsTo(create);
         create.SetAction((parsed, cancellationToken) => administration.RunAsync(parsed, async keys =>
         {
             string[] scopes = parsed.GetValue(admin) ? [Scopes.Run, Scopes.Admin]
                 : parsed.GetValue(operate) ? [Scopes.Run, Scopes.Operator]
                 : [];
+            if (keys is StoredKeys)
+            {
+                var known = config.BindGateway(parsed, []).Tiers.Keys;
+                if (!known.Contains(parsed.GetValue(tier)!))
+                    throw new ArgumentException(
+                        $"There is no tier `{parsed.GetValue(tier)}`. {Errors.DidYouMean(parsed.GetValue(tier)!, known)} "
+                        + $"The tiers are {string.Join(", ", known)}; those of a configuration file are known with --config.");
+            }
             (string secret, KeyInfo key) = await keys.CreateAsync(
                 parsed.GetValue(name)!, scopes, parsed.GetValue(tier)!, parsed.GetValue(models) ?? [], Lifetime(parsed.GetValue(days)),
                 cancellationToken);
             Console.WriteLine(secret);
             Console.Error.WriteLine(
                 $"Key {key.Id} for \"{key.Name}\" in {keys.Place}. It is shown only once: export NDIF_API_KEY=<the line above>");
+            if (keys is StoredKeys { IsFile: true })
+                Console.Error.WriteLine(
+                    "Services that run without Redis and with this --data read this file: `ndif up`. A service with --redis keeps its keys in "
+                    + "Redis: create its keys with the same --redis and --prefix.");
         }));
 
         var list = new Command("list", "List keys, without their secrets.");

@@ -3,7 +3,8 @@ using System.Diagnostics;
 namespace Ndif.Cli.Commands;
 
 /// <summary>Reports a load that takes longer than a second on standard error, one line per ten percent.</summary>
-internal sealed class LoadProgress : IProgress<(string What, long Done, long Total)>
+/// <param name="isJson">Writes JSON objects, one per line.</param>
+internal sealed class LoadProgress(bool isJson = false) : IProgress<(string What, long Done, long Total)>
 {
     private readonly long _start = Stopwatch.GetTimestamp();
     private int _lastTenth = -1;
@@ -15,6 +16,8 @@ internal sealed class LoadProgress : IProgress<(string What, long Done, long Tot
         if (tenth == _lastTenth) return;
         if (tenth < _lastTenth || (_lastTenth < 0 && tenth == 0)) _lastTenth = -1;
         _lastTenth = tenth;
-        Console.Error.WriteLine($"loading {value.What}: {10 * tenth}% of {value.Total / 1e6:0.#} MB");
+        string text = $"loading {value.What}: {10 * tenth}% of {value.Total / 1e6:0.#} MB";
+        if (isJson) JsonLog.Write(Console.Error, text);
+        else Console.Error.WriteLine(text);
     }
 }

@@ -19,10 +19,11 @@ internal sealed class LocalService : IAsyncDisposable
     private readonly ILoggerFactory _loggerFactory;
 
     private LocalService(
-        QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory)
+        QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory,
+        bool isJson)
     {
         (_backend, _gateway, _loggerFactory, Keys) = (backend, gateway, loggerFactory, keys);
-        _worker = Task.Run(() => worker.RunAsync(new LoadProgress(), _stop.Token));
+        _worker = Task.Run(() => worker.RunAsync(new LoadProgress(isJson), _stop.Token));
     }
 
     public KeyService Keys { get; }
@@ -35,12 +36,12 @@ internal sealed class LocalService : IAsyncDisposable
     /// <summary>Starts the service, and returns when the models are loaded. The gateway starts while the worker loads them.</summary>
     public static async Task<LocalService> StartAsync(
         GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken, bool isJson = false)
     {
         var logs = new SerilogLoggerFactory(log);
         WebApplication gateway = GatewayHost.Build(options, backend, keys, log);
         var worker = new ModelWorker(workerOptions, backend, logs.CreateLogger<ModelWorker>());
-        var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs);
+        var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, isJson);
         try
         {
             await gateway.StartAsync(cancellationToken);

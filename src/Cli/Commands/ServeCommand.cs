@@ -37,12 +37,15 @@ internal static class ServeCommand
             await using QueueBackend backend = BackendFactory.CreateQueueBackend(
                 address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
                 config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
+            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
             await using WebApplication app = GatewayHost.Build(
                 config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend,
                 BackendFactory.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
             await app.StartAsync(cancellationToken);
             GatewayAddress bound = GatewayHost.GetAddress(app);
-            Console.WriteLine($"gateway {bound.Grpc} {bound.Http}");
+            string ready = $"gateway {bound.Grpc} {bound.Http}";
+            if (parsed.GetValue(logJson)) JsonLog.Write(Console.Out, ready);
+            else Console.WriteLine(ready);
             try
             {
                 await Task.Delay(Timeout.Infinite, cancellationToken);

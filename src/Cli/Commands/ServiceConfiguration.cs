@@ -43,6 +43,13 @@ internal sealed class ServiceConfiguration
         foreach (Option option in new Option[] { _file, _set, _blobs }) command.Options.Add(option);
     }
 
+    /// <summary>Adds only the switches for the configuration file and for single options.</summary>
+    public void AddSettingsTo(Command command)
+    {
+        command.Options.Add(_file);
+        command.Options.Add(_set);
+    }
+
     /// <exception cref="ArgumentException">A name or a value is not valid.</exception>
     public GatewayOptions BindGateway(ParseResult parsed, IEnumerable<KeyValuePair<string, string?>> switches)
     {

@@ -58,8 +58,8 @@ internal static class UpCommand
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
             };
             await using LocalService service =
-                await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken);
-            await PrintStartedAsync(service, options.AllowAnonymous, DescribeStore(), cancellationToken);
+                await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken, parsed.GetValue(logJson));
+            await PrintStartedAsync(service, options.AllowAnonymous, DescribeStore(), parsed.GetValue(logJson), cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;
             return 0;
@@ -71,24 +71,31 @@ internal static class UpCommand
         return command;
     }
 
-    private static async Task PrintStartedAsync(LocalService service, bool anonymous, string store, CancellationToken cancellationToken)
+    private static async Task PrintStartedAsync(
+        LocalService service, bool anonymous, string store, bool isJson, CancellationToken cancellationToken)
     {
-        Console.WriteLine();
-        Console.WriteLine($"NDIF is up. Dashboard: {service.Address.Http}");
-        Console.WriteLine($"  export NDIF_HOST={service.Address.Grpc.ToString().TrimEnd('/')}");
+        Print("");
+        Print($"NDIF is up. Dashboard: {service.Address.Http}");
+        Print($"  export NDIF_HOST={service.Address.Grpc.ToString().TrimEnd('/')}");
         if (!anonymous)
         {
             if ((await service.Keys.ListAsync(cancellationToken)).Any(key => key.Revoked is null))
             {
-                Console.WriteLine($"  export NDIF_API_KEY=...      (a key exists; create another one with `ndif keys create NAME{store}`)");
+                Print($"  export NDIF_API_KEY=...      (a key exists; create another one with `ndif keys create NAME{store}`)");
             }
             else
             {
                 CreatedKey key = await service.Keys.CreateAsync("first", [Scopes.Run, Scopes.Admin], cancellationToken: cancellationToken);
-                Console.WriteLine($"  export NDIF_API_KEY={key.Key.Reveal()}      (shown only once)");
+                Print($"  export NDIF_API_KEY={key.Key.Reveal()}      (shown only once)");
             }
         }
-        Console.WriteLine("Press Ctrl-C to stop.");
-        Console.WriteLine();
+        Print("Press Ctrl-C to stop.");
+        Print("");
+
+        void Print(string line)
+        {
+            if (!isJson) Console.WriteLine(line);
+            else if (line.Length > 0) JsonLog.Write(Console.Out, line.Trim());
+        }
     }
 }

@@ -50,6 +50,10 @@ internal static class WorkerCommand
             Description = "Minimum time that a model stays loaded before it can be evicted for another.",
             DefaultValueFactory = _ => 10,
         };
+        var wall = new Option<double?>("--wall-seconds")
+        {
+            Description = "Maximum run time of a job on this worker, if it is less than the gateway's. Default: the gateway's (Gateway:WallTime).",
+        };
         var onDemand = new Option<bool>("--on-demand")
         {
             Description = "Do not preload the default model; load only deployed models and those of --model.",
@@ -57,7 +61,7 @@ internal static class WorkerCommand
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
             model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
-            lease, id, batch, chunk, grace, metrics, metricsHost, logJson,
+            lease, id, batch, chunk, grace, wall, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -91,11 +95,20 @@ internal static class WorkerCommand
                 PrefillChunk = parsed.GetValue(chunk),
                 LeaseRenewalInterval = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
             };
+            if (parsed.GetValue(wall) is { } seconds)
+                options = options with
+                {
+                    WallTime = seconds is > 0 and <= 604_800 ? TimeSpan.FromSeconds(seconds)
+                        : throw new ArgumentException("--wall-seconds must be more than 0 and at most 604800 (7 days)."),
+                };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
-            Task run = worker.RunAsync(new LoadProgress(), cancellationToken);
+            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
+            Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);
             await worker.Ready;
-            Console.WriteLine($"worker {options.Id} {string.Join(" ", options.Models)}".TrimEnd());
+            string ready = $"worker {options.Id} {string.Join(" ", options.Models)}".TrimEnd();
+            if (parsed.GetValue(logJson)) JsonLog.Write(Console.Out, ready);
+            else Console.WriteLine(ready);
             await run;
             return 0;
         });

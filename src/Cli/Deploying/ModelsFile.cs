@@ -107,7 +107,9 @@ internal static class ModelsFile
             {
                 case "model": deployment.Model = ParseModelName(value, name); break;
                 case "revision":
-                    deployment.Revision = GetScalar(value) ?? throw CreateError(name, value.Start, "has a `revision` that is not a name");
+                    deployment.Revision = GetScalar(value) is { } revision && ModelNames.IsRevision(revision) ? revision
+                        : throw CreateError(
+                            name, value.Start, "has a `revision` that is not one", "Use a branch, a tag or a commit, such as `main`.");
                     break;
                 case "pinned": deployment.Pinned = ParsePinned(value, name); break;
                 case "replicas": deployment.Replicas = ParseReplicas(value, name); break;
@@ -128,8 +130,11 @@ internal static class ModelsFile
     }
 
     private static string ParseModelName(YamlNode node, string name) =>
-        GetScalar(node) is { Length: > 0 and <= 256 } model && !model.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)) ? model
-            : throw CreateError(name, node.Start, "names a model that cannot be one", "Use an id or a folder, without whitespace.");
+        GetScalar(node) is { Length: > 0 and <= 256 } model && !model.Any(c => char.IsWhiteSpace(c) || char.IsControl(c))
+            && (ModelNames.IsHubId(model) || (Path.IsPathFullyQualified(model) && Path.GetFullPath(model) == model)) ? model
+            : throw CreateError(
+                name, node.Start, "names a model that cannot be one",
+                "Use an id on the hub, or the full path of a folder of the workers without `..`, and without whitespace.");
 
     private static bool ParsePinned(YamlNode node, string name) => GetScalar(node) switch
     {

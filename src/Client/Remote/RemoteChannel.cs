@@ -11,6 +11,9 @@ namespace Ndif.Remote;
 /// <summary>The clients for one address: gRPC, and HTTP for large tensors.</summary>
 internal sealed class RemoteChannel
 {
+    /// <summary>The largest message is the description of a model with its tokenizer; tensors come as blobs.</summary>
+    private const int MaxReceivedBytes = 256 << 20;
+
     /// <param name="caFile">A PEM file of the authorities to trust instead of those of the machine; null for the latter.</param>
     /// <exception cref="ArgumentException">The file cannot be read.</exception>
     public RemoteChannel(Uri host, string? caFile)
@@ -20,7 +23,7 @@ internal sealed class RemoteChannel
         GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
         {
             HttpHandler = CreateHandler(trust),
-            MaxReceiveMessageSize = null,
+            MaxReceiveMessageSize = MaxReceivedBytes,
             MaxSendMessageSize = null,
         });
         Inference = new Inference.InferenceClient(channel);
@@ -71,6 +74,9 @@ internal sealed class RemoteChannel
 
     /// <summary>The pacing of submissions by API key.</summary>
     public ConcurrentDictionary<string, SubmissionPacer> Pacers { get; } = new();
+
+    /// <summary>The largest message that the service reads; null until it is first needed.</summary>
+    public ulong? MaxMessageBytes { get; set; }
 
     /// <summary>The endpoint for downloads of large tensors; null until it is first needed.</summary>
     public BlobDownloadEndpoint? BlobEndpoint { get; set; }

@@ -278,6 +278,12 @@ internal sealed class RemoteService : IProgramRunner
             await Inference.GetCapabilitiesAsync(new GetCapabilitiesRequest(), CreateHeaders(), cancellationToken: cancellationToken),
             cancellationToken));
 
+    /// <summary>The largest message that the service reads. It is fetched once.</summary>
+    internal async Task<ulong> GetMaxMessageBytesAsync(CancellationToken cancellationToken) =>
+        _channel.MaxMessageBytes ??= (await TranslateErrorsAsync(async () =>
+            await Inference.GetCapabilitiesAsync(new GetCapabilitiesRequest(), CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken)).Limits?.MessageBytes is > 0 and var limit ? limit : ulong.MaxValue;
+
     /// <summary>Downloads from the address of the gRPC calls from now on; returns false if that was already so.</summary>
     internal bool TryFallBackToGateway(BlobDownloadEndpoint endpoint)
     {

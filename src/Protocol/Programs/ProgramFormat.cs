@@ -20,6 +20,8 @@ public static class ProgramFormat
     /// <summary>The features that a program may require by name (Program.required_features).</summary>
     public static IReadOnlyList<string> Features { get; } = [LogitsProcessors, Adapters];
 
-    /// <summary>Tensors up to this size are sent inside messages, larger ones as blobs.</summary>
-    public const int MaxInlineTensorBytes = 1 << 20;
+    /// <summary>
+    /// Tensors up to this size are sent inside messages, larger ones as blobs: messages are kept in the memory of the queue, blobs on disk.
+    /// </summary>
+    public const int MaxInlineTensorBytes = 16 << 10;
 }

@@ -27,8 +27,8 @@ public sealed class DirectoryBlobStore : IBlobStore
         _options = (options ?? new BlobOptions()).Validate();
         _logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
         _draftDirectory = Path.Combine(_options.Root, "writing");
+        StorageFailure.ThrowIfReadOnly(_draftDirectory);
         _time = time ?? new FileSystemClock(_draftDirectory);
-        Directory.CreateDirectory(_draftDirectory);
     }
 
     /// <inheritdoc/>

@@ -77,9 +77,7 @@ internal sealed class JobAdmissionService(
             // 2. Size, features, time limit.
             Program program = request.Program ?? throw ServerErrors.NoProgram();
             ProgramLimits limits = options.GetLimits(caller.Tier);
-            if (program.Nodes.Count > limits.Nodes)
-                throw ServerErrors.OverLimit(
-                    "nodes", program.Nodes.Count, limits.Nodes, "Use loops that are recorded as one region, or split the experiment.");
+            ProgramTableLimits.Validate(program, limits);
             ConstantValidator.ValidateSize(program, limits);
             if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
                 throw ServerErrors.MissingFeature(missing, ProgramFormat.Features);

@@ -15,7 +15,8 @@ internal readonly record struct EstimatedNode(uint Id, EstimatedPass Pass, doubl
 /// <summary>
 /// Estimates how many bytes a program saves, and how many it needs at once in addition to the model's weights, from its nodes and the
 /// model's description. A site has the shape that its module's weights imply, or [batch, seq, hidden]. An index narrows it. Any other
-/// operation counts as its largest argument. A loop over values counts once, a loop over steps as often as there are steps, and all
+/// operation counts as its largest argument, and one that creates a tensor as what its arguments say. A loop over values counts as often as
+/// there are values, a loop over steps as often as there are steps, a loop with a condition as often as its limit allows, and all
 /// branches count as taken. The estimate may be a few times too large or too small, not a hundred times: it shows whether an experiment
 /// would save gigabytes. Each visit returns the size of the node's value, or null if the node has none.
 /// </summary>
@@ -100,14 +101,18 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitForEach(ForEach loop, EstimatedNode node)
     {
-        VisitRegion(loop.Region, node.Pass, node.Times);
+        (double count, ValueSize element) = LoopSizes.GetItems(loop.Items, GetArgumentSize(loop.Items), _program);
+        if (loop.Region < _program.Regions.Count && _program.Regions[(int)loop.Region].Parameters is [var item, ..])
+            _valueSizes[item] = element;
+        VisitRegion(loop.Region, node.Pass, node.Times * count);
         return null;
     }
 
     protected override ValueSize? VisitWhile(While loop, EstimatedNode node)
     {
-        VisitRegion(loop.ConditionRegion, node.Pass, node.Times);
-        VisitRegion(loop.Region, node.Pass, node.Times);
+        double count = Math.Max(1, loop.Limit); // how often it runs depends on its values: at most this often
+        VisitRegion(loop.ConditionRegion, node.Pass, node.Times * count);
+        VisitRegion(loop.Region, node.Pass, node.Times * count);
         return null;
     }
 
@@ -133,6 +138,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
     {
         if (call is { Op: "getitem", Arguments: [{ ValueCase: Argument.ValueOneofCase.Node } self, var index] })
             return GetArgumentSize(self).At(index);
+        if (LoopSizes.GetCreatedSize(call, GetArgumentSize) is { } created) return created;
         ValueSize largest = default;
         foreach (Argument argument in call.Arguments)
             if (GetArgumentSize(argument) is var size && size.Bytes > largest.Bytes) largest = size;

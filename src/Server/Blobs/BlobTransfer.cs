@@ -4,14 +4,17 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Blobs;
 
 /// <summary>Uploads and downloads of blobs, for gRPC and HTTP: checks access, size and content hash.</summary>
-internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILogger<BlobTransfer> logger)
+internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, UploadLimiter uploads, ILogger<BlobTransfer> logger)
 {
+    private const int MaxIds = 10_000;
+
     /// <summary>Opens a blob that the caller may read.</summary>
     /// <exception cref="NdifException">UNKNOWN_BLOB: there is no such blob, or the caller may not read it.</exception>
     public async Task<Stream> OpenAsync(Caller caller, string id, CancellationToken cancellationToken)
@@ -24,8 +27,11 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     /// Returns the blobs that the caller has to upload. A blob that only others may read counts as missing, because knowing a hash does not
     /// prove knowledge of the bytes. The store keeps equal bytes once.
     /// </summary>
-    public async Task<IReadOnlyList<string>> MissingAsync(Caller caller, IEnumerable<string> ids, CancellationToken cancellationToken)
+    /// <exception cref="NdifException">LIMIT_EXCEEDED: too many ids at once.</exception>
+    public async Task<IReadOnlyList<string>> MissingAsync(
+        Caller caller, IReadOnlyCollection<string> ids, CancellationToken cancellationToken)
     {
+        if (ids.Count > MaxIds) throw ServerErrors.TooManyBlobIds(ids.Count, MaxIds);
         var missing = new List<string>();
         foreach (string id in ids)
         {
@@ -44,12 +50,22 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
-        BlobRef stored = await blobs.PutGrantedAsync(
-            (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel),
-            // bytes with another hash are not stored
-            blob => getExpectedId() is { Length: > 0 } expected && expected != blob.Id
-                ? throw ServerErrors.ChecksumMismatch(expected, blob.Id) : caller.Id,
-            cancellationToken);
+        BlobRef stored;
+        try
+        {
+            stored = await blobs.PutGrantedAsync(
+                (target, cancel) => write(
+                    new BoundedStream(target, options.BlobBytes, bytes => uploads.Add(caller.Id, caller.Tier, bytes)), cancel),
+                // bytes with another hash are not stored
+                blob => getExpectedId() is { Length: > 0 } expected && expected != blob.Id
+                    ? throw ServerErrors.ChecksumMismatch(expected, blob.Id) : caller.Id,
+                cancellationToken);
+        }
+        catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))
+        {
+            logger.BlobNotStored(caller.Id, failure.Message);
+            throw StorageFailure.ToException(failure);
+        }
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;

@@ -1,7 +1,8 @@
 namespace Ndif.Server.Blobs;
 
 /// <summary>A write-only stream that passes bytes on, and throws LIMIT_EXCEEDED when a limit is exceeded.</summary>
-internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
+/// <param name="onBytes">Called with the number of bytes before each write. It may throw.</param>
+internal sealed class BoundedStream(Stream inner, long maxBytes, Action<int>? onBytes = null) : Stream
 {
     private long _bytesWritten;
 
@@ -24,6 +25,7 @@ internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
     {
         _bytesWritten += bytes;
         if (_bytesWritten > maxBytes) throw ServerErrors.BlobTooLarge(maxBytes);
+        onBytes?.Invoke(bytes);
     }
 
     public override void Flush() => inner.Flush();

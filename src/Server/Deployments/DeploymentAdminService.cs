@@ -10,7 +10,7 @@ namespace Ndif.Server.Deployments;
 /// (src/Worker/Deployments/DeploymentReconciler.cs). Every call therefore returns at once, and the service status shows the progress.
 /// </summary>
 internal sealed class DeploymentAdminService(
-    IDeployments deployments, IWorkerRegistry workers, IJobQueue jobs, ILogger<DeploymentAdminService> logger)
+    IDeployments deployments, IWorkerRegistry workers, IJobQueue jobs, GatewayOptions options, ILogger<DeploymentAdminService> logger)
 {
     private const string LeaseHolder = "gateway"; // the worker name of leases that are taken to fail jobs
 
@@ -22,6 +22,9 @@ internal sealed class DeploymentAdminService(
     {
         if (request.Dtype is not (DataType.Unspecified or DataType.Float32 or DataType.Bfloat16 or DataType.Float16))
             throw ServerErrors.BadDeploymentDtype(request.Dtype);
+        if (!IsDeployable(request.Model)) throw ServerErrors.BadDeploymentName(request.Model);
+        if (request.Revision.Length > 0 && !ModelNames.IsRevision(request.Revision))
+            throw ServerErrors.BadDeploymentRevision(request.Revision);
         Deployment deployment = await deployments.SetAsync(new Deployment
         {
             Model = request.Model, Revision = request.Revision, Pinned = request.Pinned, Replicas = Math.Max(1, request.Replicas),
@@ -29,6 +32,16 @@ internal sealed class DeploymentAdminService(
         }, cancellationToken);
         logger.Deployed(ServerErrors.Truncate(deployment.GetName()), deployment.Replicas, deployment.Pinned, requestedBy);
         return await GetModelStatusAsync(request.Model, request.Revision, cancellationToken);
+    }
+
+    /// <summary>An id on the hub, or a folder below those that the options name, written without detours.</summary>
+    private bool IsDeployable(string model)
+    {
+        if (ModelNames.IsHubId(model)) return true;
+        if (!Path.IsPathFullyQualified(model) || model.Any(c => char.IsControl(c) || c is '%' or '\\')) return false;
+        if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(model)) != model) return false;
+        return options.ModelFolders.Any(folder => model.StartsWith(
+            Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)) + Path.DirectorySeparatorChar, StringComparison.Ordinal));
     }
 
     /// <summary>Evicts a model from one worker, or removes its deployment and evicts it from all workers.</summary>

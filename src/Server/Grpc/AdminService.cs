@@ -12,6 +12,7 @@ namespace Ndif.Server.Grpc;
 
 /// <summary>The gRPC service `ndif.v1.Admin`. Managing keys requires the scope `admin`; the other methods also accept `operator`.</summary>
 [RequiresScope(Scopes.Admin)]
+[BindServiceMethod(typeof(SubmissionBinding), nameof(SubmissionBinding.BindAdmin))]
 internal sealed class AdminService(
     KeyService keys, IJobQueue jobs, DeploymentAdminService deployments, GatewayOptions options, TimeProvider time,
     ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase

@@ -69,6 +69,7 @@ public static class ErrorWireFormat
 
     private static Error TruncateTexts(Error error)
     {
+        error = ServerPaths.Remove(error);
         if (error.Message.Length <= MaxTextLength && error.Hint.Length <= MaxTextLength && error.Module.Length <= MaxTextLength
             && (error.Line?.CalculateSize() ?? 0) <= MaxTextLength) return error;
         Error truncated = error.Clone();

@@ -4,6 +4,7 @@ using Grpc.Core;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Queue.Blobs;
 using StackExchange.Redis;
 
 namespace Ndif.Server.Grpc;
@@ -32,6 +33,9 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
             case RedisException or RedisTimeoutException:
                 logger.StoreUnavailable(exception);
                 return ServerErrors.StoreUnavailable();
+            case var _ when StorageFailure.IsStorageFailure(exception):
+                logger.StorageFailed(exception);
+                return StorageFailure.ToException(exception).Error;
             default:
                 string id = NewErrorId();
                 logger.Unexpected(id, exception);

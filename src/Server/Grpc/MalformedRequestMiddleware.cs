@@ -19,7 +19,7 @@ internal sealed class MalformedRequestMiddleware(RequestDelegate next, GatewayOp
         Error? error = (StatusCode)status switch
         {
             StatusCode.Unknown or StatusCode.Internal => ServerErrors.MalformedMessage(),
-            StatusCode.ResourceExhausted => ServerErrors.MessageTooLarge(options.MessageBytes),
+            StatusCode.ResourceExhausted => ServerErrors.MessageTooLarge(GatewayHost.GetMaxMessageBytes(context, options)),
             _ => null,
         };
         if (error is not null) ErrorWireFormat.WriteTrailersOnly(context.Response, error);

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Server.Admission;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Grpc;
@@ -44,6 +45,9 @@ internal sealed class RunCallHandler(
         if (!hasSubmission) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         _jobId = (await admissionService.SubmitAsync(caller, requests.Current.Submit, callCancelled)).Job.Id;
+        // The stream stays open while the job runs, and the reader keeps its current message.
+        (requests.Current.Submit.Program, requests.Current.Submit.ReceivedProgram) = (null, default);
+        RequestScope.Current?.Release();
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = _jobId });
 
         await runStreams.AddAsync(_jobId);

@@ -6,14 +6,14 @@ using Ndif.Protocol;
 namespace Ndif.Server.Grpc;
 
 /// <summary>
-/// Binds the methods of `ndif.v1.Inference` as the generated code does, except that the requests that carry a program keep its bytes
-/// (<see cref="SubmitRequest.ReceivedProgram"/>).
+/// Binds the methods of the services as the generated code does, except that requests are decoded within limits
+/// (<see cref="BoundedDecoding"/>), and that those that carry a program keep its bytes (<see cref="SubmitRequest.ReceivedProgram"/>).
 /// </summary>
 internal static class SubmissionBinding
 {
-    private static readonly Marshaller<SubmitRequest> _submitMarshaller = CreateMarshaller(SubmitRequest.Parser, KeepProgram);
+    private static readonly Marshaller<SubmitRequest> _submitMarshaller = BoundedDecoding.CreateMarshaller<SubmitRequest>(KeepProgram);
 
-    private static readonly Marshaller<RunRequest> _runMarshaller = CreateMarshaller(RunRequest.Parser, (request, bytes) =>
+    private static readonly Marshaller<RunRequest> _runMarshaller = BoundedDecoding.CreateMarshaller<RunRequest>((request, bytes) =>
     {
         if (request.Submit is { } submission) KeepProgram(submission, FindField(bytes, RunRequest.SubmitFieldNumber));
     });
@@ -22,24 +22,12 @@ internal static class SubmissionBinding
     public static void Bind(ServiceBinderBase binder, Inference.InferenceBase service) =>
         Inference.BindService(new Binder(binder), service);
 
+    /// <summary>As <see cref="Bind"/>, for `ndif.v1.Admin`.</summary>
+    public static void BindAdmin(ServiceBinderBase binder, Ndif.Protocol.Admin.AdminBase service) =>
+        Ndif.Protocol.Admin.BindService(new Binder(binder), service);
+
     private static void KeepProgram(SubmitRequest request, ReadOnlyMemory<byte> bytes) =>
         request.ReceivedProgram = FindField(bytes, SubmitRequest.ProgramFieldNumber);
-
-    private static Marshaller<T> CreateMarshaller<T>(MessageParser<T> parser, Action<T, ReadOnlyMemory<byte>> onParsed)
-        where T : class, IMessage<T> => new(
-        (message, context) =>
-        {
-            context.SetPayloadLength(message.CalculateSize());
-            message.WriteTo(context.GetBufferWriter());
-            context.Complete();
-        },
-        context =>
-        {
-            byte[] bytes = context.PayloadAsNewBuffer();
-            T message = parser.ParseFrom(bytes);
-            onParsed(message, bytes);
-            return message;
-        });
 
     /// <summary>
     /// The content of a message field. Empty if the field is absent, or occurs several times: protobuf merges the occurrences then, so that
@@ -68,26 +56,26 @@ internal static class SubmissionBinding
     {
         public override void AddMethod<TRequest, TResponse>(
             Method<TRequest, TResponse> method, UnaryServerMethod<TRequest, TResponse>? handler) =>
-            inner.AddMethod(KeepingProgram(method), handler);
+            inner.AddMethod(WithLimits(method), handler);
 
         public override void AddMethod<TRequest, TResponse>(
             Method<TRequest, TResponse> method, ClientStreamingServerMethod<TRequest, TResponse>? handler) =>
-            inner.AddMethod(KeepingProgram(method), handler);
+            inner.AddMethod(WithLimits(method), handler);
 
         public override void AddMethod<TRequest, TResponse>(
             Method<TRequest, TResponse> method, ServerStreamingServerMethod<TRequest, TResponse>? handler) =>
-            inner.AddMethod(KeepingProgram(method), handler);
+            inner.AddMethod(WithLimits(method), handler);
 
         public override void AddMethod<TRequest, TResponse>(
             Method<TRequest, TResponse> method, DuplexStreamingServerMethod<TRequest, TResponse>? handler) =>
-            inner.AddMethod(KeepingProgram(method), handler);
+            inner.AddMethod(WithLimits(method), handler);
 
-        private static Method<TRequest, TResponse> KeepingProgram<TRequest, TResponse>(Method<TRequest, TResponse> method)
+        private static Method<TRequest, TResponse> WithLimits<TRequest, TResponse>(Method<TRequest, TResponse> method)
             where TRequest : class where TResponse : class
         {
-            object? marshaller = typeof(TRequest) == typeof(SubmitRequest) ? _submitMarshaller
-                : typeof(TRequest) == typeof(RunRequest) ? _runMarshaller : null;
-            return marshaller is null ? method : new Method<TRequest, TResponse>(
+            object marshaller = typeof(TRequest) == typeof(SubmitRequest) ? _submitMarshaller
+                : typeof(TRequest) == typeof(RunRequest) ? _runMarshaller : BoundedDecoding.CreateMarshaller<TRequest>();
+            return new Method<TRequest, TResponse>(
                 method.Type, method.ServiceName, method.Name, (Marshaller<TRequest>)marshaller, method.ResponseMarshaller);
         }
     }

@@ -1,8 +1,8 @@
 using System.Net;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
+using System.Net.Security;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace Ndif.Server.Hosting;
 
@@ -18,7 +18,8 @@ internal static class KestrelSetup
     private const int MaxFrameBytes = 1 << 20;
     private const int MinBytesPerSecond = 240; // the default of Kestrel
 
-    public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
+    /// <param name="certificate">Null for no TLS.</param>
+    public static void Configure(KestrelServerOptions kestrel, GatewayOptions options, ServerCertificate? certificate)
     {
         kestrel.AddServerHeader = false;
         KestrelServerLimits limits = kestrel.Limits;
@@ -32,13 +33,16 @@ internal static class KestrelSetup
         limits.Http2.MaxFrameSize = MaxFrameBytes;
         limits.Http2.KeepAlivePingDelay = options.KeepAlive;
         limits.Http2.KeepAlivePingTimeout = options.KeepAlive;
-        if (options.HasTls)
+        if (certificate is not null)
         {
-            X509Certificate2 certificate = LoadCertificate(options);
             Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
             {
                 endpoint.Protocols = HttpProtocols.Http1AndHttp2;
-                endpoint.UseHttps(certificate);
+                endpoint.UseHttps(new TlsHandshakeCallbackOptions
+                {
+                    OnConnection = _ => ValueTask.FromResult(
+                        new SslServerAuthenticationOptions { ServerCertificateContext = certificate.Context }),
+                });
             });
             return;
         }
@@ -50,26 +54,5 @@ internal static class KestrelSetup
     {
         if (address is null) kestrel.ListenAnyIP(port, configure);
         else kestrel.Listen(address, port, configure);
-    }
-
-    private static X509Certificate2 LoadCertificate(GatewayOptions options)
-    {
-        try
-        {
-            return ReadCertificate(options);
-        }
-        catch (CryptographicException unusable)
-        {
-            throw new OptionsException([$"The certificate file `{options.CertificateFile}` or its key cannot be used: {unusable.Message}"]);
-        }
-    }
-
-    private static X509Certificate2 ReadCertificate(GatewayOptions options)
-    {
-        string file = options.CertificateFile!;
-        if (Path.GetExtension(file) is ".pfx" or ".p12") return X509CertificateLoader.LoadPkcs12FromFile(file, options.CertificatePassword);
-        return options.CertificatePassword is { } password
-            ? X509Certificate2.CreateFromEncryptedPemFile(file, password, options.CertificateKeyFile)
-            : X509Certificate2.CreateFromPemFile(file, options.CertificateKeyFile);
     }
 }

@@ -51,6 +51,7 @@ internal sealed class ApiKeyMiddleware(
         return await keys.VerifyAsync(authorization[Scheme.Length..].Trim(), cancellationToken);
     }
 
-    private static bool IsGrpc(HttpRequest request) =>
+    /// <summary>Returns whether the request is a gRPC or gRPC-Web call.</summary>
+    internal static bool IsGrpc(HttpRequest request) =>
         request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
 }

@@ -14,8 +14,10 @@ public static class PrometheusExporter
         return new MetricsServer(new KestrelMetricServer(host, port, registry: registry).Start(), meters);
     }
 
-    internal static IDisposable StartListening(CollectorRegistry registry, MetricFactory metrics) =>
-        MeterAdapter.StartListening(new MeterAdapterOptions
+    internal static IDisposable StartListening(CollectorRegistry registry, MetricFactory metrics)
+    {
+        DotNetStats.Register(registry); // process_*: memory, processor time, threads, open files
+        return MeterAdapter.StartListening(new MeterAdapterOptions
         {
             Registry = registry,
             MetricFactory = metrics, // without it, prometheus-net 8.2 uses the process-wide registry
@@ -23,6 +25,7 @@ public static class PrometheusExporter
             InstrumentFilterPredicate = instrument => instrument.Meter.Name.StartsWith("Ndif.", StringComparison.Ordinal),
             ResolveHistogramBuckets = _ => Histogram.PowersOfTenDividedBuckets(-4, 3, 4), // 0.1 ms to 1000 s
         });
+    }
 
     private sealed class MetricsServer(IMetricServer server, IDisposable meters) : IDisposable
     {

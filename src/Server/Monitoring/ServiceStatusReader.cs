@@ -67,6 +67,7 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
                 model.Running += (uint)running;
                 unserved.Remove(name);
             }
+            if (model.Error is { } error) model.Error = ServerPaths.Remove(error);
             status.Models.Add(model);
         }
         foreach ((string name, (int waiting, int running)) in unserved.Where(model => model.Value.Waiting + model.Value.Running > 0))

@@ -36,7 +36,7 @@ public sealed record ModelJson(
     public static ModelJson Of(ModelStatus model) => new(
         model.Id, model.Revision, model.Architecture, ServiceStatusReader.IsServed(model) ? ToLowerName(model.Heat) : "none",
         ToLowerName(model.Dtype), model.Parameters, model.Bytes, model.Replicas, model.Waiting, model.Running, model.Pinned, model.Wanted,
-        model.Loading, model.Error?.Message ?? "");
+        model.Loading, ServerPaths.Remove(model.Error?.Message ?? ""));
 
     private static string ToLowerName<T>(T value) where T : struct, Enum =>
         Convert.ToInt32(value) == 0 ? "" : value.ToString().ToLowerInvariant();

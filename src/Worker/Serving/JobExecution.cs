@@ -11,7 +11,9 @@ using Ndif.Engine.Running;
 using Ndif.Engine.Scheduling;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
+using Ndif.Protocol.Wire;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using TorchSharp;
 
 namespace Ndif.Worker.Serving;
@@ -27,6 +29,13 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
     private static readonly TimeSpan _localCallPoll = TimeSpan.FromMilliseconds(1);
+    /// <summary>What an entry of an event stream needs in Redis beside the event.</summary>
+    private const int EventOverheadBytes = 96;
+
+    /// <summary>When the events of a job have this size together, only very small tensors are sent inside them.</summary>
+    private const long MaxInlineBytesOfJob = 4L << 20;
+
+    private const int MaxInlineTensorBytesOfLargeJob = 1 << 10;
 
     private readonly Lease _lease;
     private readonly JobLeaseClient _leases;
@@ -40,7 +49,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly DateTimeOffset _leasedAt;
     private Plan? _plan;
     private JobRun? _run;
-    private long _resultBytes, _sentBytes;
+    private long _resultBytes, _sentBytes, _eventBytes;
     private ulong _lastTicket;
     private bool _isLeaseLost;
 
@@ -201,7 +210,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         if (!isReturned && !_isLeaseLost)
         {
             if (isCancelled && _timeout.IsCancellationRequested)
-                error = Errors.Create(ErrorCode.JobTimeout,
+                Error = error = Errors.Create(ErrorCode.JobTimeout,
                     $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used {_ownTime.Used.TotalSeconds:0.##} s"
                     + " of its own, without the time in which other jobs ran.",
                     "Split the work into several jobs, or request a longer time limit.");
@@ -211,7 +220,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
                     ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
                     : new StateChanged
                     {
-                        State = JobState.Failed, Error = error, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
+                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
                     },
             }, CancellationToken.None);
         }
@@ -239,6 +248,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         try
         {
+            WireScan.Measure(program.Span, Program.Descriptor, WireLimits.ForMessagesOf(program.Length));
             return Program.Parser.ParseFrom(program.Span);
         }
         catch (InvalidProtocolBufferException e)
@@ -253,7 +263,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
         {
             bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
-            CountSentBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
+            CountEventBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
         }
         if (!_events.Writer.TryWrite(jobEvent)) _events.Writer.WriteAsync(jobEvent, _cancel.Token).AsTask().GetAwaiter().GetResult();
     }
@@ -270,6 +280,17 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             throw Errors.CreateException(
                 ErrorCode.LimitExceeded, $"The job sends back more than {maxBytes:N0} bytes, which is the most that your key may have.",
                 "Save less: a slice, a mean or a narrower type. Log less. Or split the experiment.");
+    }
+
+    /// <summary>Counts an event, and enforces the limit on all events of the job (<see cref="WorkerOptions.EventBytes"/>).</summary>
+    private void CountEventBytes(int bytes, bool enforceLimit)
+    {
+        CountSentBytes(bytes, enforceLimit);
+        _eventBytes += bytes + EventOverheadBytes;
+        if (enforceLimit && _eventBytes > _options.EventBytes)
+            throw Errors.CreateException(
+                ErrorCode.LimitExceeded, $"The small values, texts and logs of the job have more than {_options.EventBytes:N0} bytes.",
+                "Stack values into one tensor and save that, instead of each in a loop. Log less. Or split the experiment.");
     }
 
     private async Task PublishEventsAsync()
@@ -321,7 +342,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         long bytes = tensor.numel() * tensor.element_size();
         _resultBytes += bytes;
-        if (bytes <= ProgramFormat.MaxInlineTensorBytes) return tensor.ToData().ToProto(); // counted with its event
+        int maxInline = _eventBytes < MaxInlineBytesOfJob ? ProgramFormat.MaxInlineTensorBytes : MaxInlineTensorBytesOfLargeJob;
+        if (bytes <= maxInline) return tensor.ToData().ToProto(); // counted with its event
         CountSentBytes(bytes, enforceLimit: true);
         using torch.Tensor plain = TensorBytes.ToContiguousCpu(tensor);
         BlobRef blob = StoreBlobAsync(plain).GetAwaiter().GetResult();
@@ -332,15 +354,19 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         for (int attempt = 1; ; attempt++)
         {
-            BlobRef blob = await _backend.Blobs.PutNewAsync((stream, _) =>
-            {
-                TensorBytes.CopyTo(tensor, stream);
-                return Task.CompletedTask;
-            }, _cancel.Token);
             try
             {
+                BlobRef blob = await _backend.Blobs.PutNewAsync((stream, _) =>
+                {
+                    TensorBytes.CopyTo(tensor, stream);
+                    return Task.CompletedTask;
+                }, _cancel.Token);
                 await _backend.Blobs.GrantAsync(blob.Id, _lease.Owner, _lease.JobId, _cancel.Token);
                 return blob;
+            }
+            catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))
+            {
+                throw StorageFailure.ToException(failure);
             }
             catch (NdifException e) when (e.Code is ErrorCode.UnknownBlob && attempt < 3)
             {

@@ -58,6 +58,15 @@ internal sealed class JobServingLoop(
         _drain.Dispose();
     }
 
+    /// <summary>A failure of the service is a warning, with its reason; one of the program is not.</summary>
+    private void LogEnd(Lease lease, Error? error)
+    {
+        if (error?.Code is ErrorCode.Internal or ErrorCode.OutOfMemory or ErrorCode.Unavailable or ErrorCode.CorruptData
+            or ErrorCode.BadCheckpoint or ErrorCode.BadTokenizer)
+            Log.Failed(logger, lease.JobId, lease.Owner, error.Code.ToString(), ErrorText.Truncate(error.Message, 500));
+        else Log.Ended(logger, lease.JobId, error?.Code.ToString() ?? "completed");
+    }
+
     private async Task ServeJobsAsync(IReadOnlyList<Lease> first, CancellationToken abort)
     {
         await Task.Yield();
@@ -133,7 +142,7 @@ internal sealed class JobServingLoop(
             try
             {
                 await execution.CompleteAsync(abort);
-                Log.Ended(logger, lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
+                LogEnd(lease, execution.Error ?? execution.Run?.Error);
             }
             catch (Exception e)
             {

@@ -30,7 +30,8 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
             Prefix = $"ndif:isolated{Interlocked.Increment(ref _count)}:",
         };
         Task<string> key = service.CreateKeyAsync("own", "--operator");
-        (_, service.Grpc, service.Http) = await service.StartGatewayProcessAsync();
+        (_, service.Grpc, service.Http) = await service.StartGatewayProcessAsync(0, 0,
+            "--set", $"Gateway:ModelFolders:0={service._models.Path}");
         service.Key = await key;
         return service;
     }

@@ -94,6 +94,51 @@ public sealed class ProgramMemoryEstimatorTests
         Assert.Equal(0ul, ProgramMemoryEstimator.Estimate(program, _model).Result);
     }
 
+    /// <summary>A loop over values saves in every turn; its values and their number are those of the program.</summary>
+    [Fact]
+    public void ALoopOverValues_CountsEachOfThem()
+    {
+        var million = new Argument { Integer = 1_000_000 };
+        Assert.Equal(8_000_000ul, GetLoopBytes(Call("arange", million), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 2));
+        var size = new Argument { List = new ArgumentList { Items = { new Argument { Integer = 500 }, new Argument { Integer = 20 } } } };
+        Assert.Equal(500ul * 20 * 4, GetLoopBytes(Call("zeros", size), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 2));
+        Assert.Equal(500ul * 500 * 20 * 4, GetLoopBytes(Call("zeros", size), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 0));
+        var list = new Argument { List = new ArgumentList { Items = { Enumerable.Repeat(new Argument { Node = 0 }, 10) } } };
+        Assert.Equal(10ul * 500 * 20 * 4, GetLoopBytes(Call("ones", size), new ForEach { Items = list, Region = 2 }, 2));
+    }
+
+    [Fact]
+    public void ALoopWithACondition_CountsAsOftenAsItsLimit()
+    {
+        Program program = CreateProgram(Mode.Forward, Call("rand", new Argument { Integer = 100 }),
+            new Node { While = new While { ConditionRegion = 3, Region = 2, Limit = 1000 } });
+        program.Nodes.Add(Save(0));
+        program.Regions.Add(new Region { Nodes = { 3 } });
+        program.Regions.Add(new Region());
+        Assert.Equal(1000ul * 100 * 4, ProgramMemoryEstimator.Estimate(program, _model).Result);
+    }
+
+    [Fact]
+    public void ExpandAndRepeat_AreAsLargeAsTheirResults()
+    {
+        var size = new Argument { List = new ArgumentList { Items = { new Argument { Integer = 1000 }, new Argument { Integer = -1 } } } };
+        Node one = Call("zeros", new Argument { List = new ArgumentList { Items = { new Argument { Integer = 1 }, new Argument { Integer = 8 } } } });
+        Assert.Equal(32_000ul, GetResultBytes(one, Call("expand", new Argument { Node = 0 }, size), Save(1)));
+        size.List.Items[1].Integer = 3;
+        Assert.Equal(96_000ul, GetResultBytes(one, Call("repeat", new Argument { Node = 0 }, size), Save(1)));
+    }
+
+    /// <summary>The bytes of a program that saves a node in each turn of a loop; node 2 is the value of the turn.</summary>
+    private static ulong GetLoopBytes(Node items, ForEach loop, uint saved)
+    {
+        // nodes: 0 the items, 1 the loop, 2 the loop's value, 3 the save, 4 the trace
+        Program program = CreateProgram(Mode.Forward, items, new Node { ForEach = loop }, new Node { RegionParameter = new RegionParameter() }, Save(saved));
+        program.Regions[1].Nodes.Clear();
+        program.Regions[1].Nodes.Add([0u, 1u]);
+        program.Regions.Add(new Region { Nodes = { 3 }, Parameters = { 2 } });
+        return ProgramMemoryEstimator.Estimate(program, _model).Result;
+    }
+
     private static ulong GetResultBytes(params Node[] statements) =>
         ProgramMemoryEstimator.Estimate(CreateProgram(Mode.Forward, statements), _model).Result;
 

@@ -43,13 +43,29 @@ public sealed class DeploymentRpcTests
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
         foreach (DeployRequest bad in (DeployRequest[])[
             new() { Model = "" }, new() { Model = "a b" }, new() { Model = new string('x', 300) }, new() { Model = "a", Replicas = 5000 },
-            new() { Model = "a", Dtype = DataType.Int64 }])
+            new() { Model = "a", Dtype = DataType.Int64 },
+            new() { Model = "../../etc" }, new() { Model = "/etc" }, new() { Model = "a", Revision = "../x" }, new() { Model = "a/b/c" },
+            new() { Model = "a%2f..%2fb" }, new() { Model = "..\\etc" }, new() { Model = "./a" }, new() { Model = "a/../b" }])
         {
             Error error = await GrpcAssert.FailsAsync(
                 StatusCode.InvalidArgument, async () => await admin.DeployAsync(bad, cancellationToken: TestGateway.Cancel));
             Assert.NotEmpty(error.Hint);
         }
         Assert.Empty((await admin.ListDeploymentsAsync(new ListDeploymentsRequest(), cancellationToken: TestGateway.Cancel)).Deployments);
+    }
+
+    [Fact]
+    public async Task AFolder_IsDeployed_OnlyBelowAFolderOfTheOptions()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(
+            new GatewayOptions { GrpcPort = 0, HttpPort = 0, ModelFolders = ["/models", "/more/"] });
+        Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
+        foreach (string good in (string[])["/models/a", "/more/b/c"])
+            await admin.DeployAsync(new DeployRequest { Model = good }, cancellationToken: TestGateway.Cancel);
+        foreach (string bad in (string[])["/models", "/models/", "/models/../etc", "/modelsx/a", "/models//a", "/models/./a", "/models/a/", "models/a/b",
+            "/models/%2e%2e/etc", "/models/a\\b"])
+            await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () =>
+                await admin.DeployAsync(new DeployRequest { Model = bad }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]

@@ -1,0 +1,70 @@
+using Ndif.Cli.Commands;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Queue.Redis;
+using Ndif.Server.Keys;
+
+namespace Ndif.Cli.Diagnosis;
+
+/// <summary>Checks the stores of a service: blobs, the space for them, and keys.</summary>
+internal static class StorageChecks
+{
+    private const long MinFreeBytes = 1L << 30, RecommendedFreeBytes = 20L << 30;
+
+    public static async Task<IReadOnlyList<Finding>> CheckBlobsAsync(BlobOptions options, CancellationToken cancellationToken)
+    {
+        List<Finding> findings = [];
+        byte[] bytes = Guid.NewGuid().ToByteArray();
+        try
+        {
+            IBlobStore store = BlobStores.Open(options);
+            using var owned = store as IDisposable;
+            BlobRef blob = await store.PutAsync((to, cancel) => to.WriteAsync(bytes, cancel).AsTask(), cancellationToken);
+            await store.GrantAsync(blob.Id, "doctor", cancellationToken: cancellationToken);
+            byte[] read = new byte[bytes.Length];
+            await using (Stream? stream = await store.OpenAsync(blob.Id, cancellationToken))
+                if (stream is not null) await stream.ReadExactlyAsync(read, cancellationToken);
+            await store.RevokeAsync(blob.Id, "doctor", cancellationToken: cancellationToken);
+            bool isDeleted = !await store.ExistsAsync(blob.Id, cancellationToken);
+            findings.Add(!read.AsSpan().SequenceEqual(bytes)
+                ? new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not read as it was written.", "Check the disk or the bucket.")
+                : isDeleted ? new("blobs", FindingLevel.Ok, $"A blob was written, read and deleted in {options.Root}.")
+                : new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not deleted.", "Check the permissions."));
+        }
+        catch (Exception failure) when (failure is NdifException or IOException or UnauthorizedAccessException)
+        {
+            return [new("blobs", FindingLevel.Error, failure.Message)];
+        }
+        if (!options.Root.StartsWith("s3://", StringComparison.Ordinal)) findings.Add(CheckSpace(options.Root));
+        return findings;
+    }
+
+    public static async Task<Finding> CheckKeysAsync(string? redis, string folder, string prefix, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using QueueBackend backend = BackendFactory.CreateQueueBackend(redis, folder, prefix);
+            IReadOnlyList<KeyRecord> keys = await BackendFactory.CreateKeyStore(backend, folder, prefix).ListAsync(cancellationToken);
+            string place = backend.Connection is null ? Path.Combine(Path.GetFullPath(folder), "keys.json") : $"Redis ({prefix}keys)";
+            int valid = keys.Count(key => key.Revoked is null && !(key.Expires <= DateTimeOffset.UtcNow));
+            return valid > 0 ? new("keys", FindingLevel.Ok, $"{valid} valid keys in {place}.")
+                : new("keys", FindingLevel.Warning, $"There is no valid key in {place}.", "Create one with `ndif keys create NAME`.");
+        }
+        catch (Exception failure) when (failure is NdifException or StackExchange.Redis.RedisException or IOException
+            or UnauthorizedAccessException)
+        {
+            return new("keys", FindingLevel.Error,
+                failure is StackExchange.Redis.RedisException ? RedisFailure.Describe(failure) : failure.Message);
+        }
+    }
+
+    private static Finding CheckSpace(string folder)
+    {
+        long free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
+        string text = $"{free / 1e9:0.#} GB are free for blobs.";
+        return free < MinFreeBytes ? new("disk", FindingLevel.Error, text, "Free space, or move the blobs with --blobs.")
+            : free < RecommendedFreeBytes ? new("disk", FindingLevel.Warning, text, "Large results fill it: use a larger disk, or a bucket.")
+            : new("disk", FindingLevel.Ok, text);
+    }
+}

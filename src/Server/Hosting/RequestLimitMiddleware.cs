@@ -1,0 +1,66 @@
+using Grpc.Core;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Ndif.Protocol;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
+
+namespace Ndif.Server.Hosting;
+
+/// <summary>
+/// Limits what the requests of a key cost the gateway (<see cref="RefusalLimiter"/>, <see cref="DecodingLimiter"/>). It runs after the key
+/// is known and before the body is read.
+/// </summary>
+internal sealed class RequestLimitMiddleware(
+    RequestDelegate next, GatewayOptions options, RefusalLimiter refusals, DecodingLimiter decoding, ExceptionTranslator exceptionTranslator)
+{
+    public async Task InvokeAsync(HttpContext context)
+    {
+        if (context.Features.Get<Caller>() is not { } caller)
+        {
+            await next(context);
+            return;
+        }
+        bool isGrpc = ApiKeyMiddleware.IsGrpc(context.Request);
+        if (refusals.GetWait(caller.Id, caller.Tier) is var wait && wait > TimeSpan.Zero)
+        {
+            await RefuseAsync(context, isGrpc, ServerErrors.TooManyRefusals(options.GetTier(caller.Tier).JobsPerMinute, wait));
+            return;
+        }
+        using var scope = new RequestScope(decoding, caller.Id, options.MessageBytes);
+        try
+        {
+            // an upload is written as it is received, and takes no place
+            if (isGrpc && !context.Request.Path.Value!.EndsWith("/PutBlob", StringComparison.Ordinal))
+                await scope.EnterAsync(context.RequestAborted);
+        }
+        catch (Exception refusal)
+        {
+            await RefuseAsync(context, isGrpc, refusal);
+            return;
+        }
+        RequestScope.Current = scope;
+        await next(context);
+        if (IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope.ReceivedBytes);
+    }
+
+    private Task RefuseAsync(HttpContext context, bool isGrpc, Exception refusal)
+    {
+        Error error = exceptionTranslator.ToError(refusal);
+        Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(error.Code)));
+        if (!isGrpc) return ErrorJson.WriteAsync(context.Response, error);
+        ErrorWireFormat.WriteTrailersOnly(context.Response, error);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Returns whether the request was refused for a reason of its own.</summary>
+    private static bool IsRefusal(HttpContext context, bool isGrpc)
+    {
+        if (!isGrpc) return context.Response.StatusCode is >= 400 and < 500 and not StatusCodes.Status416RangeNotSatisfiable;
+        string? text = context.Response.Headers["grpc-status"];
+        if (string.IsNullOrEmpty(text)) text = context.Features.Get<IHttpResponseTrailersFeature>()?.Trailers["grpc-status"];
+        return int.TryParse(text, out int status) && (StatusCode)status is StatusCode.InvalidArgument or StatusCode.ResourceExhausted
+            or StatusCode.FailedPrecondition or StatusCode.NotFound or StatusCode.OutOfRange or StatusCode.DataLoss or StatusCode.Unknown
+            or StatusCode.AlreadyExists or StatusCode.PermissionDenied;
+    }
+}

@@ -1,0 +1,168 @@
+using Google.Protobuf;
+using Grpc.Core;
+using Ndif.Protocol;
+using Ndif.Server.Hosting;
+using Ndif.Server.Tests.Support;
+
+namespace Ndif.Server.Tests.Security;
+
+/// <summary>
+/// Messages that are small on the wire and large as objects are refused before they are decoded, refusals have a limit, and the messages
+/// that are decoded at a time share a budget. The tests run alone, because they measure time and memory.
+/// </summary>
+[CollectionDefinition(nameof(DecodingLimitTests), DisableParallelization = true), Collection(nameof(DecodingLimitTests))]
+public sealed class DecodingLimitTests
+{
+    /// <summary>Every request message that has a list of messages somewhere, with two bytes for each element.</summary>
+    public static TheoryData<string, string, byte[]> Amplifying => new()
+    {
+        { "Inference", "Submit", Wrap(1, Wrap(4, Wrap(26, Repeat(0x12, 0)))) }, // program.nodes[0].trace.invokes
+        { "Inference", "Submit", Wrap(1, Repeat(0x22, 0)) }, // program.nodes
+        { "Inference", "Submit", Wrap(1, Repeat(0x2a, 0)) }, // program.regions
+        { "Inference", "Submit", Wrap(1, Repeat(0x32, 0)) }, // program.constants
+        { "Inference", "Submit", Wrap(1, Wrap(4, Wrap(10, Repeat(0x1a, 0)))) }, // call.keywords
+        { "Inference", "Run", Wrap(1, Wrap(1, Repeat(0x2a, 0))) },
+        { "Inference", "Run", Wrap(2, Wrap(2, Wrap(7, Repeat(0x0a, 0)))) }, // local.value.list.items
+        { "Inference", "GetJob", UnknownFields() },
+        { "Inference", "HasBlobs", Repeat(0x0a, 0) },
+        { "Admin", "CreateKey", UnknownFields() },
+    };
+
+    [Theory]
+    [MemberData(nameof(Amplifying))]
+    public async Task EmptyObjects_AreRefused_InMilliseconds(string service, string method, byte[] message)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 4 << 20));
+        CallInvoker invoker = gateway.CreateInvoker(
+            (await gateway.Keys.CreateAsync("ada", ["run", "admin"], cancellationToken: TestGateway.Cancel)).Key.Reveal());
+        await CallAsync(); // compiles and connects
+
+        long allocated = GC.GetTotalAllocatedBytes(precise: true);
+        TimeSpan began = Environment.CpuUsage.TotalTime; // not of the clock: the machine may be busy
+        (ErrorCode code, string text) = await CallAsync();
+        TimeSpan took = Environment.CpuUsage.TotalTime - began;
+
+        Assert.Equal(ErrorCode.LimitExceeded, code);
+        Assert.NotEmpty(text);
+        Assert.InRange(took.TotalMilliseconds, 0, 500);
+        Assert.InRange(GC.GetTotalAllocatedBytes(precise: true) - allocated, 0, 64 << 20);
+
+        async Task<(ErrorCode, string)> CallAsync()
+        {
+            RpcException failure = await Assert.ThrowsAnyAsync<RpcException>(() => CompressedCalls.PostAsync(invoker, service, method, message));
+            Error error = Error.Parser.ParseFrom(failure.Trailers.GetValueBytes(Server.Grpc.ErrorWireFormat.Trailer)!);
+            return (error.Code, error.Message);
+        }
+    }
+
+    [Fact]
+    public async Task Refusals_HaveALimit_ThatLargeOnesReachSooner()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsPerMinute: 30));
+        Inference.InferenceClient client = await gateway.CreateClientAsync(), other = await gateway.CreateClientAsync();
+        SubmitRequest invalid = TestModels.Submit("echo");
+        invalid.Program.Version = 99;
+        for (int i = 0; i < 29; i++) // each counts as a little more than one, for its size
+            Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => SubmitAsync(client))).Code);
+
+        Error refused = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitUntilLimitedAsync(client));
+        Assert.Equal(ErrorCode.QuotaExceeded, refused.Code);
+        Assert.True(refused is { Retryable: true, RetryAfterSeconds: >= 1 });
+        Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => SubmitAsync(other))).Code);
+        gateway.Time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => SubmitAsync(client))).Code);
+
+        invalid.Program.Client = new string('a', 2 << 20); // 32 times 64 KiB
+        await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitAsync(other));
+        refused = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitAsync(other));
+        Assert.Equal(ErrorCode.QuotaExceeded, refused.Code);
+
+        async Task SubmitUntilLimitedAsync(Inference.InferenceClient with)
+        {
+            for (int i = 0; i < 2; i++)
+                if (await Record.ExceptionAsync(() => SubmitAsync(with)) is RpcException { StatusCode: StatusCode.ResourceExhausted } limited)
+                    throw limited;
+        }
+
+        Task SubmitAsync(Inference.InferenceClient with) => with.SubmitAsync(invalid, cancellationToken: TestGateway.Cancel).ResponseAsync;
+    }
+
+    [Fact]
+    public void DecodedMessages_ShareABudget()
+    {
+        var limiter = new DecodingLimiter(new GatewayOptions(), availableMemory: 1L << 30); // a quarter is for messages
+        limiter.Reserve("ada", 120 << 20);
+        Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => limiter.Reserve("ada", 20 << 20)).Code);
+        limiter.Reserve("bob", 100 << 20);
+        Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => limiter.Reserve("eve", 60 << 20)).Code);
+        limiter.Release("ada", 120 << 20);
+        limiter.Reserve("eve", 60 << 20);
+        limiter.Release("eve", 60 << 20);
+        limiter.Release("bob", 100 << 20);
+        limiter.Reserve("ada", 300 << 20); // more than the budget, but alone
+    }
+
+    [Fact]
+    public async Task UnfinishedMessages_OfOneKey_DelayNoOther()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync(), other = await gateway.CreateClientAsync();
+        var open = new List<AsyncDuplexStreamingCall<RunRequest, Event>>();
+        for (int i = 0; i < 40; i++) open.Add(client.Run(cancellationToken: TestGateway.Cancel)); // they send nothing
+        await Task.Delay(200, TestGateway.Cancel);
+        await other.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
+        Task<ListJobsReply> own = client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel).ResponseAsync;
+        await Task.Delay(200, TestGateway.Cancel);
+        Assert.False(own.IsCompleted); // it waits for a place of its key
+        foreach (AsyncDuplexStreamingCall<RunRequest, Event> call in open) call.Dispose();
+        await own;
+    }
+
+    private static byte[] Repeat(params byte[] element) => [.. Enumerable.Repeat(element, 2_000_000).SelectMany(bytes => bytes)];
+
+    private static byte[] UnknownFields()
+    {
+        var bytes = new MemoryStream();
+        using (var output = new CodedOutputStream(bytes, leaveOpen: true))
+            for (int number = 1000; number < 700_000; number++)
+            {
+                output.WriteTag(number, WireFormat.WireType.Varint);
+                output.WriteUInt32(1);
+            }
+        return bytes.ToArray();
+    }
+
+    private static byte[] Wrap(int number, byte[] content)
+    {
+        var bytes = new MemoryStream();
+        using (var output = new CodedOutputStream(bytes, leaveOpen: true))
+        {
+            output.WriteTag(number, WireFormat.WireType.LengthDelimited);
+            output.WriteBytes(ByteString.CopyFrom(content));
+        }
+        return bytes.ToArray();
+    }
+}
+
+/// <summary>Sends a message as a client does that compresses it: 4 MB of equal bytes as 4 KB.</summary>
+internal static class CompressedCalls
+{
+    private static readonly Marshaller<byte[]> _marshaller = Marshallers.Create(bytes => bytes, bytes => bytes);
+
+    public static async Task PostAsync(CallInvoker invoker, string service, string method, byte[] message)
+    {
+        var headers = new Metadata { { "grpc-internal-encoding-request", "gzip" } };
+        var options = new CallOptions(headers, cancellationToken: TestGateway.Cancel);
+        bool isDuplex = method == "Run";
+        var call = new Method<byte[], byte[]>(
+            isDuplex ? MethodType.DuplexStreaming : MethodType.Unary, $"ndif.v1.{service}", method, _marshaller, _marshaller);
+        if (!isDuplex)
+        {
+            await invoker.AsyncUnaryCall(call, null, options, message);
+            return;
+        }
+        using AsyncDuplexStreamingCall<byte[], byte[]> stream = invoker.AsyncDuplexStreamingCall(call, null, options);
+        await stream.RequestStream.WriteAsync(message, TestGateway.Cancel);
+        while (await stream.ResponseStream.MoveNext(TestGateway.Cancel)) { }
+    }
+}
