@@ -67,6 +67,20 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         await StartRedisAsync();
     }
 
+    /// <summary>Kills Redis and restarts it in such a way that it loads its data for some seconds and refuses all commands meanwhile.</summary>
+    public async Task RestartLoadingRedisAsync(TimeSpan loading)
+    {
+        const int BytesPerCommand = 150;
+        _redis!.Kill();
+        await _redis.WaitForExitAsync();
+        RedisProxy.ResetAll();
+        long bytes = Directory.EnumerateFiles(folder, "appendonly*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
+        int delay = (int)Math.Max(1, loading.TotalMicroseconds / Math.Max(1, bytes / BytesPerCommand)); // for each command
+        _redis = _services.Add(
+            RedisProcess.StartLoading(folder, _redisPort, durable: true, "--key-load-delay", $"{delay}"));
+        await _redis.WaitForLineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");
+    }
+
     /// <summary>Restarts the processes that have ended.</summary>
     public Task RestartDeadProcessesAsync() => Task.WhenAll(
         Enumerable.Range(0, Gateways).Where(i => !_gateways[i].Process.IsAlive).Select(StartGatewayAsync)

@@ -43,6 +43,9 @@ internal sealed record ChaosReport
     /// <summary>Jobs of <see cref="Blocking"/> whose stream broke or was closed by the client.</summary>
     public int Broken { get; init; }
 
+    /// <summary>Jobs whose client left while another one followed them at the other gateway.</summary>
+    public int Followed { get; init; }
+
     public IReadOnlyDictionary<string, int> FaultKinds { get; init; } = new Dictionary<string, int>();
 
     public IReadOnlyList<string> Details { get; init; } = [];
@@ -92,6 +95,7 @@ internal sealed record ChaosReport
                 RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
             Blocking = history.Count(outcome => outcome.Blocking),
                 Broken = history.Count(outcome => outcome.Blocking && outcome.Cancelling),
+            Followed = history.Count(outcome => outcome.Followed),
             Seconds = duration.TotalSeconds, FaultKinds = faults.Counts, Details = [.. violations, .. leaks],
         };
     }

@@ -195,7 +195,9 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                     events.Add(jobEvent);
                     if (jobEvent.IsTerminal()) return events;
                     if (events.Count < disconnectAfter) continue;
-                    outcome.Cancelling = true;
+                    // half of these jobs have another follower, at the other gateway: they must go on
+                    outcome.Cancelling = disconnectAfter % 2 == 1
+                        || !await FollowInsteadAsync(outcome, workload, call, gateway, cancellationToken);
                     return events; // disposing the call resets the stream
                 }
                 outcome.Violations.Add("its stream ended before it did, and well");
@@ -211,6 +213,33 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             {
                 throw new OperationCanceledException(cancellationToken);
             }
+        }
+    }
+
+    /// <summary>
+    /// Follows a job on a second stream through another gateway, drops the first, and reads to the end of the job. Returns false if the
+    /// second stream broke, so that the job may be cancelled.
+    /// </summary>
+    private async Task<bool> FollowInsteadAsync(Outcome outcome, Workload workload, AsyncDuplexStreamingCall<RunRequest, Event> first,
+        int gateway, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using AsyncDuplexStreamingCall<RunRequest, Event> second = _services[gateway % _services.Length]
+                .Run(_headers, cancellationToken: cancellationToken);
+            await second.RequestStream.WriteAsync(
+                new RunRequest { Submit = new SubmitRequest { Program = workload.Program, JobId = outcome.Id } }, cancellationToken);
+            if (!await second.ResponseStream.MoveNext(cancellationToken)) return false;
+            first.Dispose();
+            outcome.Followed = true;
+            while (!second.ResponseStream.Current.IsTerminal())
+                if (!await second.ResponseStream.MoveNext(cancellationToken)) return false;
+            return true;
+        }
+        catch (Exception lost) when ((lost is HttpRequestException or IOException or InvalidOperationException
+            || lost is RpcException rpc && IsTransient(rpc)) && !cancellationToken.IsCancellationRequested)
+        {
+            return false;
         }
     }
 

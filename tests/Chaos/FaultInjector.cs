@@ -25,6 +25,7 @@ internal sealed class FaultInjector
             ("Redis killed", 2, () => _cluster.RestartRedisAsync(TimeSpan.FromMilliseconds(_random.Next(800)))),
             ("Redis gone for longer than a lease", 1, () =>
                 _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds * 1.5))),
+            ("Redis loads its data", 2, () => _cluster.RestartLoadingRedisAsync(TimeSpan.FromSeconds(1 + 3 * _random.NextDouble()))),
             ("connections to a gateway cut", 2,
                 () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),

@@ -28,6 +28,9 @@ internal sealed record Outcome
     /// <summary>Whether the client ran the job on one stream (`Run`).</summary>
     public bool Blocking { get; set; }
 
+    /// <summary>Whether a second client followed the job at another gateway when the first one left.</summary>
+    public bool Followed { get; set; }
+
     /// <summary>Descriptions of the violations.</summary>
     public List<string> Violations { get; init; } = [];
 

@@ -23,17 +23,15 @@ internal static class JobsCommand
         {
             Description = "The jobs of all keys, with their owners. Requires a key with the scope `operator` or `admin`.",
         };
-        var owner = new Option<string>("--owner")
+        var owner = new Option<string?>("--owner")
         {
-            Description = "With --all: only the jobs of this key (its id, as `ndif keys list` shows it).", DefaultValueFactory = _ => "",
+            Description = "Only the jobs of this key, by its id in `ndif keys list`. Requires the same scopes as --all.",
         };
-        var reason = new Option<string>("--reason")
-        {
-            Description = "For the job of another key: what its owner reads.", DefaultValueFactory = _ => "",
-        };
+        var reason = new Option<string?>("--reason") { Description = "For the job of another key: what its owner reads." };
         var id = new Argument<string>("id") { Description = "Id of the job." };
 
-        var command = new Command("jobs", "List, show, watch, cancel or delete your jobs; list and requeue dead letters.")
+        var command = new Command(
+            "jobs", "List, show, watch, cancel or delete your jobs; for operators, those of all keys, and the dead letters.")
         {
             host, key, json, limit, active, all, owner,
         };
@@ -66,7 +64,7 @@ internal static class JobsCommand
             "cancel", "Cancel one of your jobs; with a key of the scope `operator` or `admin` any job.") { id, reason };
         cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await OfAnyOwnerAsync(
             async () => await (await AttachAsync(parsed, cancellationToken)).CancelAsync(cancellationToken),
-            () => AllJobs.CancelAsync(parsed.GetValue(id)!, parsed.GetValue(reason)!, GetBackend(parsed), cancellationToken))));
+            () => AllJobs.CancelAsync(parsed.GetValue(id)!, parsed.GetValue(reason) ?? "", GetBackend(parsed), cancellationToken))));
 
         var delete = new Command("delete", "Delete one of your jobs and its results; it is cancelled first if it has not ended.") { id };
         delete.SetAction(async (parsed, cancellationToken) =>
@@ -117,7 +115,7 @@ internal static class JobsCommand
         {
             bool isOfAll = parsed.GetValue(all) || parsed.GetValue(owner) is { Length: > 0 };
             IReadOnlyList<JobInfo> jobs = isOfAll
-                ? await AllJobs.ListAsync(parsed.GetValue(owner)!, GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken)
+                ? await AllJobs.ListAsync(parsed.GetValue(owner) ?? "", GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken)
                 : await Job.ListAsync(GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken);
             if (parsed.GetValue(json)) return PrintJson(jobs);
             string[] ownerColumn = isOfAll ? ["owner"] : [];

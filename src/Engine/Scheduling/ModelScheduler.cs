@@ -190,7 +190,6 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         if (!_suspended.Add(waiting)) return;
         bool isNested = _isPreempted;
-        int sharers = waiting.OwnTime?.Suspend() ?? 0;
         _isPreempted = true;
         try
         {
@@ -208,7 +207,6 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         {
             _isPreempted = isNested;
             _suspended.Remove(waiting);
-            if (sharers > 0) waiting.OwnTime!.Start(sharers);
         }
     }
 

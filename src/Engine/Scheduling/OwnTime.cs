@@ -4,8 +4,8 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>
 /// The time that a job has used of its model: its own statements, and its share of the passes that it ran in with others. The time in
-/// which others ran, and in which it waited, is not its own. When it exceeds the limit, the job is cancelled. Called on one thread at a
-/// time.
+/// which others ran is not its own. The time in which it waits for its client counts for the limit, and is not charged. When the limit is
+/// exceeded, the job is cancelled. Called on one thread at a time.
 /// </summary>
 /// <param name="timedOut">Cancelled when the limit is exceeded.</param>
 internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
@@ -14,10 +14,13 @@ internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
 
     private long _started;
     private int _sharers;
+    private bool _isWaiting;
 
-    public TimeSpan Limit => limit;
-
+    /// <summary>The time to charge.</summary>
     public TimeSpan Used { get; private set; }
+
+    /// <summary>The time in which the job waited for its client.</summary>
+    public TimeSpan Waited { get; private set; }
 
     /// <summary>The job begins to run.</summary>
     /// <param name="sharers">The number of jobs that run at the same time, this one included.</param>
@@ -25,16 +28,27 @@ internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
     {
         Stop();
         (_started, _sharers) = (Stopwatch.GetTimestamp(), sharers);
-        TimeSpan left = limit - Used > TimeSpan.Zero ? (limit - Used) * sharers : TimeSpan.Zero;
+        TimeSpan left = limit - Used - Waited > TimeSpan.Zero ? (limit - Used - Waited) * sharers : TimeSpan.Zero;
         SetTimer(left < _longest ? left : _longest);
+    }
+
+    /// <summary>The job begins to wait for its client. Returns a number with which <see cref="Start"/> goes on.</summary>
+    public int StartWaiting()
+    {
+        int sharers = Suspend();
+        Start(sharers: 1);
+        _isWaiting = true;
+        return sharers;
     }
 
     /// <summary>The job waits, or others run. Without a start this does nothing.</summary>
     public void Stop()
     {
         if (_sharers == 0) return;
-        Used += Stopwatch.GetElapsedTime(_started) / _sharers;
-        _sharers = 0;
+        TimeSpan elapsed = Stopwatch.GetElapsedTime(_started) / _sharers;
+        if (_isWaiting) Waited += elapsed;
+        else Used += elapsed;
+        (_sharers, _isWaiting) = (0, false);
         SetTimer(Timeout.InfiniteTimeSpan);
     }
 

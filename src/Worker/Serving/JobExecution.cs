@@ -149,7 +149,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>Waits on the thread of the model, on which the other jobs go on meanwhile: a job that waits holds no model.</summary>
     private LocalReply? WaitWhileOthersRun(Task<LocalReply?> reply)
     {
-        int sharers = _ownTime.Suspend(); // the time of the client is not the job's
+        int sharers = _ownTime.StartWaiting(); // counts for the limit, and is not charged
         try
         {
             while (Task.WaitAny([reply], _localCallPoll) < 0) _run?.RunOthers?.Invoke();
@@ -157,6 +157,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         }
         finally
         {
+            _ownTime.Stop();
             if (sharers > 0) _ownTime.Start(sharers);
         }
     }
@@ -211,8 +212,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             if (isCancelled && _timeout.IsCancellationRequested)
                 Error = error = Errors.Create(ErrorCode.JobTimeout,
-                    $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used {_ownTime.Used.TotalSeconds:0.##} s"
-                    + " of its own, without the time in which other jobs ran.",
+                    $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used "
+                    + $"{(_ownTime.Used + _ownTime.Waited).TotalSeconds:0.##} s of its own, without the time in which other jobs ran.",
                     "Split the work into several jobs, or request a longer time limit.");
             await _events.Writer.WriteAsync(new Event
             {
