@@ -53,6 +53,9 @@ internal sealed class FieldShape(FieldDescriptor descriptor, int index)
 
     public bool IsRepeated { get; } = descriptor.IsRepeated;
 
+    /// <summary>One of several fields of which a message has at most one.</summary>
+    public bool IsInOneof { get; } = descriptor.RealContainingOneof is not null;
+
     /// <summary>A bit for the field, to tell its first occurrence; fields from the 64th on share the last one.</summary>
     public ulong Bit { get; } = 1UL << Math.Min(index, 63);
 

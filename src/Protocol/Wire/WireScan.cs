@@ -50,6 +50,8 @@ public ref struct WireScan
             if (number is 0 or > 536_870_911 || tag > uint.MaxValue) throw Malformed(type);
             FieldShape? field = type.GetField((uint)number);
             if (field is not null && field.IsRepeated && (seen & field.Bit) == 0) _bytes += ArrayBytes;
+            // The parser copies what a field of a oneof holds each time it occurs again, so that a few bytes copy a whole program.
+            if (field is { IsInOneof: true, Message: not null } && (seen & field.Bit) != 0) throw SetTwice(type);
             if (field is not null) seen |= field.Bit;
             switch (wire)
             {
@@ -156,6 +158,9 @@ public ref struct WireScan
     private static Exception Malformed(MessageShape? type) => Errors.CreateException(
         ErrorCode.BadArgument, $"The request is not a valid message of this call{(type is null ? "" : $": its `{type.Name}` is broken")}.",
         "Check that client and server use the same version of ndif.v1, and that no proxy changes the message.");
+
+    private static Exception SetTwice(MessageShape type) => Errors.CreateException(
+        ErrorCode.BadArgument, $"A `{type.Name}` in the message has the same part twice.", "Send each part of a message once.");
 
     private static Exception TooDeep(int limit) => Errors.CreateException(
         ErrorCode.BadArgument, $"The message is nested deeper than {limit} levels.", "Use fewer levels of nested lists and dictionaries.");

@@ -41,9 +41,15 @@ public sealed class WireScanTests
         var program = new Program { Nodes = { new Node { Trace = Protocol.Messages.Trace.Parser.ParseFrom(invokes) } } };
         byte[] message = program.ToByteArray();
         Refuse();
-        long before = GC.GetAllocatedBytesForCurrentThread(), began = Stopwatch.GetTimestamp();
+        double best = Enumerable.Range(0, 20).Min(_ => // the machine may be busy
+        {
+            long began = Stopwatch.GetTimestamp();
+            Refuse();
+            return Stopwatch.GetElapsedTime(began).TotalMilliseconds;
+        });
+        Assert.InRange(best, 0, 200);
+        long before = GC.GetAllocatedBytesForCurrentThread();
         NdifException refusal = Refuse();
-        Assert.InRange(Stopwatch.GetElapsedTime(began).TotalMilliseconds, 0, 200);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 << 10);
         Assert.Equal(ErrorCode.LimitExceeded, refusal.Code);
         Assert.Contains("parts", refusal.Message, StringComparison.Ordinal);
@@ -81,6 +87,18 @@ public sealed class WireScanTests
     [InlineData("08ffffffffffffffffffff01")] // eleven bytes of a varint
     public void BytesThatAreNoMessage_AreRefused(string hex) => Assert.Equal(ErrorCode.BadArgument,
         Assert.ThrowsAny<NdifException>(() => WireScan.Measure(Convert.FromHexString(hex), Program.Descriptor, _limits)).Code);
+
+    /// <summary>The parser copies the program for each further occurrence: two bytes would cost as much as the program.</summary>
+    [Fact]
+    public void APartOfAOneof_ThatOccursTwice_IsRefused()
+    {
+        byte[] submit = new RunRequest { Submit = new SubmitRequest { JobId = "a" } }.ToByteArray();
+        WireScan.Measure(submit, RunRequest.Descriptor, _limits);
+        Assert.Equal(ErrorCode.BadArgument, Assert.ThrowsAny<NdifException>(
+            () => WireScan.Measure([.. submit, 0x0a, 0], RunRequest.Descriptor, _limits)).Code);
+        byte[] program = new SubmitRequest { Program = new Program { Version = 1 } }.ToByteArray(); // no oneof: merged without a copy
+        WireScan.Measure([.. program, .. program], SubmitRequest.Descriptor, _limits);
+    }
 
     [Fact]
     public void UnknownFields_Count()

@@ -55,6 +55,25 @@ public sealed class DecodingLimitTests
         }
     }
 
+    /// <summary>31.5 MB, and 4 MB as 4 KB, four of each at once: the numbers that took gigabytes.</summary>
+    [Fact]
+    public async Task ManyAtOnce_AreRefused_AndAnOrdinaryJobIsAccepted()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 4 << 20));
+        CallInvoker invoker = gateway.CreateInvoker((await gateway.CreateKeyAsync()).Key.Reveal());
+        byte[] large = Wrap(1, Wrap(4, Wrap(26, [.. Enumerable.Repeat<byte[]>([0x12, 0], 15_750_000).SelectMany(bytes => bytes)])));
+        byte[] small = Wrap(1, Wrap(4, Wrap(26, Repeat(0x12, 0))));
+        TimeSpan began = Environment.CpuUsage.TotalTime;
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(async at =>
+        {
+            RpcException failure = await Assert.ThrowsAnyAsync<RpcException>(
+                () => CompressedCalls.PostAsync(invoker, "Inference", "Submit", at % 2 == 0 ? large : small));
+            Assert.Equal(StatusCode.ResourceExhausted, failure.StatusCode);
+        }));
+        Assert.InRange((Environment.CpuUsage.TotalTime - began).TotalSeconds, 0, 5); // most of it compresses the messages
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+    }
+
     [Fact]
     public async Task Refusals_HaveALimit_ThatLargeOnesReachSooner()
     {
