@@ -16,6 +16,7 @@ using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
+using Ndif.Server.Scaling;
 using Serilog;
 
 namespace Ndif.Server;
@@ -26,7 +27,7 @@ namespace Ndif.Server;
 /// 2. <see cref="RequestLoggingMiddleware"/>: one log line and one measurement per request.
 /// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
 /// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
-/// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes.
+/// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
 /// 6. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
 ///    HTTP endpoint (blobs, status, dashboard, metrics).
 /// </summary>
@@ -45,7 +46,11 @@ public static class GatewayHost
         options.Validate();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
-            .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
+            .ConfigureKestrel(kestrel =>
+            {
+                KestrelSetup.Configure(kestrel, options);
+                ScalerSetup.Listen(kestrel, options);
+            });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
         AddGateway(builder.Services, options, backend, keys, time ?? TimeProvider.System);
@@ -64,7 +69,8 @@ public static class GatewayHost
     {
         string[] bound = [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
         if (bound.Length == 0) throw new InvalidOperationException("The gateway has no address before it has started.");
-        return new GatewayAddress(new Uri(bound[0]), new Uri(bound[^1])); // in the order of KestrelSetup
+        var grpc = new Uri(bound[0]); // in the order of KestrelSetup; the port of the scaler is the last
+        return new GatewayAddress(grpc, grpc.Scheme == Uri.UriSchemeHttps ? grpc : new Uri(bound[1]));
     }
 
     private static void AddGateway(
@@ -77,6 +83,7 @@ public static class GatewayHost
         services.AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
         services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
         services.AddSingleton<MetricsEndpoint>();
+        ScalerSetup.AddServices(services);
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -103,6 +110,7 @@ public static class GatewayHost
         app.UseCors();
         app.UseGrpcWeb(new GrpcWebOptions { DefaultEnabled = true });
         app.UseMiddleware<MalformedRequestMiddleware>();
+        ScalerSetup.Use(app, options);
         app.UseMiddleware<ApiKeyMiddleware>();
 
         IEndpointConventionBuilder[] keyed = [app.MapGrpcService<InferenceService>(), app.MapGrpcService<AdminService>()];

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Ndif.Protocol;
@@ -9,7 +10,8 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load balancers.
+/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, `/healthz` for load balancers, and `/livez`, which
+/// checks nothing but this process.
 /// </summary>
 internal static class StatusEndpoints
 {
@@ -34,5 +36,7 @@ internal static class StatusEndpoints
 
         routes.MapGet("/", Dashboard.WriteAsync).WithMetadata(_allowWithoutKey);
         routes.MapHealthChecks("/healthz").WithMetadata(_allowWithoutKey);
+        // for liveness probes: a restart of the gateway does not help if the queue cannot be reached
+        routes.MapHealthChecks("/livez", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_allowWithoutKey);
     }
 }
