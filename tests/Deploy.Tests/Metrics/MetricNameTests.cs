@@ -59,7 +59,9 @@ public sealed partial class MetricNameTests(DeployedService service) : IClassFix
     {
         string[] rows = [.. MetricRow().Matches(File.ReadAllText(RepositoryFolder.PathOf("docs/reference/metrics.md")))
             .Select(m => m.Groups[1].Value)];
-        Assert.Equal((await ReadServedMetricsAsync()).Order(StringComparer.Ordinal), rows.Order(StringComparer.Ordinal));
+        IEnumerable<string> own = (await ReadServedMetricsAsync()) // without those of the library
+            .Where(name => name.StartsWith("ndif_", StringComparison.Ordinal));
+        Assert.Equal(own.Order(StringComparer.Ordinal), rows.Order(StringComparer.Ordinal));
     }
 
     [Fact]
