@@ -18,6 +18,10 @@ have redis-server || install redis-server
 have redis-server || { echo "The tests need redis-server 7 on the PATH; install it with your package manager."; exit 1; }
 have chromedriver || install chromium chromium-driver
 have chromedriver || echo "There is no chromium with its driver: the tests of the dashboard are skipped."
+have kubectl || install kubernetes-client
+have kubectl || echo "There is no kubectl: the tests of the Kubernetes manifests are skipped."
+have promtool || install --no-install-recommends prometheus
+have promtool || echo "There is no promtool (package prometheus): the tests of the alert rules are skipped."
 python3 -c "import jinja2" 2>/dev/null || install python3-jinja2
 python3 -c "import jinja2" 2>/dev/null || echo "There is no python3 with jinja2: the comparison of chat templates with Jinja2 is skipped."
 

@@ -17,6 +17,7 @@ using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
+using Ndif.Server.Scaling;
 using Serilog;
 
 namespace Ndif.Server;
@@ -27,7 +28,7 @@ namespace Ndif.Server;
 /// 2. <see cref="RequestLoggingMiddleware"/>: one log line and one measurement per request.
 /// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
 /// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
-/// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes.
+/// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
 /// 6. <see cref="RequestLimitMiddleware"/>: what the requests of a key may cost.
 /// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
 ///    HTTP endpoint (blobs, status, dashboard, metrics).
@@ -50,7 +51,11 @@ public static class GatewayHost
         ServerCertificate? certificate = options.HasTls ? new ServerCertificate(options) : null;
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
-            .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options, certificate));
+            .ConfigureKestrel(kestrel =>
+            {
+                KestrelSetup.Configure(kestrel, options, certificate);
+                ScalerSetup.Listen(kestrel, options);
+            });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
         if (certificate is not null) builder.Services.AddSingleton(certificate).AddHostedService<CertificateReloadService>();
@@ -70,7 +75,8 @@ public static class GatewayHost
     {
         string[] bound = [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
         if (bound.Length == 0) throw new InvalidOperationException("The gateway has no address before it has started.");
-        return new GatewayAddress(new Uri(bound[0]), new Uri(bound[^1])); // in the order of KestrelSetup
+        var grpc = new Uri(bound[0]); // in the order of KestrelSetup; the port of the scaler is the last
+        return new GatewayAddress(grpc, grpc.Scheme == Uri.UriSchemeHttps ? grpc : new Uri(bound[1]));
     }
 
     /// <summary>Returns the limit on the size of a message of the call.</summary>
@@ -90,6 +96,7 @@ public static class GatewayHost
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
         services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
+        ScalerSetup.AddServices(services);
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -123,6 +130,7 @@ public static class GatewayHost
         app.UseCors();
         app.UseGrpcWeb(new GrpcWebOptions { DefaultEnabled = true });
         app.UseMiddleware<MalformedRequestMiddleware>();
+        ScalerSetup.Use(app, options);
         app.UseMiddleware<ApiKeyMiddleware>();
         app.UseMiddleware<RequestLimitMiddleware>();
 

@@ -23,6 +23,13 @@ public sealed class GatewayOptions
     [Range(0, 65535)]
     public int HttpPort { get; init; } = 5081;
 
+    /// <summary>
+    /// The TCP port of KEDA's external scaler (gRPC, without TLS and without keys); 0 for none. Do not make it reachable from outside the
+    /// cluster. Default: 0.
+    /// </summary>
+    [Range(0, 65535)]
+    public int ScalerPort { get; init; }
+
     /// <summary>The PEM or PKCS#12 file of the TLS certificate; null for no TLS. Default: null.</summary>
     public string? CertificateFile { get; init; }
 

@@ -57,6 +57,12 @@ internal static class ServerErrors
     public static Exception UnknownKeyId(string id) => BadArgument(
         $"There is no key `{Truncate(id)}`.", "List the keys with `ndif keys list`; the id is the first column.");
 
+    public static Exception UnknownScalerMetadata(string key, IEnumerable<string> keys) => BadArgument(
+        $"The scaler does not know the metadata `{Truncate(key)}`.", $"A trigger may set {FormatNames(keys)}.");
+
+    public static Exception BadJobsPerWorker(string key, string value) => BadArgument(
+        $"`{key}` must be a whole number of at least 1, and is `{Truncate(value)}`.", "Omit it for 16 jobs per worker.");
+
     public static Exception BrokenKeyFile(string path, Exception inner) => Errors.CreateException(
         ErrorCode.CorruptData, $"The key file `{path}` is not valid JSON.", "Restore it from a backup, or delete it and create new keys.",
         inner: inner);
@@ -232,6 +238,7 @@ internal static class ServerErrors
         Hint = "Resume with Watch after the last sequence number that you received.",
         Retryable = true,
         RetryAfterSeconds = 1,
+        JobContinues = true,
     });
 
     public static Exception ClientTimedOut(TimeSpan timeout) => new NdifException(new Error

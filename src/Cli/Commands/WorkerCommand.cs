@@ -33,10 +33,13 @@ internal static class WorkerCommand
             Description = "Split longer prompts of generations into chunks of this many tokens, if no program hooks the model. "
                 + "Default: 0, no chunks.",
         };
-        var metrics = new Option<int>("--metrics-port") { Description = "Port of /metrics for Prometheus. Default: 0, none." };
+        var metrics = new Option<int>("--metrics-port")
+        {
+            Description = "Port of /metrics for Prometheus, and of /livez and /readyz. Default: 0, none.",
+        };
         var metricsHost = new Option<string>("--metrics-host")
         {
-            Description = "Address of /metrics, which requires no key; + for all addresses of this machine.",
+            Description = "Address of --metrics-port, which requires no key; + for all addresses of this machine.",
             DefaultValueFactory = _ => "localhost",
         };
         var memory = CommonOptions.Memory();
@@ -72,8 +75,11 @@ internal static class WorkerCommand
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
             using var observability = Observability.Start("ndif-worker");
-            using IDisposable? metricsServer = parsed.GetValue(metrics) is > 0 and var port
-                ? PrometheusExporter.StartServer(parsed.GetValue(metricsHost)!, port)
+            Task loaded = Task.Delay(Timeout.Infinite, CancellationToken.None); // until there is a worker
+            await using IAsyncDisposable? monitoring = parsed.GetValue(metrics) is > 0 and var port
+                ? await WorkerMonitoringServer.StartAsync(
+                    parsed.GetValue(metricsHost)!, port,
+                    () => loaded.IsCompletedSuccessfully && !cancellationToken.IsCancellationRequested)
                 : null;
             await using QueueBackend backend = BackendFactory.CreateQueueBackend(
                 address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
@@ -104,6 +110,7 @@ internal static class WorkerCommand
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
             await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
+            loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);
             await worker.Ready;
             string ready = $"worker {options.Id} {string.Join(" ", options.Models)}".TrimEnd();

@@ -4,7 +4,8 @@ namespace Ndif.Remote;
 
 /// <summary>
 /// The position in a job's event stream, from which the client resumes after a lost connection. A connection that never delivered an
-/// event is not retried. The loops that read and resume the stream are in <see cref="RemoteService"/>.
+/// event is not retried, unless the service said that it has the job. The loops that read and resume the stream are in
+/// <see cref="RemoteService"/>.
 /// </summary>
 internal sealed class EventStreamCursor
 {
@@ -34,7 +35,8 @@ internal sealed class EventStreamCursor
     /// <summary>True if the job may still be running and the time for reconnecting is not over.</summary>
     public bool CanRetryAfter(NdifException failure)
     {
-        if (_lastReceivedTicks == 0 || IsCompleted || failure.Code is not ErrorCode.Unavailable) return false;
+        bool isAccepted = _lastReceivedTicks != 0 || failure.Error.JobContinues;
+        if (!isAccepted || IsCompleted || failure.Code is not ErrorCode.Unavailable) return false;
         if (_retries == 0) _lastReceivedTicks = Environment.TickCount64; // the time for reconnecting starts with the failure
         return Environment.TickCount64 - _lastReceivedTicks < _reconnectTimeout.TotalMilliseconds;
     }

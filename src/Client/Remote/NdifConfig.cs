@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Ndif.Remote;
 
 namespace Ndif;
 
@@ -24,7 +25,10 @@ public static class NdifConfig
     /// </summary>
     public static TimeSpan MaxWaitForQuota { get; set; } = TimeSpan.MaxValue;
 
-    /// <summary>The address of the service's gateway.</summary>
+    /// <summary>
+    /// The address of the service's gateway. With <c>dns:///name:port</c>, each call goes to the next of the gateways that the name
+    /// resolves to, with TLS only if <see cref="CaFile"/> is set.
+    /// </summary>
     public static Uri Host => ParseHost(_host ?? ReadVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 
     /// <summary>True if the process, the environment or the file sets the address; false where <see cref="DefaultHost"/> is used.</summary>
@@ -71,9 +75,11 @@ public static class NdifConfig
     internal static Uri ParseHost(string host)
     {
         string address = host.Contains("://", StringComparison.Ordinal) ? host : $"http://{host}";
-        return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" ? uri!
+        return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri)
+            && (uri.Scheme is "http" or "https" || (GatewayBalancing.IsBalanced(uri) && GatewayBalancing.ToHttp(uri, false) is not null))
+            ? uri
             : throw new ArgumentException(
-                $"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
+                $"Invalid host `{host}`: it must be an address such as {DefaultHost}, https://ndif.example.org or dns:///gateways:5080.");
     }
 
     private static string? ReadVariable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;

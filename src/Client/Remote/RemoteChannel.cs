@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Grpc.Net.Client;
+using Grpc.Net.Client.Balancer;
 using Ndif.Protocol;
 
 namespace Ndif.Remote;
@@ -16,22 +17,26 @@ internal sealed class RemoteChannel
 
     /// <param name="caFile">A PEM file of the authorities to trust instead of those of the machine; null for the latter.</param>
     /// <exception cref="ArgumentException">The file cannot be read.</exception>
-    public RemoteChannel(Uri host, string? caFile)
+    /// <param name="resolver">Finds the gateways of a <c>dns:///</c> address; null for DNS.</param>
+    public RemoteChannel(Uri host, string? caFile, ResolverFactory? resolver = null)
     {
         X509ChainPolicy? trust = caFile is { Length: > 0 } ? LoadTrustPolicy(caFile) : null;
+        SocketsHttpHandler handler = CreateHandler(trust);
+        var options = new GrpcChannelOptions { HttpHandler = handler, MaxReceiveMessageSize = MaxReceivedBytes, MaxSendMessageSize = null };
         Host = host;
-        GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
+        if (GatewayBalancing.IsBalanced(host))
         {
-            HttpHandler = CreateHandler(trust),
-            MaxReceiveMessageSize = MaxReceivedBytes,
-            MaxSendMessageSize = null,
-        });
+            GatewayBalancing.Configure(options, hasTls: trust is not null, resolver);
+            handler.UseProxy = false; // the channel chooses the addresses to connect to
+            Host = GatewayBalancing.ToHttp(host, hasTls: trust is not null)!;
+        }
+        GrpcChannel channel = GrpcChannel.ForAddress(host, options);
         Inference = new Inference.InferenceClient(channel);
         Admin = new Admin.AdminClient(channel);
         // GrpcChannel sets the handler's ConnectCallback, so an HttpClient on the same handler could not open connections.
         Http = new HttpClient(CreateHandler(trust))
         {
-            BaseAddress = host,
+            BaseAddress = Host,
             DefaultRequestVersion = new Version(2, 0),
             DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Timeout = Timeout.InfiniteTimeSpan,

@@ -48,5 +48,5 @@ internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<Req
     }
 
     /// <summary>Endpoints that dashboards and probes poll every few seconds are measured, but not logged.</summary>
-    private static bool IsPolledRoute(string route) => route is "/status" or "/metrics" or "/healthz";
+    private static bool IsPolledRoute(string route) => route is "/status" or "/metrics" or "/healthz" or "/livez" or "/readyz";
 }

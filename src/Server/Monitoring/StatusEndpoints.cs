@@ -11,8 +11,8 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load
-/// balancers: `/healthz/live` (this process), `/healthz` (and the queue), `/healthz/ready` (and the workers).
+/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and the health checks `/livez` (this process),
+/// `/healthz` for load balancers (and the queue), and `/readyz` (and the workers).
 /// </summary>
 internal static class StatusEndpoints
 {
@@ -36,13 +36,13 @@ internal static class StatusEndpoints
         }).WithMetadata(_allowWithoutKey).RequireCors(CorsPolicies.AnyOrigin);
 
         routes.MapGet("/", Dashboard.WriteAsync).WithMetadata(_allowWithoutKey);
-        // of this process: it answers; an orchestrator restarts it otherwise
-        routes.MapHealthChecks("/healthz/live", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_allowWithoutKey);
+        // of this process: an orchestrator restarts it otherwise
+        routes.MapHealthChecks("/livez", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_allowWithoutKey);
         // of the gateway: it reaches the queue, and can accept jobs
         routes.MapHealthChecks("/healthz", new HealthCheckOptions { Predicate = check => check.Name == QueueHealthCheck.Name })
             .WithMetadata(_allowWithoutKey);
         // of the service: a worker is alive too
-        routes.MapHealthChecks("/healthz/ready", new HealthCheckOptions { ResponseWriter = WriteHealthAsync }).WithMetadata(_allowWithoutKey);
+        routes.MapHealthChecks("/readyz", new HealthCheckOptions { ResponseWriter = WriteHealthAsync }).WithMetadata(_allowWithoutKey);
     }
 
     /// <summary>Writes the state, and a sentence for each check that failed.</summary>

@@ -90,7 +90,7 @@ public sealed class OperatorJobsTests
             $"ndif_queue_unserved{{model=\"{TestGateway.Model}\"}} 1", await http.GetStringAsync("/metrics", TestGateway.Cancel),
             StringComparison.Ordinal);
         foreach ((string path, HttpStatusCode code) in ((string, HttpStatusCode)[])
-            [("/healthz", HttpStatusCode.OK), ("/healthz/live", HttpStatusCode.OK), ("/healthz/ready", HttpStatusCode.ServiceUnavailable)])
+            [("/healthz", HttpStatusCode.OK), ("/livez", HttpStatusCode.OK), ("/readyz", HttpStatusCode.ServiceUnavailable)])
         {
             using HttpResponseMessage answer = await http.GetAsync(path, TestGateway.Cancel);
             Assert.Equal(code, answer.StatusCode);
@@ -102,7 +102,7 @@ public sealed class OperatorJobsTests
         Assert.Contains("No worker serves `openai-community/gpt2`", (await ReadQueuedAsync()).Notice, StringComparison.Ordinal);
         await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [TestModels.Gpt2Status], TestGateway.Cancel);
         Assert.Equal("", (await ReadQueuedAsync()).Notice);
-        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/healthz/ready", TestGateway.Cancel)).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/readyz", TestGateway.Cancel)).StatusCode);
 
         async Task<StateChanged> ReadQueuedAsync()
         {

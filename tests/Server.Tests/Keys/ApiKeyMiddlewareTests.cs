@@ -111,7 +111,7 @@ public sealed class ApiKeyMiddlewareTests
         foreach (RouteEndpoint endpoint in endpoints.Where(
             e => !e.RoutePattern.RawText!.Contains("unimplemented", StringComparison.Ordinal)))
         {
-            string[] open = ["/", "/status", "/metrics", "/healthz", "/healthz/live", "/healthz/ready", "/grpc.health.v1.Health/", "/grpc.reflection."];
+            string[] open = ["/", "/status", "/metrics", "/healthz", "/livez", "/readyz", "/grpc.health.v1.Health/", "/grpc.reflection."];
             string route = endpoint.RoutePattern.RawText!;
             bool isOpen = endpoint.Metadata.Any(m => m is AllowWithoutKeyAttribute);
             bool needsScope = endpoint.Metadata.Any(m => m is RequiresScopeAttribute);
