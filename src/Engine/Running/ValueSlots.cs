@@ -70,7 +70,8 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
         _totalBytes += bytes;
         if (_totalBytes + _graphBytes > maxBytes)
             throw Errors.CreateException(ErrorCode.OutOfMemory,
-                $"The values that the program holds at this point have {_totalBytes + _graphBytes:N0} bytes; a job may hold {maxBytes:N0} at a time "
+                $"The values that the program holds at this point have {_totalBytes + _graphBytes:N0} bytes; "
+                + $"a job may hold {maxBytes:N0} at a time "
                 + "here.",
                 "A value is freed after its last use: save what is needed "
                 + "of it (a slice, a mean) and let it go, or use fewer rows at once.");

@@ -106,7 +106,8 @@ public sealed class HostileOperationTests
             if (error?.Code is ErrorCode.Internal) findings.Add($"{error.Message}: {programs.Description}");
             if (deaf > 1) findings.Add($"{deaf:0.0} s deaf: {programs.Description}");
             if (growth > Most / 5 * 6 + OperationSlack) findings.Add($"{growth >> 20} MiB: {programs.Description}");
-            if (baseline > 0 && before - baseline > ProcessSlack) findings.Add($"{before - baseline >> 20} MiB stay after {count} programs");
+            if (baseline > 0 && before - baseline > ProcessSlack)
+                findings.Add($"{before - baseline >> 20} MiB stay after {count} programs");
         }
         string summary = $"{count} programs, {slowest:0.00} s at most from a cancellation to the end; "
             + string.Join(", ", codes.Select(c => $"{c.Key} {c.Value}"));

@@ -54,7 +54,10 @@ internal sealed class HostilePrograms(int seed)
         uint result = Add(call);
         Description += $"\n{call}";
         if (_random.Next(4) == 0)
-            _program.Regions[0].Nodes.Add(AddNode(new Node { Save = new Save { Name = "result", Value = new Argument { Node = result } } }));
+        {
+            var save = new Save { Name = "result", Value = new Argument { Node = result } };
+            _program.Regions[0].Nodes.Add(AddNode(new Node { Save = save }));
+        }
         return _program;
     }
 
@@ -63,10 +66,15 @@ internal sealed class HostilePrograms(int seed)
         OpType.Tensor => Tensor(_random.Next(4) == 0 ? Changed(shape) : shape, IsIndex(parameter) ? DataType.Int64
             : parameter.Name == "mask" || parameter.Name == "condition" ? DataType.Bool : type),
         OpType.Operand => _random.Next(3) == 0 ? Number() : Tensor(_random.Next(3) == 0 ? Changed(shape) : shape, type),
-        OpType.Tensors => List(Enumerable.Range(0, _random.Next(1, 4)).Select(_ => Tensor(_random.Next(3) == 0 ? Changed(shape) : shape, type))),
-        OpType.Int => new Argument { Integer = parameter.Name.StartsWith("dim", StringComparison.Ordinal) ? _random.Next(-2, 3) : Pick(_counts) },
+        OpType.Tensors => List(Enumerable.Range(0, _random.Next(1, 4)).Select(_ =>
+            Tensor(_random.Next(3) == 0 ? Changed(shape) : shape, type))),
+        OpType.Int => new Argument
+        {
+            Integer = parameter.Name.StartsWith("dim", StringComparison.Ordinal) ? _random.Next(-2, 3) : Pick(_counts),
+        },
         OpType.Ints => parameter.Name is "size" or "repeats" or "dims" or "pad" or "split_size"
-            ? List(Enumerable.Range(0, _random.Next(1, 5)).Select(_ => new Argument { Integer = _random.Next(2) == 0 ? Pick(_sizes) : Pick(_counts) }))
+            ? List(Enumerable.Range(0, _random.Next(1, 5)).Select(_ =>
+                new Argument { Integer = _random.Next(2) == 0 ? Pick(_sizes) : Pick(_counts) }))
             : List(Enumerable.Range(0, _random.Next(1, 3)).Select(_ => new Argument { Integer = _random.Next(-2, 3) })),
         OpType.Float => new Argument { Real = _random.NextDouble() },
         OpType.Floats => List([new Argument { Real = 0.5 }]),
@@ -124,7 +132,8 @@ internal sealed class HostilePrograms(int seed)
         return (uint)_program.Nodes.Count - 1;
     }
 
-    private Argument Number() => _random.Next(2) == 0 ? new Argument { Integer = Pick(_counts) } : new Argument { Real = _random.NextDouble() * 3 };
+    private Argument Number() =>
+        _random.Next(2) == 0 ? new Argument { Integer = Pick(_counts) } : new Argument { Real = _random.NextDouble() * 3 };
 
     private static Argument Ints(long[] sizes) => List(sizes.Select(size => new Argument { Integer = size }));
 

@@ -53,7 +53,8 @@ internal static class BoundedOperation
                 throw Errors.CreateException(ErrorCode.LimitExceeded,
                     $"{a.Schema.Name}() would take about {seconds:N0} s here. {(isRecorded ? "With gradients" : "As a draw")} it may take "
                     + $"{MaxDeafSeconds:N0} s, because it cannot be stopped before it ends.",
-                    isRecorded ? "Detach() its arguments if you need no gradient of it, or use smaller ones." : "Draw fewer numbers at once.");
+                    isRecorded ? "Detach() its arguments if you need no gradient of it, or use smaller ones."
+                        : "Draw fewer numbers at once.");
             return kernel(a);
         }
         if (seconds <= IsolateAbove || !IsolatedOperation.IsAvailable) return kernel(a);

@@ -46,8 +46,10 @@ internal static partial class CostTable
         Row("softmax log_softmax", SmallProduct, (in a) => Rows(a, 12, results: a.Has(2) ? 2 : 1, copies: 1),
             (in a) => RowSplit.Rows(a, [a.Int(1)])),
         Row("normalize", SmallProduct, (in a) => Rows(a, 8, copies: 3), (in a) => RowSplit.Rows(a, [a.Int(2)])),
-        Row("layer_norm", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
-        Row("rms_norm", SmallProduct, (in a) => Rows(a, 8, copies: 4), (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
+        Row("layer_norm", SmallProduct, (in a) => Rows(a, 8, copies: 1),
+            (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
+        Row("rms_norm", SmallProduct, (in a) => Rows(a, 8, copies: 4),
+            (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
         Row("group_norm", SmallProduct, (in a) => Rows(a, 8, copies: 2), (in a) => RowSplit.Rows(a, RowSplit.AllBut(a, 0))),
         Row("glu", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, [a.Int(1)])),
         // draws: in the order of the elements
@@ -101,7 +103,8 @@ internal static partial class CostTable
 
     private static CostRule Cast(double width) => (in a) => new OpCost(Count(a, 0) * width, 0, 2 * Count(a, 0));
 
-    private static double Width(in OpArguments a, ScalarType? type) => type is { } given ? KernelGuards.ElementSize(given) : ElementBytes(a, 0);
+    private static double Width(in OpArguments a, ScalarType? type) =>
+        type is { } given ? KernelGuards.ElementSize(given) : ElementBytes(a, 0);
 
     private static double WidestFactor(in OpArguments a)
     {

@@ -10,8 +10,8 @@ internal static partial class CostTable
     private static IEnumerable<(string Names, CostEntry Entry)> SizeRows() =>
     [
         // views
-        Row("view view_as transpose t mT permute movedim squeeze unsqueeze expand expand_as broadcast_to unflatten unfold split tensor_split "
-            + "chunk unbind narrow select diagonal detach shape size numel dim len meshgrid", long.MaxValue, _free),
+        Row("view view_as transpose t mT permute movedim squeeze unsqueeze expand expand_as broadcast_to unflatten unfold split "
+            + "tensor_split chunk unbind narrow select diagonal detach shape size numel dim len meshgrid", long.MaxValue, _free),
         Row("reshape reshape_as flatten", SmallProduct, (in a) => a[0] is Tensor self && !self.is_contiguous()
             ? new OpCost(Bytes(a, 0), 0, 2 * Count(a, 0)) : default),
         // creation
@@ -28,7 +28,8 @@ internal static partial class CostTable
         Row("tril_indices triu_indices", 0, (in a) => Filled(a, [2, a.Int(0), a.Int(1)], ScalarType.Int64, work: 4)),
         Row("diag", 0, (in a) => a[0] is Tensor { ndim: 1 } self ? Diagonals(a, self) : new OpCost(Bytes(a, 0))),
         Row("diag_embed", 0, (in a) => a[0] is Tensor { ndim: > 0 } self ? Diagonals(a, self) : default),
-        Row("one_hot", 0, (in a) => new OpCost(8 * Count(a, 0) * Math.Max(1, (double)a.Int(1)), Count(a, 0), 3 * Count(a, 0) * Math.Max(1, a.Int(1)))),
+        Row("one_hot", 0, (in a) => new OpCost(8 * Count(a, 0) * Math.Max(1, (double)a.Int(1)), Count(a, 0),
+            3 * Count(a, 0) * Math.Max(1, a.Int(1)))),
         // draws
         Cancellable("rand", 0, (in a) => Filled(a, a.Ints(0), a.DType(1), work: 8)),
         Cancellable("randn", 0, (in a) => Filled(a, a.Ints(0), a.DType(1), work: 20)),
@@ -38,7 +39,8 @@ internal static partial class CostTable
         Row("randint_like", SmallProduct, (in a) => new OpCost(Count(a, 0) * Width(a, a.DType(3)), 0, 4 * Count(a, 0))),
         Cancellable("randn_like", SmallProduct, (in a) => new OpCost(Count(a, 0) * Width(a, a.DType(1)), 0, 20 * Count(a, 0))),
         Cancellable("normal", 0, (in a) => a[0] is Tensor || a[1] is Tensor
-            ? new OpCost(BroadcastCount(a) * 8, BroadcastCount(a) * 9, 24 * BroadcastCount(a)) : Filled(a, a.OptionalInts(2) ?? [], null, work: 20)),
+            ? new OpCost(BroadcastCount(a) * 8, BroadcastCount(a) * 9, 24 * BroadcastCount(a))
+            : Filled(a, a.OptionalInts(2) ?? [], null, work: 20)),
         Row("multinomial", 0, (in a) => new OpCost(8 * Rows(a) * a.Int(1), 2 * Bytes(a, 0), 30 * (Count(a, 0) + Rows(a) * a.Int(1)))),
         // copies of a given number
         Row("repeat tile", 0, (in a) => new OpCost(Bytes(a, 0) * Product(a.Ints(1)), 0, 2 * Count(a, 0) * Product(a.Ints(1)))),
@@ -53,11 +55,13 @@ internal static partial class CostTable
             : Taken(a, Count(a, 2))),
         Row("gather", SmallProduct, (in a) => Taken(a, Count(a, 2))),
         Row("take", SmallProduct, (in a) => Taken(a, Count(a, 1))),
-        Row("take_along_dim", SmallProduct, (in a) => a.Has(2) ? Taken(a, BroadcastCount(a)) with { WorkspaceBytes = BroadcastCount(a) * 8 }
+        Row("take_along_dim", SmallProduct, (in a) => a.Has(2)
+            ? Taken(a, BroadcastCount(a)) with { WorkspaceBytes = BroadcastCount(a) * 8 }
             : Taken(a, Count(a, 1)) with { WorkspaceBytes = Bytes(a, 0) + Bytes(a, 1) }),
         Row("embedding", SmallProduct, (in a) => new OpCost(Count(a, 0) * LastSide(a, 1) * ElementBytes(a, 1), 8 * Count(a, 0),
             2 * Count(a, 0) * LastSide(a, 1))),
-        Row("masked_scatter", SmallProduct, (in a) => new OpCost(Bytes(a, 0) + BroadcastCount(a) * ElementBytes(a, 0), 9 * BroadcastCount(a),
+        Row("masked_scatter", SmallProduct, (in a) =>
+            new OpCost(Bytes(a, 0) + BroadcastCount(a) * ElementBytes(a, 0), 9 * BroadcastCount(a),
             12 * BroadcastCount(a))),
         Row("masked_scatter_", SmallProduct, (in a) => new OpCost(0, 9 * Count(a, 0), 12 * Count(a, 0))),
         Row("index_add index_copy index_fill scatter scatter_add", SmallProduct, (in a) => Scattered(a, copies: true)),
@@ -126,7 +130,8 @@ internal static partial class CostTable
         double index = Count(a, 2), self = copies ? Bytes(a, 0) : 0;
         double values = a.Count > 3 ? Math.Max(Count(a, 3), index) : index;
         if (!a.Schema.Name.StartsWith("scatter", StringComparison.Ordinal) && a[0] is Tensor { ndim: > 0 } tensor)
-            values = Math.Max(values, index * Count(a, 0) / Math.Max(1, tensor.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(1), tensor.ndim)]));
+            values = Math.Max(values, index * Count(a, 0)
+                / Math.Max(1, tensor.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(1), tensor.ndim)]));
         return new OpCost(self, values * ElementBytes(a, 0), Count(a, 0) * (copies ? 1 : 0) + 10 * values);
     }
 }

@@ -47,7 +47,8 @@ internal static partial class CostTable
     private static double Bytes(in OpArguments a, int position) =>
         a[position] is Tensor tensor ? (double)tensor.numel() * tensor.element_size() : sizeof(double);
 
-    private static double ElementBytes(in OpArguments a, int position) => a[position] is Tensor tensor ? tensor.element_size() : sizeof(double);
+    private static double ElementBytes(in OpArguments a, int position) =>
+        a[position] is Tensor tensor ? tensor.element_size() : sizeof(double);
 
     /// <summary>The shape to which all tensors among the arguments broadcast; empty if they do not, which the kernel reports.</summary>
     internal static long[] BroadcastShape(in OpArguments a, int from = 0)

@@ -30,7 +30,8 @@ internal static class ValueStream
             case object?[] tuple: writer.Write((byte)Kind.Tuple); WriteItems(writer, tuple); break;
             case IReadOnlyList<object?> list: writer.Write((byte)Kind.List); WriteItems(writer, list); break;
             default:
-                throw Errors.CreateException(ErrorCode.Unsupported, $"A value of type {Describe.Kind(value)} cannot be sent to another process.");
+                throw Errors.CreateException(ErrorCode.Unsupported,
+                    $"A value of type {Describe.Kind(value)} cannot be sent to another process.");
         }
     }
 

@@ -1,5 +1,5 @@
 -- Leases the next job of one of these models to a worker, with a deadline and a fencing token that is larger than all earlier ones. The
--- token consists of the time in ms and five digits of the request, so that none is given twice, even if Redis was restored to an earlier
+-- token consists of the time in ms and ten bits of the request, so that none is given twice, even if Redis was restored to an earlier
 -- state. From the second attempt on, an event tells the readers that the job starts over.
 -- Virtual times of different models cannot be compared. The model whose first job was submitted earliest is served; members begin with
 -- the number of the submission.
@@ -16,16 +16,13 @@ local function granted(id)
   return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '', job[10] or '', job[11] or '0' }
 end
 
--- Tokens are strings, because they are too large for the numbers of Lua.
+-- The largest exact integer of a Lua number is 2^53: this is enough until the year 2248.
 local function next_token()
-  local digits = ((string.byte(request, 1) or 0) * 65536 + (string.byte(request, 2) or 0) * 256 + (string.byte(request, 3) or 0)) % 100000
-  local token, last = string.format('%.0f%05d', now, digits), redis.call('GET', key('token')) or '0'
-  if #last > #token or (#last == #token and last >= token) then
-    redis.call('INCR', key('token'))
-    return redis.call('GET', key('token'))
-  end
-  redis.call('SET', key('token'), token)
-  return token
+  local bits = ((string.byte(request, 1) or 0) * 256 + (string.byte(request, 2) or 0)) % 1024
+  local token = math.max(now * 1024 + bits, tonumber(redis.call('GET', key('token')) or '0') + 1)
+  local text = string.format('%.0f', token)
+  redis.call('SET', key('token'), text)
+  return text
 end
 
 if again then

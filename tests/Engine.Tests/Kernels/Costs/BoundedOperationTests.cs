@@ -43,7 +43,8 @@ public sealed class BoundedOperationTests
             "kron" => Run(context, what, rows, rows),
             "cdist" => Run(context, what, rows, rows),
             "svd" => Run(context, "linalg_svd", rows.expand(20_000, 2), true),
-            "attention" => Run(context, "scaled_dot_product_attention", one.expand(20_000, 8), one.expand(20_000, 8), one.expand(20_000, 8)),
+            "attention" => Run(context, "scaled_dot_product_attention", one.expand(20_000, 8), one.expand(20_000, 8),
+                one.expand(20_000, 8)),
             "einsum" => Run(context, what, "ij,kj->ik", new List<object?> { rows, rows }),
             "one_hot" => Run(context, what, zeros(1_000_000, dtype: ScalarType.Int64), 1000L),
             "repeat" => Run(context, what, one, new long[] { 100_000, 1000 }),
@@ -191,6 +192,33 @@ public sealed class BoundedOperationTests
         Assert.Equal(expected.shape, actual.shape);
         double difference = expected.@double().sub(actual.@double()).abs().max().item<double>();
         Assert.True(expected.contiguous().bytes.SequenceEqual(actual.contiguous().bytes), $"{what}: differs by {difference}");
+    }
+
+    /// <summary>The check of a call on small tensors takes less than a microsecond; the best of many runs counts.</summary>
+    [Fact]
+    public void OnSmallTensors_TheCheckCostsNearlyNothing()
+    {
+        const int Calls = 500, Runs = 60;
+        using var scope = NewDisposeScope();
+        OpSchema schema = OpTable.Get("add");
+        object?[] bound = ArgumentBinder.Bind(schema, [ones(4, 64), ones(4, 64)]);
+        KernelContext unlimited = new(), limited = Context();
+        double without = double.MaxValue, with = double.MaxValue;
+        for (int run = 0; run < Runs; run++)
+        {
+            without = Math.Min(without, Time(unlimited));
+            with = Math.Min(with, Time(limited));
+        }
+        TestContext.Current.TestOutputHelper?.WriteLine($"{without:0.000} us without limits, {with:0.000} us with");
+        Assert.InRange(with - without, -1, 1);
+
+        double Time(KernelContext context)
+        {
+            using var calls = NewDisposeScope();
+            long start = Stopwatch.GetTimestamp();
+            for (int i = 0; i < Calls; i++) KernelTable.Run(schema, bound, context);
+            return Stopwatch.GetElapsedTime(start).TotalMicroseconds / Calls;
+        }
     }
 
     private static KernelContext Context(long most = Most, CancellationToken token = default, TimeSpan? time = null) => new()
