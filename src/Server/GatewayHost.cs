@@ -87,7 +87,8 @@ public static class GatewayHost
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
         services.AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
-        services.AddSingleton<MetricsEndpoint>().AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
+        services.AddSingleton<MetricsEndpoint>();
+        services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();

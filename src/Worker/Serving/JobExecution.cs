@@ -165,7 +165,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         if (!isReturned && !_isLeaseLost)
         {
             if (error is { Code: ErrorCode.JobCancelled })
-                Error = error = Errors.Create(ErrorCode.JobTimeout, $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.",
+                Error = error = Errors.Create(ErrorCode.JobTimeout,
+                    $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.",
                     "Split the work into several jobs, or request a longer time limit.");
             await _events.Writer.WriteAsync(new Event
             {
@@ -173,7 +174,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
                     ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
                     : new StateChanged
                     {
-                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
+                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id,
+                            Attempt = (uint)_lease.Attempt,
                     },
             }, CancellationToken.None);
         }
