@@ -46,7 +46,8 @@ catch (Exception e) when (e is RedisException or RedisTimeoutException)
 }
 catch (SocketException e)
 {
-    return Fail($"{e.Message}. Check --listen, --port and --http-port: the address must belong to this machine, and the ports must be free.");
+    return Fail($"{e.Message}. Check --listen, --port and --http-port: "
+        + "the address must belong to this machine, and the ports must be free.");
 }
 catch (Exception e)
     when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException

@@ -2,7 +2,8 @@ using Microsoft.Extensions.Logging;
 
 namespace Ndif.Queue;
 
-/// <summary>The log messages of the queue. Event ids (1000 to 1999) are stable. No argument ever contains a program, a value or an API key.</summary>
+/// <summary>The log messages of the queue. Event ids (1000 to 1999) are stable. No argument ever contains a program, a value or an API
+/// key.</summary>
 internal static partial class Log
 {
     [LoggerMessage(1001, LogLevel.Debug, "Job {JobId} queued for {Model} at position {Position}")]

@@ -18,7 +18,8 @@ internal static partial class Log
     public static partial void CertificateReloaded(this ILogger logger, string file, string subject, DateTime until);
 
     [LoggerMessage(
-        3005, LogLevel.Error, "The changed certificate {File} or its key cannot be used, and the previous one stays until {Until:u}: {Reason}")]
+        3005, LogLevel.Error,
+            "The changed certificate {File} or its key cannot be used, and the previous one stays until {Until:u}: {Reason}")]
     public static partial void CertificateNotReloaded(this ILogger logger, string file, string reason, DateTime until);
 
     [LoggerMessage(3010, LogLevel.Information, "{Method} {Path} answered {Status} in {Milliseconds:0.0} ms")]

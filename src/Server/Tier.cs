@@ -6,7 +6,8 @@ namespace Ndif.Server;
 /// <summary>The share and the limits of the keys of a tier. Null means the limit of <see cref="GatewayOptions"/>.</summary>
 /// <param name="Weight">The share of service relative to other owners. Default: 1.</param>
 /// <param name="JobsInFlight">The maximum number of jobs of one key that wait or run at once. Default: 64.</param>
-/// <param name="JobsPerMinute">The maximum number of accepted jobs of one key per minute. As many requests may be refused in a minute, of which
+/// <param name="JobsPerMinute">The maximum number of accepted jobs of one key per minute. As many requests may be refused in a minute, of
+/// which
 /// large ones count more. Default: 600.</param>
 public sealed record Tier(
     [property: Range(0.000_001, 1000)] double Weight = 1, [property: Range(1, int.MaxValue)] int JobsInFlight = 64,

@@ -124,7 +124,8 @@ public sealed record WorkerOptions
     public TimeSpan WallTime { get; init; } = TimeSpan.FromDays(7);
 
     /// <summary>
-    /// The maximum size of the events of a job together, in bytes: values that are not large tensors, texts, logs and tokens. The queue keeps
+    /// The maximum size of the events of a job together, in bytes: values that are not large tensors, texts, logs and tokens. The queue
+    /// keeps
     /// them in memory; large tensors go to the blob store and do not count. A job that exceeds it fails as LIMIT_EXCEEDED. Default 64 MiB.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]

@@ -27,7 +27,8 @@ public sealed class DoctorTests : IDisposable
         await using ChildProcess running = server;
         string redis = login.Length == 0 ? address : $"{address},{login}";
 
-        IReadOnlyList<Finding> findings = await RedisInspection.InspectAsync(redis, cancellationToken: TestContext.Current.CancellationToken);
+        IReadOnlyList<Finding> findings = await RedisInspection.InspectAsync(redis,
+            cancellationToken: TestContext.Current.CancellationToken);
         Finding first = findings[0];
         if (reason is null)
         {
@@ -36,7 +37,8 @@ public sealed class DoctorTests : IDisposable
         }
         Assert.True(first.Level is FindingLevel.Error, $"{first}");
         Assert.Contains(reason, first.Message, StringComparison.Ordinal);
-        (int code, string output, string errors) = await RunAsync("serve", "--redis", redis, "--data", _folder.Path, "--port", "0", "--http-port", "0", "--log-json");
+        (int code, string output, string errors) = await RunAsync("serve", "--redis", redis, "--data", _folder.Path, "--port", "0",
+            "--http-port", "0", "--log-json");
         Assert.Equal(1, code);
         Assert.All((output + errors).Split('\n', StringSplitOptions.RemoveEmptyEntries), line => JsonDocument.Parse(line).Dispose());
         Assert.Contains(reason, errors, StringComparison.Ordinal);

@@ -81,7 +81,8 @@ internal static class EntryPoint
                     }
                 }
                 File.Delete(last);
-                Console.WriteLine($"{args[1]}: {runs} runs, {runs / Stopwatch.GetElapsedTime(began).TotalSeconds:0} per second, no finding");
+                Console.WriteLine($"{args[1]}: {runs} runs, "
+                    + $"{runs / Stopwatch.GetElapsedTime(began).TotalSeconds:0} per second, no finding");
                 (target as IDisposable)?.Dispose();
                 return 0;
             }

@@ -38,7 +38,8 @@ internal static class DoctorCommand
             List<Finding> findings = [];
             string? address = parsed.GetValue(redis);
             string folder = parsed.GetValue(data)!;
-            if (address is { Length: > 0 }) findings.AddRange(await RedisInspection.InspectAsync(address, parsed.GetValue(prefix)!, cancellationToken));
+            if (address is { Length: > 0 }) findings.AddRange(await RedisInspection.InspectAsync(address, parsed.GetValue(prefix)!,
+                cancellationToken));
             else
                 findings.Add(new("redis", FindingLevel.Warning, "No Redis is given: only `ndif up` runs without it.",
                     "Use --redis host:port, or NDIF_REDIS."));

@@ -55,7 +55,8 @@ internal sealed class KeyAdministration(string defaultHost = NdifConfig.DefaultH
         await using QueueBackend backend = BackendFactory.CreateQueueBackend(parsed.GetValue(Redis), folder, prefix);
         string place = backend.Connection is null ? Path.GetFullPath(folder) : "Redis";
         await action(new StoredKeys(
-            new KeyService(BackendFactory.CreateKeyStore(backend, folder, prefix), TimeProvider.System), place, isFile: backend.Connection is null));
+            new KeyService(BackendFactory.CreateKeyStore(backend, folder, prefix), TimeProvider.System), place,
+                isFile: backend.Connection is null));
         return 0;
     }
 

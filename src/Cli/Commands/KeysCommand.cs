@@ -50,7 +50,8 @@ internal static class KeysCommand
                 $"Key {key.Id} for \"{key.Name}\" in {keys.Place}. It is shown only once: export NDIF_API_KEY=<the line above>");
             if (keys is StoredKeys { IsFile: true })
                 Console.Error.WriteLine(
-                    "Services that run without Redis and with this --data read this file: `ndif up`. A service with --redis keeps its keys in "
+                    "Services that run without Redis and with this --data read this file: `ndif up`. "
+                    + "A service with --redis keeps its keys in "
                     + "Redis: create its keys with the same --redis and --prefix.");
         }));
 

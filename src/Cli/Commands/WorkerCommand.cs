@@ -55,7 +55,8 @@ internal static class WorkerCommand
         };
         var wall = new Option<double?>("--wall-seconds")
         {
-            Description = "Maximum run time of a job on this worker, if it is less than the gateway's. Default: the gateway's (Gateway:WallTime).",
+            Description = "Maximum run time of a job on this worker, if it is less than the gateway's. "
+                + "Default: the gateway's (Gateway:WallTime).",
         };
         var onDemand = new Option<bool>("--on-demand")
         {

@@ -12,7 +12,8 @@ internal static class MachineChecks
         foreach (string model in models) yield return CheckModel(model);
         yield return Avx512F.IsSupported ? new("processor", FindingLevel.Ok, "It has AVX-512.")
             : Avx2.IsSupported ? new("processor", FindingLevel.Ok, "It has AVX2.")
-            : new("processor", FindingLevel.Warning, "It has neither AVX2 nor AVX-512: models run slowly on it.", "Use another machine or a GPU.");
+            : new("processor", FindingLevel.Warning, "It has neither AVX2 nor AVX-512: models run slowly on it.",
+                "Use another machine or a GPU.");
         if (device.StartsWith("cuda", StringComparison.Ordinal)) yield return CheckGpu();
     }
 

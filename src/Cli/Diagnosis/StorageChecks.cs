@@ -28,7 +28,8 @@ internal static class StorageChecks
             await store.RevokeAsync(blob.Id, "doctor", cancellationToken: cancellationToken);
             bool isDeleted = !await store.ExistsAsync(blob.Id, cancellationToken);
             findings.Add(!read.AsSpan().SequenceEqual(bytes)
-                ? new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not read as it was written.", "Check the disk or the bucket.")
+                ? new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not read as it was written.",
+                    "Check the disk or the bucket.")
                 : isDeleted ? new("blobs", FindingLevel.Ok, $"A blob was written, read and deleted in {options.Root}.")
                 : new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not deleted.", "Check the permissions."));
         }
@@ -64,7 +65,8 @@ internal static class StorageChecks
         long free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
         string text = $"{free / 1e9:0.#} GB are free for blobs.";
         return free < MinFreeBytes ? new("disk", FindingLevel.Error, text, "Free space, or move the blobs with --blobs.")
-            : free < RecommendedFreeBytes ? new("disk", FindingLevel.Warning, text, "Large results fill it: use a larger disk, or a bucket.")
+            : free < RecommendedFreeBytes ? new("disk", FindingLevel.Warning, text,
+                "Large results fill it: use a larger disk, or a bucket.")
             : new("disk", FindingLevel.Ok, text);
     }
 }

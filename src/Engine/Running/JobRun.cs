@@ -22,9 +22,9 @@ internal sealed class JobRun : IDisposable
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
-    /// <param name="timeLimit">The time after which the token is cancelled; operations that would take longer are refused.</param>
+    /// <param name="timeLeft">Returns the time until the token is cancelled; operations that would take longer are refused.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue,
-        CancellationToken cancellationToken = default, TimeSpan? timeLimit = null)
+        Func<TimeSpan>? timeLeft = null, CancellationToken cancellationToken = default)
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
@@ -36,7 +36,7 @@ internal sealed class JobRun : IDisposable
             Limits = Limits = new OperationLimits
             {
                 FreeBytes = () => Slots.FreeBytes, MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLimit = timeLimit ?? Timeout.InfiniteTimeSpan,
+                TimeLeft = timeLeft,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Ndif.Engine.Kernels.Costs;
 using Ndif.Protocol;
 
@@ -7,24 +6,19 @@ namespace Ndif.Engine.Running;
 /// <summary>What the operations of a job may still take: memory, and time until it is cancelled or over.</summary>
 internal sealed class OperationLimits
 {
-    private readonly long _start = Stopwatch.GetTimestamp();
-
     /// <summary>Returns the bytes that the job may still allocate.</summary>
     public Func<long> FreeBytes { get; init; } = () => long.MaxValue;
 
     /// <summary>The bytes that the job may hold at a time.</summary>
     public long MaxBytes { get; init; } = long.MaxValue;
 
-    /// <summary>The time from now until the job is stopped.</summary>
-    public TimeSpan TimeLimit { get; init; } = Timeout.InfiniteTimeSpan;
+    /// <summary>Returns the time that the job has left; null if there is no limit.</summary>
+    public Func<TimeSpan>? TimeLeft { get; init; }
 
     public CancellationToken CancellationToken { get; init; }
 
     /// <summary>Whether everything that can be computed in parts is, however small. For tests.</summary>
     public bool DividesAll { get; init; }
-
-    /// <summary>The time that is left; null if there is no limit.</summary>
-    public TimeSpan? TimeLeft => TimeLimit == Timeout.InfiniteTimeSpan ? null : TimeLimit - Stopwatch.GetElapsedTime(_start);
 
     /// <exception cref="OperationCanceledException">The job was cancelled, or its time is over.</exception>
     public void ThrowIfCancelled() => CancellationToken.ThrowIfCancellationRequested();
@@ -52,7 +46,7 @@ internal sealed class OperationLimits
     public void RequireTime(string op, double seconds)
     {
         ThrowIfCancelled();
-        if (TimeLeft is not { } left || seconds / 2 <= left.TotalSeconds) return;
+        if (TimeLeft?.Invoke() is not { } left || seconds / 2 <= left.TotalSeconds) return;
         throw Errors.CreateException(ErrorCode.JobTimeout,
             $"{op}() would take about {seconds:N0} s here, and the job has {Math.Max(left.TotalSeconds, 0):N0} s of its time left.",
             "Use fewer or smaller rows, or request a longer time limit.");

@@ -22,13 +22,16 @@ internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
     /// <summary>The time in which the job waited for its client.</summary>
     public TimeSpan Waited { get; private set; }
 
+    /// <summary>The time until the limit.</summary>
+    public TimeSpan Left => limit - Used - Waited - (_sharers == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_started) / _sharers);
+
     /// <summary>The job begins to run.</summary>
     /// <param name="sharers">The number of jobs that run at the same time, this one included.</param>
     public void Start(int sharers)
     {
         Stop();
+        TimeSpan left = Left > TimeSpan.Zero ? Left * sharers : TimeSpan.Zero;
         (_started, _sharers) = (Stopwatch.GetTimestamp(), sharers);
-        TimeSpan left = limit - Used - Waited > TimeSpan.Zero ? (limit - Used - Waited) * sharers : TimeSpan.Zero;
         SetTimer(left < _longest ? left : _longest);
     }
 

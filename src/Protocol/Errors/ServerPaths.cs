@@ -10,7 +10,8 @@ namespace Ndif;
 public static partial class ServerPaths
 {
     /// <summary>The same text, with the last part of each path in place of the path.</summary>
-    public static string Remove(string text) => text.Contains('/', StringComparison.Ordinal) || text.Contains('\\', StringComparison.Ordinal)
+    public static string Remove(string text) => text.Contains('/', StringComparison.Ordinal) || text.Contains('\\',
+        StringComparison.Ordinal)
         ? AbsolutePath().Replace(text, match => match.Groups["name"].Value) : text;
 
     /// <summary>The same error if it names no path, or a copy without them.</summary>

@@ -1,6 +1,7 @@
 namespace Ndif.Protocol.Wire;
 
-/// <summary>The limits on what a received message may become in memory. <see cref="WireScan"/> enforces them before it is decoded.</summary>
+/// <summary>The limits on what a received message may become in memory. <see cref="WireScan"/> enforces them before it is
+/// decoded.</summary>
 /// <param name="DecodedBytes">The memory of the decoded message, in bytes, as <see cref="WireScan"/> estimates it.</param>
 /// <param name="Objects">The number of messages, texts, byte strings and map entries in it.</param>
 /// <param name="Depth">The depth of nested messages. Google.Protobuf refuses more than 100 by itself.</param>
@@ -13,7 +14,8 @@ public sealed record WireLimits(long DecodedBytes, int Objects, int Depth = 100)
 
     /// <summary>
     /// The limits for messages of at most this size: 32 bytes of memory for each, and at least 128 MiB; an object for each four bytes,
-    /// and at least a million. A program of 100,000 operations needs about 50 MiB and 600,000 objects; empty messages, of two bytes each, need up to a hundred times their size.
+    /// and at least a million. A program of 100,000 operations needs about 50 MiB and 600,000 objects; empty messages, of two bytes each,
+    /// need up to a hundred times their size.
     /// </summary>
     public static WireLimits ForMessagesOf(long maxBytes) => new(
         Math.Max(MinDecodedBytes, maxBytes * BytesPerByte), (int)Math.Clamp(maxBytes / BytesPerObject, MinObjects, int.MaxValue));

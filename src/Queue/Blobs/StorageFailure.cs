@@ -38,7 +38,8 @@ public static class StorageFailure
         {
             throw Errors.CreateException(ErrorCode.Unavailable,
                 $"The folder `{Path.GetFullPath(folder)}` of the service cannot be written to: {failure.Message}",
-                "Choose another folder with --data (or --blobs), make it writable for this user, or free space on its disk.", inner: failure);
+                "Choose another folder with --data (or --blobs), make it writable for this user, or free space on its disk.",
+                    inner: failure);
         }
     }
 

@@ -22,7 +22,8 @@ public enum FindingLevel
 /// <param name="Advice">What to do; empty if there is nothing to do.</param>
 public sealed record Finding(string Check, FindingLevel Level, string Message, string Advice = "");
 
-/// <summary>Checks a Redis server: whether it can be used, its version, what it evicts, whether its data survive a restart, its clock.</summary>
+/// <summary>Checks a Redis server: whether it can be used, its version, what it evicts, whether its data survive a restart, its
+/// clock.</summary>
 public static class RedisInspection
 {
     private static readonly Version _minVersion = new(6, 2);

@@ -66,7 +66,8 @@ internal static class LoopSizes
 
     private static double? GetArangeLength(IReadOnlyList<Argument> arguments)
     {
-        if (arguments.Count == 0 || arguments.Any(a => a.ValueCase is not (Argument.ValueOneofCase.Integer or Argument.ValueOneofCase.Real)))
+        if (arguments.Count == 0 || arguments.Any(a =>
+            a.ValueCase is not (Argument.ValueOneofCase.Integer or Argument.ValueOneofCase.Real)))
             return null;
         double[] numbers = [.. arguments.Select(a => a.ValueCase is Argument.ValueOneofCase.Real ? a.Real : a.Integer)];
         (double start, double end) = numbers.Length == 1 ? (0, numbers[0]) : (numbers[0], numbers[1]);
@@ -81,6 +82,7 @@ internal static class LoopSizes
     {
         int rank = Math.Max(shape.Length, times.Length);
         return [.. Enumerable.Range(0, rank).Select(at =>
-            (at - rank + shape.Length is >= 0 and var old ? shape[old] : 1) * (at - rank + times.Length is >= 0 and var by ? times[by] : 1))];
+            (at - rank + shape.Length is >= 0 and var old ? shape[old] : 1)
+            * (at - rank + times.Length is >= 0 and var by ? times[by] : 1))];
     }
 }

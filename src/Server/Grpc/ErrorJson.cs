@@ -9,7 +9,8 @@ namespace Ndif.Server.Grpc;
 public sealed record ErrorJson(string Code, string Message, string Hint, bool Retryable, double RetryAfterSeconds)
 {
     public static ErrorJson Of(Error error) => new(
-        ErrorCodeNames.GetName(error.Code), ServerPaths.Remove(error.Message), ServerPaths.Remove(error.Hint), error.Retryable, error.RetryAfterSeconds);
+        ErrorCodeNames.GetName(error.Code), ServerPaths.Remove(error.Message), ServerPaths.Remove(error.Hint), error.Retryable,
+            error.RetryAfterSeconds);
 
     public static Task WriteAsync(HttpResponse response, Error error)
     {

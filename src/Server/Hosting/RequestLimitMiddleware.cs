@@ -12,7 +12,8 @@ namespace Ndif.Server.Hosting;
 /// is known and before the body is read.
 /// </summary>
 internal sealed class RequestLimitMiddleware(
-    RequestDelegate next, GatewayOptions options, RefusalLimiter refusals, DecodingLimiter decoding, ExceptionTranslator exceptionTranslator)
+    RequestDelegate next, GatewayOptions options, RefusalLimiter refusals, DecodingLimiter decoding,
+        ExceptionTranslator exceptionTranslator)
 {
     public async Task InvokeAsync(HttpContext context)
     {

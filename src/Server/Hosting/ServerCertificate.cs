@@ -44,7 +44,8 @@ public sealed class ServerCertificate
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {
             fingerprint = [];
-            if (_fingerprint.Length > 0) logger.CertificateNotReloaded(_options.CertificateFile!, unreadable.Message, _context.TargetCertificate.NotAfter);
+            if (_fingerprint.Length > 0) logger.CertificateNotReloaded(_options.CertificateFile!, unreadable.Message,
+                _context.TargetCertificate.NotAfter);
         }
         if (fingerprint.AsSpan().SequenceEqual(_fingerprint)) return;
         _fingerprint = fingerprint;
@@ -60,7 +61,8 @@ public sealed class ServerCertificate
         }
     }
 
-    /// <summary>Reads the certificate that the private key belongs to, wherever it is in the file, and the other ones as its chain.</summary>
+    /// <summary>Reads the certificate that the private key belongs to, wherever it is in the file, and the other ones as its
+    /// chain.</summary>
     /// <exception cref="CryptographicException">The file has no certificate, or none for the key.</exception>
     internal static SslStreamCertificateContext Read(GatewayOptions options)
     {

@@ -93,7 +93,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
             execution._run = new JobRun(
-                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token, execution.TimeLimit)
+                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._ownTime.Left,
+                execution._cancel.Token)
             {
                 Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
             };
@@ -221,7 +222,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
                     ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
                     : new StateChanged
                     {
-                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
+                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id,
+                            Attempt = (uint)_lease.Attempt,
                     },
             }, CancellationToken.None);
         }

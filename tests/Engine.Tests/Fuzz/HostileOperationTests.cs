@@ -90,7 +90,7 @@ public sealed class HostileOperationTests
             try
             {
                 using var job = new JobRun(Compiler.Compile(program, fixture.HookedModel), new Sink(), maxValueBytes: Most,
-                    cancellationToken: cancel.Token, timeLimit: _wallTime);
+                    timeLeft: () => _wallTime - Stopwatch.GetElapsedTime(from), cancellationToken: cancel.Token);
                 ProgramEngine.Run(fixture.HookedModel, [job]);
                 error = job.Error;
             }

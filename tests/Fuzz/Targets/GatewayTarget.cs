@@ -21,7 +21,8 @@ internal sealed class GatewayTarget : IFuzzTarget, IDisposable
 {
     private static readonly string[] _calls =
         [.. new[] { ServiceReflection.Descriptor, AdminReflection.Descriptor }.SelectMany(file => file.Services)
-            .SelectMany(service => service.Methods.Select(method => $"/{service.FullName}/{method.Name}")), $"/v1/blobs/{new string('a', 64)}"];
+            .SelectMany(service => service.Methods.Select(method => $"/{service.FullName}/{method.Name}")),
+                $"/v1/blobs/{new string('a', 64)}"];
 
     private readonly string _folder = Directory.CreateTempSubdirectory("ndif-fuzz-gateway-").FullName;
     private readonly QueueBackend _backend;
@@ -34,7 +35,8 @@ internal sealed class GatewayTarget : IFuzzTarget, IDisposable
         _backend.Workers.SetDescriptionAsync(ModelUnderTest.Model.Description).GetAwaiter().GetResult();
         var tiers = new Dictionary<string, Tier> { ["standard"] = new(JobsInFlight: int.MaxValue, JobsPerMinute: int.MaxValue) };
         _gateway = GatewayHost.Build(
-            new GatewayOptions { GrpcPort = 0, HttpPort = 0, AllowAnonymous = true, Tiers = tiers, RequestTimeout = TimeSpan.FromSeconds(2) },
+            new GatewayOptions { GrpcPort = 0, HttpPort = 0, AllowAnonymous = true, Tiers = tiers,
+                RequestTimeout = TimeSpan.FromSeconds(2) },
             _backend, new FileKeyStore(Path.Combine(_folder, "keys.json")));
         _gateway.StartAsync().GetAwaiter().GetResult();
         _grpc = new HttpClient { BaseAddress = GatewayHost.GetAddress(_gateway).Grpc };
@@ -62,7 +64,8 @@ internal sealed class GatewayTarget : IFuzzTarget, IDisposable
         byte[] body = input[2..];
         if (call.StartsWith("/v1/", StringComparison.Ordinal))
         {
-            using HttpResponseMessage put = _http.PutAsync(new Uri(call, UriKind.Relative), new ByteArrayContent(body)).GetAwaiter().GetResult();
+            using HttpResponseMessage put = _http.PutAsync(new Uri(call, UriKind.Relative),
+                new ByteArrayContent(body)).GetAwaiter().GetResult();
             if (put.StatusCode is HttpStatusCode.InternalServerError) throw new FindingException($"{call}: {put.StatusCode}");
             return;
         }

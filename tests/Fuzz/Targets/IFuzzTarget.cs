@@ -9,7 +9,8 @@ internal interface IFuzzTarget
     /// <summary>Reads an input. Any exception that it throws is a finding.</summary>
     void Run(byte[] input);
 
-    /// <summary>The bytes that this thread may allocate for an input. More is a finding: memory must follow the size of the input.</summary>
+    /// <summary>The bytes that this thread may allocate for an input. More is a finding: memory must follow the size of the
+    /// input.</summary>
     long GetMaxAllocatedBytes(int inputLength) => (4L << 20) + (4096L * inputLength);
 
     /// <summary>Runs an input and checks what it allocated.</summary>

@@ -33,7 +33,8 @@ internal sealed class RequestTarget : IFuzzTarget
             yield return [(byte)run, .. new RunRequest { Submit = request }.ToByteArray()];
         }
         var list = new DataList { Items = { new Data { Text = "x" }, new Data { Nothing = new Nothing() } } };
-        yield return [(byte)run, .. new RunRequest { Local = new LocalReply { Ticket = 1, Value = new Data { List = list } } }.ToByteArray()];
+        yield return [(byte)run, .. new RunRequest { Local = new LocalReply { Ticket = 1,
+            Value = new Data { List = list } } }.ToByteArray()];
         for (int type = 0; type < _types.Length; type++)
         {
             yield return [(byte)type];
@@ -66,6 +67,7 @@ internal sealed class RequestTarget : IFuzzTarget
             // The gateway refuses it with BAD_ARGUMENT.
         }
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        if (allocated > (measured * 2) + Slack) throw new FindingException($"{type.FullName}: {measured} bytes measured, {allocated} allocated");
+        if (allocated > (measured * 2) + Slack)
+            throw new FindingException($"{type.FullName}: {measured} bytes measured, {allocated} allocated");
     }
 }

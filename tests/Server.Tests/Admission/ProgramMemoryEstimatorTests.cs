@@ -102,7 +102,8 @@ public sealed class ProgramMemoryEstimatorTests
         Assert.Equal(8_000_000ul, GetLoopBytes(Call("arange", million), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 2));
         var size = new Argument { List = new ArgumentList { Items = { new Argument { Integer = 500 }, new Argument { Integer = 20 } } } };
         Assert.Equal(500ul * 20 * 4, GetLoopBytes(Call("zeros", size), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 2));
-        Assert.Equal(500ul * 500 * 20 * 4, GetLoopBytes(Call("zeros", size), new ForEach { Items = new Argument { Node = 0 }, Region = 2 }, 0));
+        Assert.Equal(500ul * 500 * 20 * 4, GetLoopBytes(Call("zeros", size), new ForEach { Items = new Argument { Node = 0 }, Region = 2 },
+            0));
         var list = new Argument { List = new ArgumentList { Items = { Enumerable.Repeat(new Argument { Node = 0 }, 10) } } };
         Assert.Equal(10ul * 500 * 20 * 4, GetLoopBytes(Call("ones", size), new ForEach { Items = list, Region = 2 }, 2));
     }
@@ -122,7 +123,8 @@ public sealed class ProgramMemoryEstimatorTests
     public void ExpandAndRepeat_AreAsLargeAsTheirResults()
     {
         var size = new Argument { List = new ArgumentList { Items = { new Argument { Integer = 1000 }, new Argument { Integer = -1 } } } };
-        Node one = Call("zeros", new Argument { List = new ArgumentList { Items = { new Argument { Integer = 1 }, new Argument { Integer = 8 } } } });
+        Node one = Call("zeros", new Argument { List = new ArgumentList { Items = { new Argument { Integer = 1 },
+            new Argument { Integer = 8 } } } });
         Assert.Equal(32_000ul, GetResultBytes(one, Call("expand", new Argument { Node = 0 }, size), Save(1)));
         size.List.Items[1].Integer = 3;
         Assert.Equal(96_000ul, GetResultBytes(one, Call("repeat", new Argument { Node = 0 }, size), Save(1)));
@@ -132,7 +134,8 @@ public sealed class ProgramMemoryEstimatorTests
     private static ulong GetLoopBytes(Node items, ForEach loop, uint saved)
     {
         // nodes: 0 the items, 1 the loop, 2 the loop's value, 3 the save, 4 the trace
-        Program program = CreateProgram(Mode.Forward, items, new Node { ForEach = loop }, new Node { RegionParameter = new RegionParameter() }, Save(saved));
+        Program program = CreateProgram(Mode.Forward, items, new Node { ForEach = loop },
+            new Node { RegionParameter = new RegionParameter() }, Save(saved));
         program.Regions[1].Nodes.Clear();
         program.Regions[1].Nodes.Add([0u, 1u]);
         program.Regions.Add(new Region { Nodes = { 3 }, Parameters = { 2 } });

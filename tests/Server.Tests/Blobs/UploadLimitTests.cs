@@ -76,7 +76,8 @@ public sealed class UploadLimitTests
         {
             for (int at = 0; at < bytes.Length; at += 100_000)
                 await put.RequestStream.WriteAsync(
-                    new BlobChunk { Id = id, Offset = (ulong)at, Data = ByteString.CopyFrom(bytes.AsSpan(at, Math.Min(100_000, bytes.Length - at))) },
+                    new BlobChunk { Id = id, Offset = (ulong)at, Data = ByteString.CopyFrom(bytes.AsSpan(at, Math.Min(100_000,
+                        bytes.Length - at))) },
                     TestGateway.Cancel);
             await put.RequestStream.CompleteAsync();
         }

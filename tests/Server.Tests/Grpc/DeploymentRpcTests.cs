@@ -62,7 +62,8 @@ public sealed class DeploymentRpcTests
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
         foreach (string good in (string[])["/models/a", "/more/b/c"])
             await admin.DeployAsync(new DeployRequest { Model = good }, cancellationToken: TestGateway.Cancel);
-        foreach (string bad in (string[])["/models", "/models/", "/models/../etc", "/modelsx/a", "/models//a", "/models/./a", "/models/a/", "models/a/b",
+        foreach (string bad in (string[])["/models", "/models/", "/models/../etc", "/modelsx/a", "/models//a", "/models/./a", "/models/a/",
+            "models/a/b",
             "/models/%2e%2e/etc", "/models/a\\b"])
             await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () =>
                 await admin.DeployAsync(new DeployRequest { Model = bad }, cancellationToken: TestGateway.Cancel));

@@ -91,7 +91,8 @@ public sealed class CertificateTests : IDisposable
         switch (form)
         {
             case "pfx":
-                File.WriteAllBytes(certificate, new X509Certificate2Collection { _authority.Intermediate, leaf }.Export(X509ContentType.Pfx, "secret")!);
+                File.WriteAllBytes(certificate, new X509Certificate2Collection { _authority.Intermediate,
+                    leaf }.Export(X509ContentType.Pfx, "secret")!);
                 return CreateOptions(certificate, null, "secret");
             case "one file":
                 File.WriteAllText(certificate, $"{leafPem}\n{intermediate}\n{keyPem}\n");
@@ -139,7 +140,8 @@ public sealed class CertificateTests : IDisposable
         await using var tls = new SslStream(tcp.GetStream(), false, (_, certificate, chain, _) =>
         {
             names = [((X509Certificate2)certificate!).GetNameInfo(X509NameType.SimpleName, false),
-                .. chain!.ChainPolicy.ExtraStore.Where(sent => !sent.Equals(certificate)).Select(sent => sent.GetNameInfo(X509NameType.SimpleName, false))];
+                .. chain!.ChainPolicy.ExtraStore.Where(sent => !sent.Equals(certificate)).Select(sent =>
+                    sent.GetNameInfo(X509NameType.SimpleName, false))];
             return true;
         });
         await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "localhost" }, TestGateway.Cancel);
@@ -160,7 +162,8 @@ public sealed class CertificateTests : IDisposable
 internal sealed class TestAuthority : IDisposable
 {
     private static readonly DateTimeOffset _from = DateTimeOffset.UtcNow.AddDays(-1);
-    private readonly ECDsa _rootKey = ECDsa.Create(ECCurve.NamedCurves.nistP256), _intermediateKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+    private readonly ECDsa _rootKey = ECDsa.Create(ECCurve.NamedCurves.nistP256),
+        _intermediateKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
     private readonly X509Certificate2 _signer;
     private int _serial;
 

@@ -49,7 +49,8 @@ public sealed class DecodingLimitTests
 
         async Task<(ErrorCode, string)> CallAsync()
         {
-            RpcException failure = await Assert.ThrowsAnyAsync<RpcException>(() => CompressedCalls.PostAsync(invoker, service, method, message));
+            RpcException failure = await Assert.ThrowsAnyAsync<RpcException>(() => CompressedCalls.PostAsync(invoker, service, method,
+                message));
             Error error = Error.Parser.ParseFrom(failure.Trailers.GetValueBytes(Server.Grpc.ErrorWireFormat.Trailer)!);
             return (error.Code, error.Message);
         }
@@ -82,7 +83,8 @@ public sealed class DecodingLimitTests
         SubmitRequest invalid = TestModels.Submit("echo");
         invalid.Program.Version = 99;
         for (int i = 0; i < 29; i++) // each counts as a little more than one, for its size
-            Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => SubmitAsync(client))).Code);
+            Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () =>
+                SubmitAsync(client))).Code);
 
         Error refused = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitUntilLimitedAsync(client));
         Assert.Equal(ErrorCode.QuotaExceeded, refused.Code);
@@ -99,7 +101,8 @@ public sealed class DecodingLimitTests
         async Task SubmitUntilLimitedAsync(Inference.InferenceClient with)
         {
             for (int i = 0; i < 2; i++)
-                if (await Record.ExceptionAsync(() => SubmitAsync(with)) is RpcException { StatusCode: StatusCode.ResourceExhausted } limited)
+                if (await Record.ExceptionAsync(() =>
+                    SubmitAsync(with)) is RpcException { StatusCode: StatusCode.ResourceExhausted } limited)
                     throw limited;
         }
 

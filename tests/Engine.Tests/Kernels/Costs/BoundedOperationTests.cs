@@ -225,7 +225,7 @@ public sealed class BoundedOperationTests
     {
         Limits = new OperationLimits
         {
-            MaxBytes = most, FreeBytes = () => most, CancellationToken = token, TimeLimit = time ?? Timeout.InfiniteTimeSpan,
+            MaxBytes = most, FreeBytes = () => most, CancellationToken = token, TimeLeft = time is { } left ? () => left : null,
         },
         Generator = new Lazy<Generator>(() => new Generator(1)),
     };
