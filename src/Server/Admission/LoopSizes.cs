@@ -1,3 +1,4 @@
+using Google.Protobuf.Collections;
 using Ndif.Protocol;
 
 namespace Ndif.Server.Admission;
@@ -64,7 +65,7 @@ internal static class LoopSizes
         _ => null,
     };
 
-    private static double? GetArangeLength(IReadOnlyList<Argument> arguments)
+    private static double? GetArangeLength(RepeatedField<Argument> arguments)
     {
         if (arguments.Count == 0 || arguments.Any(a =>
             a.ValueCase is not (Argument.ValueOneofCase.Integer or Argument.ValueOneofCase.Real)))

@@ -6,7 +6,7 @@ namespace Ndif.Server.Hosting;
 /// Bounds the requests whose messages are received and decoded at a time, per key and over all keys, so that the memory of a gateway does
 /// not depend on how many clients send how much.
 /// </summary>
-internal sealed class DecodingLimiter
+internal sealed class DecodingLimiter : IDisposable
 {
     private const int PlacesOfKey = 16;
     private const long MinMemory = 32L << 20, MaxMemory = 2L << 30;
@@ -68,9 +68,17 @@ internal sealed class DecodingLimiter
         Interlocked.Add(ref _reserved, -bytes);
     }
 
-    private sealed class KeyState
+    public void Dispose()
+    {
+        foreach (KeyState key in _keys.Values) key.Dispose();
+        _places.Dispose();
+    }
+
+    private sealed class KeyState : IDisposable
     {
         public readonly SemaphoreSlim Places = new(PlacesOfKey);
         public long Reserved;
+
+        public void Dispose() => Places.Dispose();
     }
 }

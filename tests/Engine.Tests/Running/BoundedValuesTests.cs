@@ -10,6 +10,8 @@ public sealed class BoundedValuesTests : IDisposable
 {
     private const long Most = 3 << 20;
 
+    private static readonly int[] _prompt = [1, 2, 3];
+
     private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
     public void Dispose() => _fixture.Dispose();
@@ -28,13 +30,13 @@ public sealed class BoundedValuesTests : IDisposable
         Value OneMegabyte() => Op.Ones(new long[] { 512, 512 });
         Value Expanded() => Op.Ones(new long[] { 1, 1 }).Expand(new long[] { 1024, 1024 });
         Program program = what == "a graph"
-            ? _fixture.RecordIn(_fixture.Model.Trace(new[] { 1, 2, 3 }, grad: true), t =>
+            ? _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
             {
                 Value x = OneMegabyte().RequiresGrad();
                 for (int i = 0; i < 8; i++) x = x.Exp();
                 t.Backward(x.Sum());
             })
-            : _fixture.Record(new[] { 1, 2, 3 }, t =>
+            : _fixture.Record(_prompt, t =>
             {
                 switch (what)
                 {
@@ -71,7 +73,7 @@ public sealed class BoundedValuesTests : IDisposable
     [Fact]
     public void WhatIsReplaced_NoLongerCounts()
     {
-        Program program = _fixture.RecordIn(_fixture.Model.Trace(new[] { 1, 2, 3 }, grad: true), t =>
+        Program program = _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
         {
             Variable variable = t.Variable(Op.Zeros(new long[] { 1 }));
             ValueMap map = t.Map();

@@ -112,7 +112,7 @@ public sealed class DecodingLimitTests
     [Fact]
     public void DecodedMessages_ShareABudget()
     {
-        var limiter = new DecodingLimiter(new GatewayOptions(), availableMemory: 1L << 30); // a quarter is for messages
+        using var limiter = new DecodingLimiter(new GatewayOptions(), availableMemory: 1L << 30); // a quarter is for messages
         limiter.Reserve("ada", 120 << 20);
         Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => limiter.Reserve("ada", 20 << 20)).Code);
         limiter.Reserve("bob", 100 << 20);
