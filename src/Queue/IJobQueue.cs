@@ -10,8 +10,8 @@ public interface IJobQueue : IAsyncDisposable
 {
     /// <summary>
     /// Accepts a job and records its RECEIVED and QUEUED events. Submitting a known job id again with the same program queues nothing and
-    /// returns the job's current state. The quota is checked in the same atomic step that queues the job, so that concurrent submissions cannot exceed
-    /// it together, not even through several gateways.
+    /// returns the job's current state. The quota is checked in the same atomic step that queues the job, so that concurrent submissions
+    /// cannot exceed it together, not even through several gateways.
     /// </summary>
     /// <exception cref="NdifException">
     /// QUOTA_EXCEEDED or UNAVAILABLE: the submission exceeds its quota. The error gives the limit and when to try again.

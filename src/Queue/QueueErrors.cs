@@ -100,7 +100,7 @@ internal static class QueueErrors
     public static Exception Unavailable(string operation, Exception inner, string? cause = null) => Errors.ToException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = cause is null ? $"The queue could not be reached ({operation})." : $"The queue could not be reached ({operation}): {cause}.",
+        Message = $"The queue could not be reached ({operation}){(cause is null ? "" : $": {cause}")}.",
         Hint = "No data is lost; try again in a moment. Operators: `ndif doctor --redis ...` says what is wrong.",
         Retryable = true,
         RetryAfterSeconds = 1,

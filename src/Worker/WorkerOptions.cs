@@ -113,7 +113,9 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
     public TimeSpan IdleTrimDelay { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>The maximum time that a job waits for the client's answer to a local call. Other jobs run meanwhile. Default 30 s.</summary>
+    /// <summary>
+    /// The maximum time that a job waits for the client's answer to a local call. Other jobs run meanwhile. Default 30 s.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan LocalCallTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

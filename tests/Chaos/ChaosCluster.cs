@@ -67,7 +67,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         await StartRedisAsync();
     }
 
-    /// <summary>Kills Redis and restarts it in such a way that it loads its data for some seconds and refuses all commands meanwhile.</summary>
+    /// <summary>Kills Redis and restarts it so that it loads its data for some seconds, and refuses all commands meanwhile.</summary>
     public async Task RestartLoadingRedisAsync(TimeSpan loading)
     {
         const int BytesPerCommand = 150;

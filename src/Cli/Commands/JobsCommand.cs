@@ -126,7 +126,8 @@ internal static class JobsCommand
                 string position = job.Position > 0 ? $"{job.Position}" : "";
                 table.AddRow(((string[])
                 [
-                    job.Id, .. isOfAll ? (string[])[job.Owner] : [], FormatState(job), job.Model.Id, FormatTime(job.Submitted), position, $"{job.Attempt}", job.Worker,
+                    job.Id, .. isOfAll ? (string[])[job.Owner] : [], FormatState(job), job.Model.Id, FormatTime(job.Submitted), position,
+                    $"{job.Attempt}", job.Worker,
                 ]).Select(Markup.Escape).ToArray());
             }
             AnsiConsole.Write(table);

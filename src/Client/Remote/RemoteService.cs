@@ -204,7 +204,8 @@ internal sealed class RemoteService : IProgramRunner
         await _channel.Admin.GetJobAsync(new GetJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
         cancellationToken);
 
-    public Task<JobInfo> CancelAnyJobAsync(CancelJobRequest request, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+    public Task<JobInfo> CancelAnyJobAsync(CancelJobRequest request, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync(async () =>
         await _channel.Admin.CancelJobAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
 
     public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>

@@ -218,7 +218,7 @@ public sealed class DirectoryBlobStore : IBlobStore
 
     /// <summary>
     /// Deletes the bytes of a blob, unless it is used: they are moved aside first, and moved back if <paramref name="mayDelete"/> (called
-    /// with their path) says no. Whoever grants or uses the blob has either done so before the move, which the check sees, or finds no blob.
+    /// with their path) says no. Whoever grants or uses the blob has either done so before the move, which the check sees, or finds none.
     /// </summary>
     private bool TryDeleteBlob(string id, Func<string, bool> mayDelete)
     {

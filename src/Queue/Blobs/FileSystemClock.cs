@@ -24,7 +24,7 @@ internal sealed class FileSystemClock(string folder) : TimeProvider
         }
     }
 
-    /// <summary>Sets the last write time of a file to the current time of its file system. Returns false if there is no such file.</summary>
+    /// <summary>Sets the last write time of a file to the current time of its file system. Returns false if there is none.</summary>
     public static bool Touch(string path)
     {
         if (SetFileTimes(CurrentFolder, path, 0, 0) == 0) return true;

@@ -290,12 +290,14 @@ public sealed class RedisJobQueue : IJobQueue
         CancellationToken cancellationToken = default)
     {
         int published = 0;
-        RedisValue[] pairs = [.. (notices ?? new Dictionary<string, string>()).SelectMany(notice => (RedisValue[])[notice.Key, notice.Value])];
+        RedisValue[] pairs =
+            [.. (notices ?? new Dictionary<string, string>()).SelectMany(notice => (RedisValue[])[notice.Key, notice.Value])];
         foreach (string[] chunk in jobIds.Chunk(256)) // a script blocks Redis while it runs
         {
             ThrowIfDisposedOrCancelled(cancellationToken);
             published += (int)await _commands.ExecuteScriptAsync(
-                RedisScript.PublishPositions, [ToMilliseconds(minInterval), pairs.Length / 2, .. pairs, .. chunk.Select(id => (RedisValue)id)]);
+                RedisScript.PublishPositions,
+                [ToMilliseconds(minInterval), pairs.Length / 2, .. pairs, .. chunk.Select(id => (RedisValue)id)]);
         }
         return published;
     }

@@ -22,7 +22,8 @@ namespace Ndif.Server.Admission;
 /// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
-    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, ServiceNotices notices, GatewayOptions options, ILogger<JobAdmissionService> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, ServiceNotices notices, GatewayOptions options,
+    ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 

@@ -46,8 +46,8 @@ internal sealed class InferenceService(
     }
 
     /// <summary>
-    /// Streams the events of a job from a sequence number on. Any number of clients may watch; ending the call does not affect the job. While
-    /// one watches, the job is not cancelled because the client that submitted it has gone.
+    /// Streams the events of a job from a sequence number on. Any number of clients may watch; ending the call does not affect the job.
+    /// While one watches, the job is not cancelled because the client that submitted it has gone.
     /// </summary>
     public override async Task Watch(WatchRequest request, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {

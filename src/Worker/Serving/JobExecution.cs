@@ -243,7 +243,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _phases.Dispose();
     }
 
-    /// <summary>Every attempt of a job draws the same random numbers, so that a client which has seen a part of one goes on with the next.</summary>
+    /// <summary>Every attempt of a job draws the same random numbers, so that a client continues from one with the next.</summary>
     private static long GetSeed(string jobId) =>
         BinaryPrimitives.ReadInt64LittleEndian(SHA256.HashData(Encoding.UTF8.GetBytes(jobId))) & long.MaxValue;
 

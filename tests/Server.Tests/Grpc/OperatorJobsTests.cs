@@ -23,7 +23,8 @@ public sealed class OperatorJobsTests
         ListJobsReply own = await admin.ListJobsAsync(
             new ListAllJobsRequest { Owner = ada.Record.Id, ActiveOnly = true }, cancellationToken: TestGateway.Cancel);
         Assert.Equal("a", Assert.Single(own.Jobs).Id);
-        Assert.Equal(JobState.Queued, (await admin.GetJobAsync(new GetJobRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel)).State);
+        JobInfo found = await admin.GetJobAsync(new GetJobRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);
+        Assert.Equal(JobState.Queued, found.State);
         JobInfo cancelled = await admin.CancelJobAsync(
             new CancelJobRequest { JobId = "a", Reason = "it blocks the others" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(JobState.Cancelled, cancelled.State);
@@ -56,7 +57,8 @@ public sealed class OperatorJobsTests
         Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal());
         foreach (string id in (string[])["a", "b"])
             await client.SubmitAsync(TestModels.Submit("hang", id), cancellationToken: TestGateway.Cancel);
-        var lease = await gateway.Backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.Zero, () => TimeSpan.Zero, TestGateway.Cancel);
+        var lease = await gateway.Backend.Jobs.LeaseAsync(
+            "worker-1", [TestGateway.Model], TimeSpan.Zero, () => TimeSpan.Zero, TestGateway.Cancel);
         if (throughTheGateway)
         {
             Admin.AdminClient admin = await CreateAdminClientAsync(gateway, Scopes.Admin);
@@ -100,7 +102,8 @@ public sealed class OperatorJobsTests
 
         await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "other" }, [], TestGateway.Cancel);
         Assert.Contains("No worker serves `openai-community/gpt2`", (await ReadQueuedAsync()).Notice, StringComparison.Ordinal);
-        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [TestModels.Gpt2Status], TestGateway.Cancel);
+        await gateway.Backend.Workers.PublishHeartbeatAsync(
+            new WorkerStatus { Id = "worker-1" }, [TestModels.Gpt2Status], TestGateway.Cancel);
         Assert.Equal("", (await ReadQueuedAsync()).Notice);
         Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/readyz", TestGateway.Cancel)).StatusCode);
 

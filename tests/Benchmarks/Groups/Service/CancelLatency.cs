@@ -50,7 +50,8 @@ internal static class CancelLatency
         for (int i = 0; latencies.Count < settings.RoundCount(30) && i < 200; i++)
         {
             TimeSpan delay = length * (0.05 + 0.8 * random.NextDouble());
-            if (await CancelOnceAsync(calls, user, record(llm, i + 1), next, delay, cancellationToken) is { } seconds) latencies.Add(seconds);
+            if (await CancelOnceAsync(calls, user, record(llm, i + 1), next, delay, cancellationToken) is { } seconds)
+                latencies.Add(seconds);
         }
         if (latencies.Count == 0) throw new InvalidOperationException($"{name}: every job ended before it could be cancelled.");
         double[] sorted = [.. latencies.Order()];
