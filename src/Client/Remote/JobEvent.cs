@@ -49,7 +49,7 @@ public sealed class JobEvent(Event jobEvent)
     {
         JobState.Queued => string.Create(CultureInfo.InvariantCulture,
             $"queued (position {state.Position}{(state.WaitSeconds > 0 ? $", about {state.WaitSeconds:0.#} s" : "")})"
-            + (state.Notice.Length > 0 ? $": {state.Notice}" : "")),
+            + $"{(state.Notice.Length > 0 ? $": {state.Notice}" : "")}"),
         JobState.Running when state.Attempt > 1 => $"running (attempt {state.Attempt})",
         JobState.Failed => $"failed: {state.Error.Message}",
         JobState.Cancelled => state.Error is { Message.Length: > 0 } ? $"cancelled: {state.Error.Message}" : "cancelled",
