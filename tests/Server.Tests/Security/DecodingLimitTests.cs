@@ -14,24 +14,28 @@ namespace Ndif.Server.Tests.Security;
 public sealed class DecodingLimitTests
 {
     /// <summary>Every request message that has a list of messages somewhere, with two bytes for each element.</summary>
-    public static TheoryData<string, string, byte[]> Amplifying => new()
+    private static readonly Dictionary<string, (string Service, string Method, Func<byte[]> Create)> _amplifying = new()
     {
-        { "Inference", "Submit", Wrap(1, Wrap(4, Wrap(26, Repeat(0x12, 0)))) }, // program.nodes[0].trace.invokes
-        { "Inference", "Submit", Wrap(1, Repeat(0x22, 0)) }, // program.nodes
-        { "Inference", "Submit", Wrap(1, Repeat(0x2a, 0)) }, // program.regions
-        { "Inference", "Submit", Wrap(1, Repeat(0x32, 0)) }, // program.constants
-        { "Inference", "Submit", Wrap(1, Wrap(4, Wrap(10, Repeat(0x1a, 0)))) }, // call.keywords
-        { "Inference", "Run", Wrap(1, Wrap(1, Repeat(0x2a, 0))) },
-        { "Inference", "Run", Wrap(2, Wrap(2, Wrap(7, Repeat(0x0a, 0)))) }, // local.value.list.items
-        { "Inference", "GetJob", UnknownFields() },
-        { "Inference", "HasBlobs", Repeat(0x0a, 0) },
-        { "Admin", "CreateKey", UnknownFields() },
+        ["program.nodes[0].trace.invokes"] = ("Inference", "Submit", () => Wrap(1, Wrap(4, Wrap(26, Repeat(0x12, 0))))),
+        ["program.nodes"] = ("Inference", "Submit", () => Wrap(1, Repeat(0x22, 0))),
+        ["program.regions"] = ("Inference", "Submit", () => Wrap(1, Repeat(0x2a, 0))),
+        ["program.constants"] = ("Inference", "Submit", () => Wrap(1, Repeat(0x32, 0))),
+        ["program.nodes[0].call.keywords"] = ("Inference", "Submit", () => Wrap(1, Wrap(4, Wrap(10, Repeat(0x1a, 0))))),
+        ["submit.program.regions of a stream"] = ("Inference", "Run", () => Wrap(1, Wrap(1, Repeat(0x2a, 0)))),
+        ["local.value.list.items"] = ("Inference", "Run", () => Wrap(2, Wrap(2, Wrap(7, Repeat(0x0a, 0))))),
+        ["unknown fields"] = ("Inference", "GetJob", UnknownFields),
+        ["names of blobs"] = ("Inference", "HasBlobs", () => Repeat(0x0a, 0)),
+        ["unknown fields for an operator"] = ("Admin", "CreateKey", UnknownFields),
     };
+
+    public static TheoryData<string> Amplifying => [.. _amplifying.Keys];
 
     [Theory]
     [MemberData(nameof(Amplifying))]
-    public async Task EmptyObjects_AreRefused_InMilliseconds(string service, string method, byte[] message)
+    public async Task EmptyObjects_AreRefused_InMilliseconds(string what)
     {
+        (string service, string method, Func<byte[]> create) = _amplifying[what];
+        byte[] message = create();
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 4 << 20));
         CallInvoker invoker = gateway.CreateInvoker(
             (await gateway.Keys.CreateAsync("ada", ["run", "admin"], cancellationToken: TestGateway.Cancel)).Key.Reveal());
