@@ -1,4 +1,6 @@
 using System.Globalization;
+using Grpc.Core;
+using Ndif.Remote;
 using StackExchange.Redis;
 
 namespace Ndif.Deploy.Tests;
@@ -47,10 +49,20 @@ public sealed class OperationTests
         var unreachable = new NdifException(new Protocol.Error { Code = Protocol.ErrorCode.Unavailable, Retryable = true });
         var stopping = new NdifException(
             new Protocol.Error { Code = Protocol.ErrorCode.Unavailable, Retryable = true, JobContinues = true });
-        var cursor = new Remote.EventStreamCursor();
+        var cursor = new EventStreamCursor();
         Assert.False(cursor.CanRetryAfter(unreachable));
         Assert.True(cursor.CanRetryAfter(stopping));
         Assert.True(cursor.CanRetryAfter(unreachable)); // the gateway that takes its place does not listen yet
+    }
+
+    /// <summary>A gateway that is stopped resets the streams that have no answer yet. Nobody here has cancelled the call.</summary>
+    [Fact]
+    public void ACallThatTheServerResets_IsSentAgain()
+    {
+        var reset = new HttpRequestException("The HTTP/2 server reset the stream.");
+        var failure = new RpcException(new Grpc.Core.Status(StatusCode.Cancelled, "Error starting gRPC call.", reset));
+        var thrown = Assert.IsAssignableFrom<NdifException>(RpcExceptionTranslator.Translate(failure, new Uri("http://localhost")));
+        Assert.True(new EventStreamCursor().CanRetryAfter(thrown));
     }
 
     /// <summary>

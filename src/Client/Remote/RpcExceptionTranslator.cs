@@ -27,6 +27,7 @@ internal static class RpcExceptionTranslator
             StatusCode.Unavailable => ConnectionFailure.Translate(e, host),
             StatusCode.Internal when ConnectionFailure.GetCause(e) is HttpRequestException =>
                 ConnectionFailure.Translate(e, host), // the channel's status for a TLS failure
+            StatusCode.Cancelled when ConnectionFailure.GetCause(e) is HttpRequestException => CallReset(e, host),
             StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
             StatusCode.Unauthenticated => Errors.CreateException(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
             StatusCode.PermissionDenied => Errors.CreateException(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
@@ -36,4 +37,11 @@ internal static class RpcExceptionTranslator
             _ => Errors.CreateException(ErrorCode.Internal, $"The service at {host} answered {e.StatusCode}: {e.Status.Detail}", inner: e),
         };
     }
+
+    /// <summary>A gateway that stops resets the calls that it has received. The job may be queued, and sent again under its id.</summary>
+    private static Exception CallReset(RpcException e, Uri host) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable, Retryable = true, JobContinues = true,
+        Message = $"The service at {host} ended the call, most likely because it stops.", Hint = "Try again in a moment.",
+    }, e);
 }
