@@ -104,7 +104,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     public async Task AMessageThatIsTooLarge_IsRefusedWithTheLimit()
     {
         Program program = RecordProgram("edit");
-        program.Lines[0].File = new string('x', 65 << 20);
+        program.Lines[0].File = new string('x', 5 << 20);
         Exception submit =
             await GetRefusalAsync(async () =>
                 await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
@@ -124,7 +124,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
         foreach (Exception refusal in (Exception[])[submit, run])
         {
             Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<BadProgramException>(refusal).Code);
-            Assert.Contains("67,108,864 bytes", refusal.Message, StringComparison.Ordinal);
+            Assert.Contains("4,194,304 bytes", refusal.Message, StringComparison.Ordinal);
         }
         await AssertServiceHealthyAsync([.. Cluster.Workers.Keys.Order()]);
     }

@@ -28,9 +28,12 @@ public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper out
     {
         const string Experiment = "constant:24"; // 1.5 MB
         Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
-        string[] stored = [.. cluster.S3.Keys];
+        int constants = CountGrants();
         Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
-        Assert.Equal(stored, cluster.S3.Keys);
+        Assert.Equal(constants, CountGrants());
+
+        // a grant of a result names its job after a dot
+        int CountGrants() => cluster.S3.Keys.Count(key => key.Contains("/readers/", StringComparison.Ordinal) && !key.Contains('.'));
     }
 
     [Theory, InlineData(FakeS3.Fault.SlowDown), InlineData(FakeS3.Fault.Cut)]

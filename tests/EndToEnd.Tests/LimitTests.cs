@@ -10,8 +10,8 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
     {
         (ChildProcess gateway, string host) = await StartGatewayAsync();
         await using ChildProcess stopped = gateway;
-        string narrow = await Cluster.CreateKeyAsync("narrow"), roomy = await Cluster.CreateKeyAsync("roomy", "--tier", "roomy"),
-            tiny = await Cluster.CreateKeyAsync("tiny", "--tier", "tiny");
+        string narrow = await Cluster.CreateKeyAsync("narrow"), roomy = await CreateKeyAsync("roomy"),
+            tiny = await CreateKeyAsync("tiny");
 
         NdifException large = await GetErrorAsync("large:8", Backend.At(host, narrow));
         Assert.Equal((ErrorCode.LimitExceeded, "The job sends back more than 3,000,000 bytes, which is the most that your key may have."),
@@ -26,7 +26,7 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
     {
         (ChildProcess gateway, string host) = await StartGatewayAsync();
         await using ChildProcess stopped = gateway;
-        string brief = await Cluster.CreateKeyAsync("brief", "--tier", "brief");
+        string brief = await CreateKeyAsync("brief");
         NdifException late = await GetErrorAsync("endless", Backend.At(host, brief));
         Assert.Equal(ErrorCode.JobTimeout, late.Code);
         Assert.Contains("longer than 1.5 s", late.Message, StringComparison.Ordinal);
@@ -54,7 +54,7 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
         Assert.Contains(id, await RunToolAsync("usage", admin, "--all"), StringComparison.Ordinal);
 
         JobInfo large = (await Job.ListAsync(remote: there, cancellationToken: Cancel)).MaxBy(job => job.Usage?.ResultBytes ?? 0)!;
-        Assert.Matches($"^Deleted job {large.Id} and 1 large results of 1,[0-9]{{3}},[0-9]{{3}} bytes.$",
+        Assert.Matches($"^Deleted job {large.Id} and 5 large results of 1,[0-9]{{3}},[0-9]{{3}} bytes.$",
             await RunToolAsync("jobs", key, "delete", large.Id));
         Assert.Equal(ErrorCode.UnknownJob, (await Assert.ThrowsAnyAsync<NdifException>(() => Job.AttachAsync(large.Id, there, Cancel)))
             .Code);
@@ -81,12 +81,15 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
         Assert.DoesNotContain("   at ", gateway.Errors, StringComparison.Ordinal);
     }
 
+    private string ConfigFile => Path.Combine(Cluster.DataFolder, "limits.json");
+
+    private Task<string> CreateKeyAsync(string tier) => Cluster.CreateKeyAsync(tier, "--tier", tier, "--config", ConfigFile);
+
     /// <summary>Starts a gateway that is configured by a file, an environment variable and switches.</summary>
     private async Task<(ChildProcess Gateway, string Host)> StartGatewayAsync()
     {
         Directory.CreateDirectory(Cluster.DataFolder);
-        string file = Path.Combine(Cluster.DataFolder, $"{Guid.NewGuid():n}.json");
-        await File.WriteAllTextAsync(file, """
+        await File.WriteAllTextAsync(ConfigFile, """
             {
               "Gateway": {
                 "GrpcPort": 1, "HttpPort": 1, // the switches say better
@@ -100,7 +103,7 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
             ChildProcess.Start("ndif serve", BuildOutput.Dotnet,
                 [BuildOutput.Tool, "serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0", "--http-port",
                     "0",
-            "--config", file, "--set", "Gateway:Tiers:tiny:ResultBytes=2000", "--set", "Gateway:Tiers:brief:WallTime=00:00:01.5"],
+            "--config", ConfigFile, "--set", "Gateway:Tiers:tiny:ResultBytes=2000", "--set", "Gateway:Tiers:brief:WallTime=00:00:01.5"],
             ("NDIF_Gateway__ResultBytes", "3000000"));
         return (gateway, (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses"))
             .Split(' ')[1]);
