@@ -145,8 +145,13 @@ public sealed class RedisOutageTests : IAsyncLifetime
         Assert.False(await LogAsync(first, "late"));
         Assert.False(second.Lost.IsCancellationRequested);
         await Task.Delay(300, Cancel); // the reader has looked for events
-        Assert.True(await LogAsync(second, "new"));
-        Assert.True(await _queue.PublishAsync(second, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
+        Lease last = second;
+        if (!await LogAsync(second, "new")) // the reader came later than the lease, and knows more events than Redis: the job starts over
+        {
+            last = await LeaseAgainAsync();
+            Assert.True(await LogAsync(last, "new"));
+        }
+        Assert.True(await _queue.PublishAsync(last, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
         await watching.WaitAsync(TimeSpan.FromSeconds(10), Cancel);
         Assert.Equal(seen.Select(e => e.Sequence).Order(), seen.Select(e => e.Sequence).Distinct());
         Assert.Equal("new", seen.Last(e => e.Log is not null).Log.Text);
