@@ -56,10 +56,11 @@ public sealed class OperationTests
     }
 
     /// <summary>A gateway that is stopped resets the streams that have no answer yet. Nobody here has cancelled the call.</summary>
-    [Fact]
-    public void ACallThatTheServerResets_IsSentAgain()
+    [Theory, InlineData(false), InlineData(true)]
+    public void ACallThatTheServerResets_IsSentAgain(bool hasAnswered)
     {
-        var reset = new HttpRequestException("The HTTP/2 server reset the stream.");
+        Exception reset = new HttpProtocolException(8, "The HTTP/2 server reset the stream.", null);
+        if (!hasAnswered) reset = new HttpRequestException(reset.Message, reset);
         var failure = new RpcException(new Grpc.Core.Status(StatusCode.Cancelled, "Error starting gRPC call.", reset));
         var thrown = Assert.IsAssignableFrom<NdifException>(RpcExceptionTranslator.Translate(failure, new Uri("http://localhost")));
         Assert.True(new EventStreamCursor().CanRetryAfter(thrown));

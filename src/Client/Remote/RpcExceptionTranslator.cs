@@ -27,7 +27,7 @@ internal static class RpcExceptionTranslator
             StatusCode.Unavailable => ConnectionFailure.Translate(e, host),
             StatusCode.Internal when ConnectionFailure.GetCause(e) is HttpRequestException =>
                 ConnectionFailure.Translate(e, host), // the channel's status for a TLS failure
-            StatusCode.Cancelled when ConnectionFailure.GetCause(e) is HttpRequestException => CallReset(e, host),
+            StatusCode.Cancelled when ConnectionFailure.GetCause(e) is HttpRequestException or IOException => CallReset(e, host),
             StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
             StatusCode.Unauthenticated => Errors.CreateException(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
             StatusCode.PermissionDenied => Errors.CreateException(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
