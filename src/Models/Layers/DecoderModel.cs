@@ -26,7 +26,7 @@ public partial class DecoderModel : BaseModel
         Description = description;
         (ClassName, _window, _windows) = (description.ModelClass, description.Window, description.Windows);
         (_takesEmbeddings, _embeddingMultiplier) = (description.TakesEmbeddings, description.EmbeddingMultiplier);
-        _embedTokens = Child("embed_tokens", new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
+        _embedTokens = Child(description.EmbeddingName, new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
             description.Config.PadTokenId, description.EmbeddingClass, description.ScalesEmbeddings));
         _layers = Child("layers",
             new ModuleList<DecoderBlock>(description.Config.NumLayers, layer => description.CreateLayer(description, layer)));
@@ -35,8 +35,9 @@ public partial class DecoderModel : BaseModel
             _rotaryEmb = Child("rotary_emb", description.CreateRotaryEmbedding());
             _embedDropout = Child("embed_dropout", new Dropout(p));
         }
+        if (description.IsRotaryBeforeNorm) _rotaryEmb = Child(description.Rotary.Name, description.CreateRotaryEmbedding());
         _norm = Child(description.FinalNormName, description.CreateNorm(description.Config.HiddenSize));
-        if (hasRotaryEmbedding) _rotaryEmb ??= Child("rotary_emb", description.CreateRotaryEmbedding());
+        if (hasRotaryEmbedding) _rotaryEmb ??= Child(description.Rotary.Name, description.CreateRotaryEmbedding());
     }
 
     public override string ClassName { get; }

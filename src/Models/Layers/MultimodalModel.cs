@@ -76,7 +76,7 @@ public abstract class MultimodalForConditionalGeneration : DecoderForCausalLM
 
     /// <summary>The section of the language model, with the tie of the whole.</summary>
     /// <param name="isTiedByDefault">Whether the head has the weight of the embedding if neither the file nor the section says.</param>
-    private protected static ConfigReader TextConfig(ConfigReader json, bool isTiedByDefault = false)
+    internal static ConfigReader TextConfig(ConfigReader json, bool isTiedByDefault = false)
     {
         ConfigReader text = json.Section("text_config")
             ?? throw json.InvalidValue("text_config", "must be there: it describes the language model", "absent");
