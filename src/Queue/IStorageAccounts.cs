@@ -34,7 +34,7 @@ public interface IStorageAccounts
     /// <summary>Counts these uploads no longer.</summary>
     Task RemoveUploadsAsync(IReadOnlyCollection<StoredUpload> uploads, CancellationToken cancellationToken = default);
 
-    /// <summary>Returns deleted jobs whose blobs are to be deleted: those of jobs that passed their retention time, and of others.</summary>
+    /// <summary>Returns deleted jobs whose blobs are to be deleted, also those that passed their retention time.</summary>
     Task<IReadOnlyList<DeletedJob>> ListDeletedJobsAsync(int limit, CancellationToken cancellationToken = default);
 
     /// <summary>Called when the blobs of a deleted job have been deleted.</summary>

@@ -91,7 +91,8 @@ public static class GatewayHost
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
-        services.AddSingleton<WorkerLimits>().AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>().AddSingleton<ServiceNotices>();
+        services.AddSingleton<WorkerLimits>().AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>();
+        services.AddSingleton<ServiceNotices>();
         services.AddSingleton<RunStreamTracker>().AddHostedService(provider => provider.GetRequiredService<RunStreamTracker>());
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();

@@ -14,11 +14,10 @@ public abstract partial class JobQueueContract
 
     private Task<bool> SaveBlobAsync(Lease lease, long bytes) => _fixture.Queue.PublishAsync(lease, new Event
     {
-        Value = new SavedValue
-        {
-            Data = new Data { Tensor = new Tensor { Blob = new BlobRef { Id = $"{Guid.NewGuid():n}{Guid.NewGuid():n}", Length = (ulong)bytes } } },
-        },
+        Value = new SavedValue { Data = new Data { Tensor = new Tensor { Blob = NewBlob(bytes) } } },
     }, Cancel);
+
+    private static BlobRef NewBlob(long bytes) => new() { Id = $"{Guid.NewGuid():n}{Guid.NewGuid():n}", Length = (ulong)bytes };
 
     [Fact(Timeout = Limit)]
     public async Task StoredBytes_AreThoseOfTheOwnersJobs_AndDeletedOnesCountNoLonger()
@@ -124,7 +123,7 @@ public abstract partial class JobQueueContract
     {
         IStorageAccounts storage = _fixture.Queue.Storage;
         StorageLimits limits = _largeStorage with { BlobBytes = 1_500_000 };
-        BlobRef first = new() { Id = new string('a', 64), Length = 1_000_000 }, second = new() { Id = new string('b', 64), Length = 1_000_000 };
+        BlobRef first = NewBlob(1_000_000), second = NewBlob(1_000_000);
         await storage.RecordUploadAsync("ana", first, limits, TimeSpan.FromHours(1), Cancel);
         await storage.RecordUploadAsync("ana", first, limits, TimeSpan.Zero, Cancel);
         NdifException refusal = (await RefusalAsync(storage.RecordUploadAsync("ana", second, limits, TimeSpan.Zero, Cancel)))!;

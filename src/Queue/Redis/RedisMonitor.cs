@@ -27,8 +27,8 @@ public sealed class RedisMonitor(IConnectionMultiplexer connection)
                 .DistinctBy(pair => pair[0]).ToDictionary(pair => pair[0], pair => pair[1]);
             return new RedisReading(latency, GetNumber("used_memory"), GetNumber("maxmemory"), GetNumber("evicted_keys"));
 
-            long GetNumber(string field) =>
-                long.TryParse(fields.GetValueOrDefault(field), NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? number : 0;
+            long GetNumber(string field) => long.TryParse(
+                fields.GetValueOrDefault(field), NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? number : 0;
         }
         catch (Exception failure) when (RedisFailures.IsFailure(failure) || failure is TimeoutException)
         {

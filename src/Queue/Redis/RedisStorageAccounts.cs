@@ -78,7 +78,7 @@ internal sealed class RedisStorageAccounts(RedisCommandExecutor commands, RedisK
         await commands.ExecuteAsync("unused", database => database.SortedSetRemoveAsync(keys.Unused, $"{job.Key} {job.Owner}"));
     }
 
-    /// <summary>Reads the reply of a script that may have refused to store more: the name of the limit, the stored bytes, the limit.</summary>
+    /// <summary>Reads the reply of a script that refuses to store more: the name of the limit, the stored bytes, the limit.</summary>
     public static NdifException? ReadViolation(RedisResult reply) => reply.Resp2Type != ResultType.Array ? null
         : StorageRules.ToException((string)reply[0]!, (long)reply[1], (long)reply[2]);
 }

@@ -20,7 +20,8 @@ namespace Ndif.Server.Grpc;
 internal sealed class InferenceService(
     JobAdmissionService admissionService, JobAuthorizer jobAuthorizer, BlobTransfer blobs, ServiceStatusReader statusReader,
     IJobQueue jobs, ServedModelCatalog modelCatalog, WorkerLimits workerLimits, GatewayOptions options,
-    StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService, QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
+    StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService,
+    QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
     IServer server, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int MaxListLength = 1000;

@@ -9,7 +9,8 @@ namespace Ndif.Server.Monitoring;
 /// Reads the public status of the service, without job ids and owners. The status is cached for a fraction of a second, so that many
 /// callers do not load the queue.
 /// </summary>
-internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, GatewayOptions options, TimeProvider time)
+internal sealed class ServiceStatusReader(
+    IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, GatewayOptions options, TimeProvider time)
 {
     private static readonly TimeSpan _cacheDuration = TimeSpan.FromMilliseconds(200);
 
