@@ -91,10 +91,12 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     /// <summary>Kills Redis and restarts it so that it loads its data for some seconds, and refuses all commands meanwhile.</summary>
     public async Task RestartLoadingRedisAsync(TimeSpan loading)
     {
-        const int BytesPerCommand = 150;
+        const int BytesPerCommand = 60, MicrosecondsPerPause = 100; // the shortest pause of the system
         await StopRedisAsync();
         long bytes = Directory.EnumerateFiles(folder, "appendonly*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
-        int delay = (int)Math.Max(1, loading.TotalMicroseconds / Math.Max(1, bytes / BytesPerCommand)); // for each command
+        double commands = Math.Max(1, bytes / BytesPerCommand), pauses = loading.TotalMicroseconds / MicrosecondsPerPause;
+        // positive: a pause after each command, in microseconds; negative: the shortest pause after one command of so many
+        int delay = commands < pauses ? (int)(loading.TotalMicroseconds / commands) : -(int)Math.Max(2, commands / pauses);
         _redis = _services.Add(
             RedisProcess.StartLoading(folder, _redisPort, durable: true, "--key-load-delay", $"{delay}"));
         await _redis.WaitForLineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");

@@ -12,6 +12,8 @@ public sealed record RedisReading(TimeSpan Latency, long UsedMemory, long MaxMem
 /// <summary>Reads the state of the Redis server of a service, for metrics.</summary>
 public sealed class RedisMonitor(IConnectionMultiplexer connection)
 {
+    private const string InfoScript = "return redis.call('INFO', 'memory') .. redis.call('INFO', 'stats')";
+
     private static readonly TimeSpan _timeout = TimeSpan.FromSeconds(2);
 
     /// <summary>Returns the state, or null if Redis does not answer within two seconds.</summary>
@@ -22,7 +24,8 @@ public sealed class RedisMonitor(IConnectionMultiplexer connection)
             if (!connection.IsConnected) return null;
             IDatabase database = connection.GetDatabase();
             TimeSpan latency = await database.PingAsync().WaitAsync(_timeout, cancellationToken);
-            var info = (string?)await database.ExecuteAsync("INFO").WaitAsync(_timeout, cancellationToken) ?? "";
+            // by a script: the client takes INFO for an administrator's command, and a connection of the service has no such right
+            var info = (string?)await database.ScriptEvaluateAsync(InfoScript).WaitAsync(_timeout, cancellationToken) ?? "";
             Dictionary<string, string> fields = info.Split('\n').Select(line => line.Trim().Split(':', 2)).Where(pair => pair.Length == 2)
                 .DistinctBy(pair => pair[0]).ToDictionary(pair => pair[0], pair => pair[1]);
             return new RedisReading(latency, GetNumber("used_memory"), GetNumber("maxmemory"), GetNumber("evicted_keys"));
