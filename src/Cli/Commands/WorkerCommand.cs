@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
+using Ndif.Models.Files;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using Ndif.Server.Hosting;
 using Ndif.Server.Monitoring;
 using Ndif.Worker;
@@ -73,6 +75,7 @@ internal static class WorkerCommand
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException(
                     "A worker needs Redis to get jobs: use --redis host:port, or run everything in one process with `ndif up`.");
+            BlobOptions blobs = config.BindBlobs(parsed, parsed.GetValue(data)!);
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
             using var observability = Observability.Start("ndif-worker");
@@ -80,11 +83,12 @@ internal static class WorkerCommand
             await using IAsyncDisposable? monitoring = parsed.GetValue(metrics) is > 0 and var port
                 ? await WorkerMonitoringServer.StartAsync(
                     parsed.GetValue(metricsHost)!, port,
-                    () => loaded.IsCompletedSuccessfully && !cancellationToken.IsCancellationRequested)
+                    () => loaded.IsCompletedSuccessfully && !cancellationToken.IsCancellationRequested,
+                    new Dictionary<string, string> { ["models"] = HubCache.Root, ["blobs"] = blobs.Root })
                 : null;
             await using QueueBackend backend = BackendFactory.CreateQueueBackend(
                 address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
-                config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
+                blobs, logs);
             var options = new WorkerOptions
             {
                 Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,

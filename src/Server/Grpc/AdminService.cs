@@ -120,7 +120,13 @@ internal sealed class AdminService(
     public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
     {
         (DateOnly since, DateOnly until) = UsageDateRange.Parse(request, time);
-        return new GetUsageReply { Rows = { await jobs.GetUsageAsync(request.Key, since, until, context.CancellationToken) } };
+        string? tier = request.Key.Length == 0 ? null
+            : (await keys.ListAsync(context.CancellationToken)).FirstOrDefault(key => key.Id == request.Key)?.Tier ?? "";
+        return new GetUsageReply
+        {
+            Rows = { await jobs.GetUsageAsync(request.Key, since, until, context.CancellationToken) },
+            Storage = options.DescribeStorage(await jobs.Storage.GetAsync(request.Key, context.CancellationToken), tier),
+        };
     }
 
     private static TimeSpan? ParseLifetime(double seconds) => seconds switch
