@@ -90,6 +90,13 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownGracePeriod { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// How long a native call may go on after all of its jobs were cancelled or are over their limit. Then the worker gives its other jobs
+    /// back to the queue and ends, to be started again. At most 5 s count when the worker stops. Default 30 s.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
+    public TimeSpan UnresponsiveTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>The maximum number of jobs that run on a model at a time. Default 16.</summary>
     [Range(1, 1024)]
     public int MaxBatch { get; init; } = 16;

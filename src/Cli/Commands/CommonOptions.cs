@@ -111,6 +111,19 @@ internal static class CommonOptions
         DefaultValueFactory = _ => 5,
     };
 
+    public static Option<double> Unresponsive() => new("--unresponsive-seconds")
+    {
+        Description = "How long a native call may go on after its jobs were cancelled or are over their limit. Then the worker gives its "
+            + "other jobs back, ends with exit code 75, and is started again.",
+        DefaultValueFactory = _ => 30,
+    };
+
+    public static Option<bool> NoRestart() => new("--no-restart")
+    {
+        Description = "Run in this process, for an orchestrator that starts it again. By default a child process does the work, and is "
+            + "started again when it fails.",
+    };
+
     /// <summary>Returns the value of an option in seconds.</summary>
     /// <exception cref="ArgumentException">The value is out of range.</exception>
     public static TimeSpan ParseSeconds(ParseResult parsed, Option<double> option) =>

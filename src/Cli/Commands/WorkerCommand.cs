@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
+using Ndif.Cli.Supervision;
 using Ndif.Queue;
 using Ndif.Server.Hosting;
 using Ndif.Server.Monitoring;
@@ -48,6 +49,8 @@ internal static class WorkerCommand
         var cacheMemory = CommonOptions.CacheMemory();
         var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
+        var unresponsive = CommonOptions.Unresponsive();
+        var noRestart = CommonOptions.NoRestart();
         var residence = new Option<double>("--min-residence-seconds")
         {
             Description = "Minimum time that a model stays loaded before it can be evicted for another.",
@@ -65,11 +68,14 @@ internal static class WorkerCommand
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
             model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
-            lease, id, batch, chunk, grace, wall, metrics, metricsHost, logJson,
+            lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.SetAction(async (parsed, stopping) =>
         {
+            if (await Supervisor.RunAsync(noRestart, logJson, parsed, stopping) is { } exitCode) return exitCode;
+            using CancellationTokenSource stop = SupervisedProcess.StopWithSupervisor(stopping);
+            CancellationToken cancellationToken = stop.Token;
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException(
                     "A worker needs Redis to get jobs: use --redis host:port, or run everything in one process with `ndif up`.");
@@ -98,6 +104,7 @@ internal static class WorkerCommand
                 ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 MinResidence = CommonOptions.ParseSeconds(parsed, residence),
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
+                UnresponsiveTimeout = CommonOptions.ParseSeconds(parsed, unresponsive),
                 MaxBatch = parsed.GetValue(batch),
                 PrefillChunk = parsed.GetValue(chunk),
                 LeaseRenewalInterval = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
@@ -109,7 +116,8 @@ internal static class WorkerCommand
                         : throw new ArgumentException("--wall-seconds must be more than 0 and at most 604800 (7 days)."),
                 };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
-            var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
+            var worker = new ModelWorker(
+                options, backend, logs.CreateLogger<ModelWorker>(), endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
             await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);

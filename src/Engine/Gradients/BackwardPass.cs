@@ -45,6 +45,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         try
         {
             interpreter.RunBlock(this);                                                                                       // 2
+            Job.Work?.BeginStatement(Job, statement.Id);
             loss.backward(gradient is null ? null! : [gradient], retain_graph: true);                                          // 3
         }
         catch (Exception e) when (_failure is null)
@@ -167,6 +168,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         if (_failure is not null) return null;
         try
         {
+            Job.Work?.BeginStatement(Job, statement.Id);
             if (Job.CheckCancelled()) throw new OperationCanceledException();
             using var scope = torch.NewDisposeScope();
             _current = hooked;
@@ -179,6 +181,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             foreach (uint node in hooked.Nodes.Where(Plan.Autograd.RetainsGrad.Contains))
                 Job.Slots.AddGradient(node, hooked.Gradient ?? gradient);
             (_current, hooked.HasPassed) = (null, true);
+            Job.Work?.BeginStatement(Job, statement.Id);
             return hooked.Gradient;
         }
         catch (Exception e)

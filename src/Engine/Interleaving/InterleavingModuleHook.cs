@@ -68,6 +68,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 
     private object? Run(SiteModule called, Arguments arguments)
     {
+        interleaver.OnModuleStarted(module);
         if (interleaver.Reuse?.TryGetOutput(module, arguments, isObserved: hasAfter) is { } earlier) return earlier;
         if (called is Embedding embedding) embedding.CheckIds(arguments);
         if (interleaver.RequiredTokenIds is { } ids && interleaver.IsLmHead(module) && called is Linear head

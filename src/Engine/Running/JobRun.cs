@@ -59,6 +59,12 @@ internal sealed class JobRun : IDisposable
     /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
 
+    /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
+    internal CurrentWork? Work { get; set; }
+
+    /// <summary>Whether nobody waits for what the job still computes.</summary>
+    internal bool IsStopped => HasFailed || CancellationToken.IsCancellationRequested;
+
     /// <summary>The error that ended the run; null while it runs and if it succeeded.</summary>
     public Error? Error { get; private set; }
 

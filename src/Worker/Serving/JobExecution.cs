@@ -28,7 +28,8 @@ namespace Ndif.Worker.Serving;
 /// </summary>
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
-    private static readonly TimeSpan _localCallPoll = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan _localCallPoll = TimeSpan.FromMilliseconds(1), _lastEventsTimeout = TimeSpan.FromSeconds(3);
+
     /// <summary>What an entry of an event stream needs in Redis beside the event.</summary>
     private const int EventOverheadBytes = 96;
 
@@ -194,16 +195,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public async Task CompleteAsync(CancellationToken stopping)
     {
         Error? error = Error ?? _run?.Error;
-        var usage = new Usage
-        {
-            Tokens = (ulong)(_run?.TokenCount ?? 0),
-            Passes = (ulong)(_run?.ForwardPassCount ?? 0),
-            ReusedLayers = (ulong)(_run?.ReusedLayerCount ?? 0),
-            ReusedTokens = (ulong)(_run?.ReusedTokenCount ?? 0),
-            ComputeSeconds = _ownTime.Used.TotalSeconds, // not the time in which other jobs ran
-            ResultBytes = (ulong)_resultBytes,
-            QueueSeconds = Math.Max(0, (_leasedAt - _lease.Submitted).TotalSeconds),
-        };
+        Usage usage = GetUsage(_ownTime.Used);
         _run?.Dispose();
         bool isCancelled = error is { Code: ErrorCode.JobCancelled };
         // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
@@ -216,21 +208,55 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
                     $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used "
                     + $"{(_ownTime.Used + _ownTime.Waited).TotalSeconds:0.##} s of its own, without the time in which other jobs ran.",
                     "Split the work into several jobs, or request a longer time limit.");
-            await _events.Writer.WriteAsync(new Event
-            {
-                State = error is null
-                    ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
-                    : new StateChanged
-                    {
-                        State = JobState.Failed, Error = ServerPaths.Remove(error), Usage = usage, Worker = _options.Id,
-                            Attempt = (uint)_lease.Attempt,
-                    },
-            }, CancellationToken.None);
+            await _events.Writer.WriteAsync(new Event { State = GetOutcome(error, usage) }, CancellationToken.None);
         }
         _events.Writer.TryComplete();
         await _publishing;
         if (isReturned) await _leases.ReturnAsync(_lease);
     }
+
+    /// <summary>
+    /// Ends the job while its run goes on in a native call, before the process ends: over its limit it fails, and without one it returns to
+    /// the queue. A job that was cancelled has ended already.
+    /// </summary>
+    /// <param name="work">The operation or the module that is running.</param>
+    /// <param name="node">The node of the operation, or null.</param>
+    public async Task EndUnresponsiveAsync(string work, uint? node)
+    {
+        if (_lease.Lost.IsCancellationRequested) return;
+        if (!_timeout.IsCancellationRequested)
+        {
+            await _leases.ReturnAsync(_lease);
+            return;
+        }
+        Error error = Errors.Create(ErrorCode.JobTimeout,
+            $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s, and {work} did not end when it was stopped, so that its worker had "
+            + "to be started again.",
+            "The job is not tried again. Use fewer or smaller rows, or split the work into several jobs.");
+        if (node is { } known) error = _plan!.WithLocation(error, known);
+        _events.Writer.TryComplete();
+        await _publishing.WaitAsync(_lastEventsTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        Usage usage = GetUsage(TimeLimit - _ownTime.Waited);
+        usage.Phases.AddRange(_phases.Complete(error.Code.ToString()));
+        await _backend.Jobs.PublishWhenReachableAsync(_lease, new Event { State = GetOutcome(error, usage) }, CancellationToken.None);
+    }
+
+    private Usage GetUsage(TimeSpan computed) => new()
+    {
+        Tokens = (ulong)(_run?.TokenCount ?? 0),
+        Passes = (ulong)(_run?.ForwardPassCount ?? 0),
+        ReusedLayers = (ulong)(_run?.ReusedLayerCount ?? 0),
+        ReusedTokens = (ulong)(_run?.ReusedTokenCount ?? 0),
+        ComputeSeconds = computed.TotalSeconds, // not the time in which other jobs ran
+        ResultBytes = (ulong)_resultBytes,
+        QueueSeconds = Math.Max(0, (_leasedAt - _lease.Submitted).TotalSeconds),
+    };
+
+    private StateChanged GetOutcome(Error? error, Usage usage) => new()
+    {
+        State = error is null ? JobState.Completed : JobState.Failed, Error = error is null ? null : ServerPaths.Remove(error),
+        Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
+    };
 
     public async ValueTask DisposeAsync()
     {
