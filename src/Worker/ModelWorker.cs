@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Worker.Deployments;
@@ -33,7 +34,7 @@ public sealed class ModelWorker(
         using var abort = new CancellationTokenSource(); // cancels running jobs, which return to the queue
         using var stopReconciling = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var stopHeartbeat = new CancellationTokenSource();
-        var (residency, jobs) = (new ModelResidency(), new LeasedJobs());
+        var (residency, jobs) = (new ModelResidency(), NewLeasedJobs());
         var loader = new DeviceModelLoader(options, backend, residency, jobs, logger, _time, abort.Token);
         var heartbeat = new HeartbeatPublisher(options, backend, residency, jobs, logger, _time);
         var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, jobs, logger, _time);
@@ -111,6 +112,9 @@ public sealed class ModelWorker(
         await heartbeat.TryPublishAsync();
         await ended;
     }
+
+    private LeasedJobs NewLeasedJobs() =>
+        new(options.AllJobsMemoryBudget is < long.MaxValue and var bytes ? new SharedJobMemory(bytes) : null);
 
     private void AbortAfterGrace(CancellationTokenSource abort)
     {

@@ -35,7 +35,6 @@ public static class Experiments
             "stream" => Stream(llm, number),
             "slow" => Slow(llm, number),
             "endless" => Endless(llm),
-            "backward" => Backward(llm, number),
             "large" => Large(llm, rows: number),
             "constant" => Constant(llm, rows: number),
             "constants" => Constants(llm, number),
@@ -129,23 +128,6 @@ public static class Experiments
         Value product = square;
         for (int i = 0; i < 3000; i++) product = product.MatMul(square);
         return new RecordedExperiment(trace, [("product", product[0, 0].Save())]);
-    }
-
-    /// <summary>
-    /// Logs a line before a long backward pass, which is one native call: the gradient of each element is a tensor of 16 MB, which takes
-    /// some milliseconds.
-    /// </summary>
-    private static RecordedExperiment Backward(LanguageModel llm, int elements)
-    {
-        Trace trace = llm.Trace(Tower, grad: true);
-        Value column = TensorData.FromArray(Enumerable.Repeat(1f, 2048).ToArray(), 2048, 1);
-        Value square = llm["transformer.h.1"].Hidden.RequiresGrad()[0, 0, 0] * 0
-            + column * (1f / 2048) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 2048).ToArray(), 1, 2048));
-        Value loss = square[0, 0];
-        for (int i = 1; i < elements; i++) loss += square[i, i];
-        trace.Log("forward");
-        trace.Backward(loss);
-        return new RecordedExperiment(trace, [("loss", loss.Save())]);
     }
 
     /// <summary>Runs rows of the maximum length, and saves the hidden states of every layer and the logits (0.7 MB per row).</summary>

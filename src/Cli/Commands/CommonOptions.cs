@@ -92,6 +92,12 @@ internal static class CommonOptions
             + "Default: a quarter of the memory on the CPU, at least 4GiB, at most half; unlimited on other devices.",
     };
 
+    public static Option<string?> AllJobsMemory() => new("--all-jobs-memory")
+    {
+        Description = "Memory that the values of all jobs of the worker may use together; one job may hold half of it. "
+            + "Default: twice --job-memory on the CPU; unlimited on other devices.",
+    };
+
     public static Option<string?> CacheMemory() => new("--cache-memory")
     {
         Description = "Memory that the keys and values of all generations of a model may use; a generation waits until its own fit. "

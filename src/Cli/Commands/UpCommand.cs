@@ -26,6 +26,7 @@ internal static class UpCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var allJobsMemory = CommonOptions.AllJobsMemory();
         var cacheMemory = CommonOptions.CacheMemory();
         var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
@@ -33,7 +34,7 @@ internal static class UpCommand
         var noRestart = CommonOptions.NoRestart();
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
-            model, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, redis, data, prefix, grace, unresponsive,
+            model, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, redis, data, prefix, grace, unresponsive,
             noRestart, logJson,
         };
         gateway.AddTo(command);
@@ -60,6 +61,7 @@ internal static class UpCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                AllJobsMemory = MemorySize.Parse("--all-jobs-memory", parsed.GetValue(allJobsMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),

@@ -46,6 +46,7 @@ internal static class WorkerCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var allJobsMemory = CommonOptions.AllJobsMemory();
         var cacheMemory = CommonOptions.CacheMemory();
         var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
@@ -67,7 +68,7 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
             lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
@@ -100,6 +101,7 @@ internal static class WorkerCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                AllJobsMemory = MemorySize.Parse("--all-jobs-memory", parsed.GetValue(allJobsMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 MinResidence = CommonOptions.ParseSeconds(parsed, residence),

@@ -127,6 +127,12 @@ internal sealed partial class Interleaver
         if (!_isRunningInvokes) _work?.BeginModule(module);
     }
 
+    /// <summary>A module of the pass has run. In a graph it is a place where a backward pass looks at the cancellation.</summary>
+    public void OnModuleEnded(object? result)
+    {
+        if (_traces is [{ RequiresGrad: true } only]) only.Job.Limits.Backward?.Attach(result);
+    }
+
     /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>
     public void OnPreemptionPoint()
     {

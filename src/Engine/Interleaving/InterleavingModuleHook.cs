@@ -74,6 +74,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         if (interleaver.RequiredTokenIds is { } ids && interleaver.IsLmHead(module) && called is Linear head
             && head.TryForward(arguments.Tensor(0, "input"), ids) is { } logits) return logits;
         object? result = operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+        interleaver.OnModuleEnded(result);
         interleaver.Reuse?.AddOutput(module, result);
         return result;
     }

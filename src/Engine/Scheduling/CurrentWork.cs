@@ -34,6 +34,9 @@ internal sealed class CurrentWork
         Volatile.Write(ref _version, _version + 1);
     }
 
+    /// <summary>The same work goes on.</summary>
+    public void MakeProgress() => Volatile.Write(ref _version, _version + 1);
+
     /// <summary>A pass begins. Dispose the result when it ends: the work in whose middle it ran goes on.</summary>
     public Scope BeginPass(IReadOnlyList<TraceRun> traces)
     {

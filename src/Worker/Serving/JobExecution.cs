@@ -36,10 +36,14 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>When the events of a job have this size together, only very small tensors are sent inside them.</summary>
     private const long MaxInlineBytesOfJob = 4L << 20;
 
+    /// <summary>How often a job runs that lacks memory because of others, before it fails.</summary>
+    private const int MaxMemoryAttempts = 10;
+
     private const int MaxInlineTensorBytesOfLargeJob = 1 << 10;
 
     private readonly Lease _lease;
     private readonly JobLeaseClient _leases;
+    private readonly LeasedJobs _jobs;
     private readonly QueueBackend _backend;
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel, _timeout, _waiting;
@@ -55,10 +59,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private bool _isLeaseLost;
 
     private JobExecution(
-        Lease lease, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend, WorkerOptions options, TimeProvider time,
-        CancellationToken stopping)
+        Lease lease, DateTimeOffset modelReady, JobLeaseClient leases, LeasedJobs jobs, QueueBackend backend, WorkerOptions options,
+        TimeProvider time, CancellationToken stopping)
     {
-        (_lease, _leases, _backend, _options, _leasedAt) = (lease, leases, backend, options, time.GetUtcNow());
+        (_jobs, _lease, _leases, _backend, _options, _leasedAt) =
+            (jobs, lease, leases, backend, options, time.GetUtcNow());
         _phases = new JobPhases(lease, modelReady);
         TimeLimit = lease.TimeLimit is { } requested && requested < options.WallTime ? requested : options.WallTime;
         _timeout = new CancellationTokenSource();
@@ -81,11 +86,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>1. Publishes that the job runs, and compiles its program.</summary>
     /// <param name="modelReady">When the model was loaded, which may be after the lease was granted.</param>
     public static JobExecution Start(
-        Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend,
-        WorkerOptions options,
-        TimeProvider time, CancellationToken stopping)
+        Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, JobLeaseClient leases, LeasedJobs jobs,
+        QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
-        var execution = new JobExecution(lease, modelReady, leases, backend, options, time, stopping);
+        var execution = new JobExecution(lease, modelReady, leases, jobs, backend, options, time, stopping);
         execution._phases.OnCompileStarted();
         execution._ownTime.Start(sharers: 1);
         execution.Enqueue(
@@ -95,7 +99,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
             execution._run = new JobRun(
                 execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._ownTime.Left,
-                execution._cancel.Token)
+                execution._cancel.Token, jobs.Memory)
             {
                 Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
             };
@@ -200,7 +204,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         bool isCancelled = error is { Code: ErrorCode.JobCancelled };
         // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
         // changes nothing; if it is still valid, the job runs again.
-        bool isReturned = isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested);
+        // Nor has one that lacks memory only because of others: it runs again when they have ended.
+        bool isShortOfMemory = error is { Code: ErrorCode.OutOfMemory, Retryable: true } && _lease.Attempt < MaxMemoryAttempts;
+        if (isShortOfMemory) _jobs.OnMemoryShortage();
+        bool isReturned =
+            isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
         if (!isReturned && !_isLeaseLost)
         {
             if (isCancelled && _timeout.IsCancellationRequested)
@@ -424,6 +432,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             throw Errors.CreateException(
                 ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.",
                 "Submit the program again; constants are kept for a limited time.");
+        _run?.Limits.RequireMemory("A constant or an answer", stream.Length, stream.Length); // read, then copied into a tensor
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)stream.Length));
         await stream.ReadExactlyAsync(bytes, _cancel.Token);
         return TensorData.FromProto(

@@ -18,6 +18,8 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobServingLoop(
     ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
+    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(20);
+
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
     private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
@@ -106,6 +108,11 @@ internal sealed class JobServingLoop(
                     await Task.WhenAny(_running).WaitAsync(_drain.Token);
                     continue;
                 }
+                if (jobs.IsShortOfMemory)
+                {
+                    await Task.Delay(_memoryPoll, time, _drain.Token);
+                    continue;
+                }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
                 Lease? next = await _leases.LeaseAsync(host.Names, timeout, CountRunning, _drain.Token);
                 _failures.Succeeded();
@@ -135,7 +142,8 @@ internal sealed class JobServingLoop(
         host.OnJobStarted(time.GetUtcNow());
         jobs.Add(lease);
         Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, host.RunningJobCount);
-        JobExecution execution = JobExecution.Start(lease, host.Model, host.LoadedAt, _leases, backend, options, time, abort);
+        JobExecution execution = JobExecution.Start(
+            lease, host.Model, host.LoadedAt, _leases, jobs, backend, options, time, abort);
         jobs.Start(execution);
         using var ended = new CancellationTokenSource();
         Task renewal = execution.RenewLeaseAsync(ended.Token);

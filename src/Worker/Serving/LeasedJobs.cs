@@ -1,10 +1,23 @@
+using Ndif.Engine.Running;
 using Ndif.Queue;
 
 namespace Ndif.Worker.Serving;
 
 /// <summary>The jobs that this worker has leased: those that run, and those that wait for their model to be loaded.</summary>
-internal sealed class LeasedJobs
+/// <param name="memory">The memory of their values; null for no limit.</param>
+internal sealed class LeasedJobs(SharedJobMemory? memory)
 {
+    private volatile bool _isShortOfMemory;
+
+    public SharedJobMemory? Memory => memory;
+
+    /// <summary>
+    /// Whether a job has returned for lack of memory, and too much is still in use. The worker then leases none, which could be the same.
+    /// </summary>
+    public bool IsShortOfMemory => _isShortOfMemory && (_isShortOfMemory = memory!.Used > memory.Total / 8);
+
+    public void OnMemoryShortage() => _isShortOfMemory = true;
+
     private readonly Dictionary<long, (Lease Lease, JobExecution? Execution)> _byToken = [];
     private readonly HashSet<string> _killed = [];
 

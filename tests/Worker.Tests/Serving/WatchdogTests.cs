@@ -54,6 +54,18 @@ public sealed class WatchdogTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task AJobThatAnOperatorKills_EndsTheWorkerWithinSeconds()
+    {
+        string model = await StartStuckWorkerAsync(TimeSpan.FromMinutes(10));
+        string suspect = await _cluster.SubmitAsync(model, TestPrograms.HugeTensor(model, 1 << 20));
+        await _blobs.Entered;
+        await _cluster.Backend.Jobs.CancelAsync(suspect, "An operator killed it", WorkerTestCluster.Cancel);
+        await _cluster.Backend.Deployments.SendOrderAsync("w1", new WorkerOrder { Kill = suspect }, WorkerTestCluster.Cancel);
+        await _processEnded.Task.WaitAsync(TimeSpan.FromSeconds(30), WorkerTestCluster.Cancel);
+        Assert.Equal(JobState.Cancelled, (await _cluster.WaitForEndAsync(suspect)).State);
+    }
+
+    [Fact]
     public async Task AWorkerThatStops_ReturnsAllOfItsJobs()
     {
         string model = await StartStuckWorkerAsync();
@@ -65,11 +77,11 @@ public sealed class WatchdogTests : IAsyncDisposable
         Assert.True(returned is { State: JobState.Queued, Attempt: 1 }, $"{returned}");
     }
 
-    private async Task<string> StartStuckWorkerAsync()
+    private async Task<string> StartStuckWorkerAsync(TimeSpan? timeout = null)
     {
         string model = _cluster.NewModel("model");
         await _cluster.StartWorkerAsync(
-            configure: options => options with { Models = [model], UnresponsiveTimeout = TimeSpan.FromSeconds(0.5) },
+            configure: options => options with { Models = [model], UnresponsiveTimeout = timeout ?? TimeSpan.FromSeconds(0.5) },
             blobs: _blobs, endProcess: () => _processEnded.TrySetResult());
         return model;
     }
