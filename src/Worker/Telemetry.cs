@@ -17,7 +17,8 @@ public static class Telemetry
         "ndif.worker.jobs", "{job}", "Jobs ended here, by model and outcome");
 
     private static readonly Counter<long> _unresponsive = _meter.CreateCounter<long>(
-        "ndif.worker.unresponsive_calls", "{call}", "Native calls that did not end after their jobs were stopped, so that the worker ended");
+        "ndif.worker.unresponsive_calls", "{call}",
+        "Native calls that did not end after their jobs were stopped, so that the worker ended");
 
     internal static void RecordUnresponsive(string model) => _unresponsive.Add(1, new KeyValuePair<string, object?>("model", model));
 

@@ -30,6 +30,7 @@ internal sealed class FaultInjector
                 () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
             ("connections slow", 1, DelayConnectionsAsync),
+            ("worker in a call that does not end", 2, HoldWorkerAsync),
         ];
     }
 
@@ -96,6 +97,12 @@ internal sealed class FaultInjector
         slow.Delay = TimeSpan.FromMilliseconds(50);
         await Task.Delay(TimeSpan.FromSeconds(1.5));
         slow.Delay = TimeSpan.Zero;
+    }
+
+    private async Task HoldWorkerAsync()
+    {
+        await UnresponsiveCall.InjectAsync(_cluster);
+        Kills++; // it may have been writing a file
     }
 
     private static Task RunSynchronously(Action action)

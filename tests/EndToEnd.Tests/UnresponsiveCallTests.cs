@@ -26,7 +26,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Job suspect = await SubmitStuckJobAsync(remote);
         await using ChildProcess worker =
             await _services.StartSupervisedWorkerAsync("w1", "--wall-seconds", "3", "--unresponsive-seconds", "1");
-        await WaitForRunningAsync(suspect);
+        await WaitForLogAsync(suspect);
         Job[] neighbours = [await SubmitAsync("prompt:1", remote), await SubmitAsync("generate:12", remote)];
 
         NdifException failure = await Assert.ThrowsAnyAsync<NdifException>(() => suspect.WaitAsync(Cancel));
@@ -44,7 +44,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         (Backend remote, Backend asOperator) = await StartAsync();
         Job suspect = await SubmitStuckJobAsync(remote);
         await using ChildProcess worker = await _services.StartSupervisedWorkerAsync("w1");
-        await WaitForRunningAsync(suspect);
+        await WaitForLogAsync(suspect);
         Job neighbour = await SubmitAsync("prompt:1", remote);
         await WaitForRunningAsync(neighbour);
 
@@ -63,7 +63,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Job suspect = await SubmitStuckJobAsync(remote);
         ChildProcess worker =
             await _services.StartSupervisedWorkerAsync("w1", "--grace-seconds", "0", "--unresponsive-seconds", "0.5");
-        await WaitForRunningAsync(suspect);
+        await WaitForLogAsync(suspect);
         Assert.Equal(75, await worker.TerminateAsync());
         JobInfo info = await suspect.GetAsync(Cancel);
         Assert.True(info is { State: JobState.Queued, Attempt: 1 }, $"{info}");
@@ -83,13 +83,20 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Assert.Contains(worker.Lines, line => line.Contains("a native call did not end", StringComparison.Ordinal));
     }
 
+    /// <summary>Waits until the job is at the statement that uses the constant.</summary>
+    private static async Task WaitForLogAsync(Job job)
+    {
+        await foreach (JobEvent jobEvent in job.Events(cancellationToken: Cancel))
+            if (jobEvent.Raw.Log is not null) return;
+    }
+
     private static Task WaitForRunningAsync(Job job) =>
         Poll.UntilAsync(() => job.GetAsync(Cancel), info => info.State == JobState.Running);
 
     /// <summary>Submits a job with a constant, and replaces the file of the constant by a FIFO.</summary>
     private async Task<Job> SubmitStuckJobAsync(Backend remote)
     {
-        Job job = await SubmitAsync("constant:2", remote);
+        Job job = await SubmitAsync("logged", remote);
         string blob = Directory.EnumerateFiles(Path.Combine(_services.DataFolder, "blobs"), "*", SearchOption.AllDirectories)
             .MaxBy(file => new FileInfo(file).Length)!;
         File.Delete(blob);

@@ -7,7 +7,7 @@ using Spectre.Console;
 namespace Ndif.Cli.Commands;
 
 /// <summary>
-/// `ndif jobs [list|show|watch|cancel|kill|delete|dead|requeue]`: the own jobs, and for operators the jobs of all keys and the dead letters.
+/// `ndif jobs [list|show|watch|cancel|kill|delete|dead|requeue]`: the own jobs, and for operators those of all keys and the dead letters.
 /// </summary>
 internal static class JobsCommand
 {
@@ -105,7 +105,8 @@ internal static class JobsCommand
             return 0;
         });
 
-        foreach (Command subcommand in new[] { list, show, watch, cancel, kill, delete, dead, requeue }) command.Subcommands.Add(subcommand);
+        foreach (Command subcommand in new[] { list, show, watch, cancel, kill, delete, dead, requeue })
+            command.Subcommands.Add(subcommand);
         return command;
 
         Backend GetBackend(ParseResult parsed) => BackendFactory.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));

@@ -34,8 +34,8 @@ internal static class UpCommand
         var noRestart = CommonOptions.NoRestart();
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
-            model, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, redis, data, prefix, grace, unresponsive,
-            noRestart, logJson,
+            model, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, redis, data, prefix,
+            grace, unresponsive, noRestart, logJson,
         };
         gateway.AddTo(command);
         config.AddTo(command);

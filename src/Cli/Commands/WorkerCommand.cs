@@ -68,7 +68,8 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis, data,
+            prefix,
             lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
@@ -119,7 +120,8 @@ internal static class WorkerCommand
                 };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(
-                options, backend, logs.CreateLogger<ModelWorker>(), endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
+                options, backend, logs.CreateLogger<ModelWorker>(),
+                endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
             await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);

@@ -15,7 +15,7 @@ internal static partial class SupervisedProcess
 
     public static bool IsOne => Environment.GetEnvironmentVariable(Supervisor.Variable) is not null;
 
-    /// <summary>How often the supervisor has started this command again: after native calls that did not end, and after other failures.</summary>
+    /// <summary>How often the supervisor has started this command again, by reason.</summary>
     private static (long Unresponsive, long Failed) Restarts =>
         Environment.GetEnvironmentVariable(Supervisor.Variable)?.Split(',') is [var unresponsive, var failed]
         && long.TryParse(unresponsive, CultureInfo.InvariantCulture, out long first)

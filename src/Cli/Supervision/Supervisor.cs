@@ -14,8 +14,8 @@ namespace Ndif.Cli.Supervision;
 /// 1. The child inherits the arguments, the environment and the output. Its standard input is a pipe that only this process holds open: its
 ///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
 /// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
-/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="MinRunTime"/> of its start has a wrong
-///    option, most likely: its code is that of this process.
+/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="MinRunTime"/> of its start has a
+///    wrong option, most likely: its code is that of this process.
 /// 4. Otherwise it is started again, after a delay that doubles up to <see cref="MaxDelay"/> and is reset by a run of
 ///    <see cref="SteadyRunTime"/>.
 /// </summary>

@@ -8,8 +8,8 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Gradients;
 
 /// <summary>
-/// Makes the backward passes of a job end soon when it is cancelled, and says what memory they take. A backward pass is one native call, but
-/// it calls the hooks of the tensors of its graph: wherever about <see cref="WorkBetween"/> has been recorded since the last one, a tensor
+/// Makes the backward passes of a job end soon when it is cancelled, and says what memory they take. A backward pass is one native call,
+/// but it calls the hooks of the tensors of its graph: wherever about <see cref="WorkBetween"/> has been recorded since the last one, a tensor
 /// gets a hook that looks at the cancellation.
 /// </summary>
 /// <remarks>
@@ -57,7 +57,7 @@ internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
         }
     }
 
-    /// <summary>Makes a backward pass look at the cancellation when it comes to a value, which is or contains a result in its graph.</summary>
+    /// <summary>Makes a backward pass look at the cancellation when it comes to a value, which is or has a tensor of its graph.</summary>
     public void Attach(object? value)
     {
         if (!GradientHook.IsSupported) return;

@@ -41,7 +41,7 @@ internal static class ModuleCallCost
     /// <summary>Sums over a module and those inside it.</summary>
     private struct Layers
     {
-        /// <summary>The elements that a token has in all values together. Of the layers of a list one counts, as they run in turn.</summary>
+        /// <summary>The elements that a token has in all values together. Of the layers of a list one counts: they run in turn.</summary>
         public double Width;
 
         /// <summary>The elements of weights that a token is multiplied with.</summary>

@@ -38,7 +38,8 @@ internal sealed class JobRun : IDisposable
             DefaultType = plan.Model.DType,
             Limits = Limits = new OperationLimits
             {
-                FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory, MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
+                FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
+                MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
                 TimeLeft = timeLeft, Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),

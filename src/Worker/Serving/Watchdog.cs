@@ -11,8 +11,8 @@ namespace Ndif.Worker.Serving;
 /// Ends a worker whose model thread is in a native call that nobody waits for any more (docs/decisions/0015-a-worker-can-be-killed.md):
 /// 1. A thread of its own looks at what each model thread does. A call for jobs that all have been stopped (cancelled, over their limit, or
 ///    the worker stops) should end soon, because statements and modules look at the cancellation.
-/// 2. If it lasts longer than <see cref="WorkerOptions.UnresponsiveTimeout"/>, its jobs are at fault. One that is over its limit fails, with
-///    the operation or module.
+/// 2. If it lasts longer than <see cref="WorkerOptions.UnresponsiveTimeout"/>, its jobs are at fault. One that is over its limit fails,
+///    with the operation or module.
 /// 3. All other jobs return to the queue, which does not count as a lost lease.
 /// 4. The process ends; a supervisor or an orchestrator starts the worker again.
 /// </summary>

@@ -14,7 +14,8 @@ public sealed class BackwardCancellationTests
         using Trace t = llm.Trace("Hello", grad: true);
         Value hidden = llm.Layers[1].Hidden.RequiresGrad()[0, 0, 0];
         Value column = TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1024, 1);
-        Value square = hidden * 0 + column * (1f / 1024) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1, 1024));
+        Value square = hidden * 0
+            + column * (1f / 1024) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1, 1024));
         Value loss = square[0, 0];
         for (int i = 1; i < 100; i++) loss = kind == "elements" ? loss + square[i, i] : loss + square.MatMul(square)[i, i];
         t.Log("forward");

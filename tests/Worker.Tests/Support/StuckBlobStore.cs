@@ -3,7 +3,9 @@ using Ndif.Queue;
 
 namespace Ndif.Worker.Tests.Support;
 
-/// <summary>A blob store on a disk that does not answer: a call holds its thread, whatever is cancelled, until the store is released.</summary>
+/// <summary>
+/// A blob store on a disk that does not answer: a call holds its thread, whatever is cancelled, until the store is released.
+/// </summary>
 internal sealed class StuckBlobStore : IBlobStore
 {
     private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
