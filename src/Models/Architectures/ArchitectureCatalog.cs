@@ -29,6 +29,7 @@ public static class ArchitectureCatalog
     {
         Type type = Find(config);
         CheckCounts(config);
+        if (config.Section("text_config") is { } text) CheckCounts(text);
         if (config.Has("quantization_config"))
             throw config.InvalidValue("quantization_config",
                 "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
