@@ -112,9 +112,11 @@ public sealed class GatewayOptions
     [Range(1, int.MaxValue)]
     public int Tokens { get; init; } = 1_000_000;
 
-    /// <summary>The maximum, and the default, run time of a job. Default: 1 hour.</summary>
+    /// <summary>
+    /// The maximum, and the default, run time of a job, without the time in which it waits or other jobs run. Default: 10 minutes.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00")]
-    public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
+    public TimeSpan WallTime { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>The maximum number of waiting jobs of all keys; further jobs are refused as UNAVAILABLE. Default: 100,000.</summary>
     [Range(1, int.MaxValue)]
@@ -126,13 +128,14 @@ public sealed class GatewayOptions
 
     /// <summary>
     /// The tiers of keys: their share of service, and their limits where they differ from those above. A key of an unlisted tier is
-    /// treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 per minute), priority (4, 256, 6000).
+    /// treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 per minute), priority (4, 256, 6000;
+    /// run time 1 hour).
     /// </summary>
     [Required]
     public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
     {
         ["standard"] = new(Weight: 1, JobsInFlight: 64, JobsPerMinute: 600),
-        ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000),
+        ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000) { WallTime = TimeSpan.FromHours(1) },
     };
 
     /// <summary>

@@ -69,6 +69,12 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"),
             Key]))];
 
+    /// <summary>The key of the clients.</summary>
+    public string Key => _key;
+
+    /// <summary>The process of a worker; null if it has been replaced.</summary>
+    public ChildProcess? FindWorker(string id) => _workers.FirstOrDefault(worker => worker.Id == id).Process;
+
     public ChildProcess Gateway(int index) => _gateways[index].Process;
 
     public (string Id, ChildProcess Process) Worker(int index) => (_workers[index].Id, _workers[index].Process);
@@ -172,7 +178,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private async Task StartWorkerAsync(int index)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{index}-{Interlocked.Increment(ref _workersStarted)}");
-        ChildProcess worker = await _services.StartWorkerProcessAsync(id, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1");
+        ChildProcess worker = await _services.StartWorkerProcessAsync(id, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1",
+            "--unresponsive-seconds", "1");
         _workers[index] = new Member(id, worker, 0, CountOpenFiles(worker), GetResidentMemory(worker));
     }
 

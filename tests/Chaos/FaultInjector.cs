@@ -36,6 +36,7 @@ internal sealed class FaultInjector
             ("a clock wrong", ClocksApart.IsPossible ? 2 : 0, new ClocksApart(cluster, _random).InjectAsync),
             ("the disk of the blobs full", cluster.HasDisk ? 2 : 0, new FullDisk(cluster, _random).InjectAsync),
             ("one of two gateways that follow a job killed", 2, Followed.InjectAsync),
+            ("worker in a call that does not end", 2, HoldWorkerAsync),
         ];
     }
 
@@ -104,6 +105,12 @@ internal sealed class FaultInjector
         slow.Delay = TimeSpan.FromMilliseconds(50);
         await Task.Delay(TimeSpan.FromSeconds(1.5));
         slow.Delay = TimeSpan.Zero;
+    }
+
+    private async Task HoldWorkerAsync()
+    {
+        await UnresponsiveCall.InjectAsync(_cluster);
+        Kills++; // it may have been writing a file
     }
 
     private static Task RunSynchronously(Action action)

@@ -14,8 +14,8 @@ public sealed record NemotronHConfig : DecoderConfig
     public NemotronHConfig(ConfigReader json) : base(WithLayers(json), new()
     {
         VocabSize = 131072, MaxPositions = 4096, HiddenSize = 4096, IntermediateSize = 21504, NumLayers = 52, NumHeads = 32, NumKvHeads = 8,
-        HeadDim = 128, NormEpsKey = "layer_norm_epsilon", NormEps = 1e-5, PadTokenId = 0,
-    }) => Kinds = ReadKinds(json);
+        HeadDim = 128, NormEpsKey = "layer_norm_epsilon", NormEps = 1e-5
+    }) => (Kinds, PadTokenId) = (ReadKinds(json), null); // its embedding is made without
 
     /// <summary>What each layer has: mamba, attention, mlp or moe.</summary>
     public IReadOnlyList<string> Kinds { get; }

@@ -90,7 +90,7 @@ public sealed partial class OlmoHybridGatedDeltaNet : GatedDeltaNet
         _qConv1d = Child("q_conv1d", new OlmoHybridShortConvolution(config.KeyDim, config.ConvKernel));
         _kConv1d = Child("k_conv1d", new OlmoHybridShortConvolution(config.KeyDim, config.ConvKernel));
         _vConv1d = Child("v_conv1d", new OlmoHybridShortConvolution(config.ValueDim, config.ConvKernel));
-        _oNorm = Child("o_norm", new GatedRMSNorm("OlmoHybridRMSNormGated", config.ValueHeadDim, config.NormEps, normsBeforeGate: true,
+        _oNorm = Child("o_norm", new GatedRMSNorm("OlmoHybridRMSNormGated", config.ValueHeadDim, epsilon: 1e-5, normsBeforeGate: true,
             axes: Axes.Unknown)); // tokens and heads in one dimension
     }
 

@@ -5,6 +5,7 @@ using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
+using Ndif.Protocol.Wire;
 using Ndif.Queue.Rules;
 using Ndif.Queue.Wakeups;
 using StackExchange.Redis;
@@ -407,11 +408,18 @@ public sealed class RedisJobQueue : IJobQueue
         while (true)
         {
             RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
-            if (reply.Resp2Type == ResultType.BulkString) return LocalReply.Parser.ParseFrom((byte[])reply!);
+            if (reply.Resp2Type == ResultType.BulkString) return ParseReply((byte[])reply!);
             TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(started);
             if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left < _options.PollInterval ? left : _options.PollInterval, TimeProvider.System, cancellationToken);
         }
+    }
+
+    /// <summary>Parses what a client has sent, after the objects in it have been counted.</summary>
+    private static LocalReply ParseReply(byte[] reply)
+    {
+        WireScan.Measure(reply, LocalReply.Descriptor, WireLimits.ForMessagesOf(reply.Length));
+        return LocalReply.Parser.ParseFrom(reply);
     }
 
     /// <summary>Wakes all waiting calls, which then fail. The connection stays open.</summary>

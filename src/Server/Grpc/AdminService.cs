@@ -83,7 +83,10 @@ internal sealed class AdminService(
         (JobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
             ?? throw ServerErrors.UnknownJob(request.JobId);
 
-    /// <summary>Cancels a job of any owner. A running job loses its lease, and its worker stops it.</summary>
+    /// <summary>
+    /// Cancels a job of any owner. A running job loses its lease, and its worker stops it. With `kill`, a worker that cannot stop it within
+    /// a second ends, and starts again without it.
+    /// </summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> CancelJob(CancelJobRequest request, ServerCallContext context)
     {
@@ -92,6 +95,7 @@ internal sealed class AdminService(
         JobInfo job = await jobs.CancelAsync(request.JobId, reason, context.CancellationToken)
             ?? throw ServerErrors.UnknownJob(request.JobId);
         logger.CancelledByOperator(job.Id, job.Owner, reason, GetCallerId(context));
+        if (request.Kill) await deployments.KillAsync(job, GetCallerId(context), context.CancellationToken);
         return job;
     }
 
