@@ -67,8 +67,8 @@ internal sealed class CheckpointParity
     }
 
     /// <summary>
-    /// Compares the printed module tree, the class and extra_repr of each module, and the shape of each parameter. The parts of a multimodal
-    /// model that are not there are left out of the reference.
+    /// Compares the printed module tree, the class and extra_repr of each module, and the shape of each parameter. The parts of a
+    /// multimodal model that are not there are left out of the reference.
     /// </summary>
     private bool CompareTree()
     {
@@ -86,7 +86,8 @@ internal sealed class CheckpointParity
                 .Select(m => DescribeModule(Text(m, "name"), Text(m, "class"), Text(m, "extra_repr"))));
         HashSet<Parameter> seen = []; // named_parameters() returns a shared parameter once
         return same & IsSame("the parameters",
-            _model.Modules.SelectMany(m => m.Parameters.Where(p => !p.IsBuffer && seen.Add(p)).Select(p => $"{m.Path}.{p.Name} [{string.Join(", ", p.Shape)}]")),
+            _model.Modules.SelectMany(m => m.Parameters.Where(p => !p.IsBuffer && seen.Add(p))
+                .Select(p => $"{m.Path}.{p.Name} [{string.Join(", ", p.Shape)}]")),
             _golden.Json.GetProperty("named_parameters").EnumerateObject().Where(p => !IsIgnored(p.Name))
                 .Select(p => $"{p.Name} [{string.Join(", ", p.Value.EnumerateArray().Select(s => s.GetInt64()))}]"));
 
@@ -159,14 +160,18 @@ internal sealed class CheckpointParity
     private double CompareCallsOfModule(RecordedCall[] calls, JsonElement[] references)
     {
         if (calls.Length == 1 && references.Length > 1)
-            return TensorDigest.Of(calls[0].Output!).MaxDifference(TensorDigest.Combine(references.Select(FindDigest).OfType<TensorDigest>()));
+        {
+            TensorDigest all = TensorDigest.Combine(references.Select(FindDigest).OfType<TensorDigest>());
+            return TensorDigest.Of(calls[0].Output!).MaxDifference(all);
+        }
         if (calls.Length != references.Length)
         {
             _problems.Add($"`{calls[0].Module.Path}` is called {calls.Length} times, not {references.Length}");
             return TensorDifference.Infinite;
         }
         double inOrder = CompareInOrder(calls, references);
-        return calls.Length == 1 || inOrder <= _result.Tolerance ? inOrder : Math.Min(inOrder, CompareInOrder([.. calls.Reverse()], references));
+        return calls.Length == 1 || inOrder <= _result.Tolerance ? inOrder
+            : Math.Min(inOrder, CompareInOrder([.. calls.Reverse()], references));
     }
 
     private double CompareInOrder(RecordedCall[] calls, JsonElement[] references)

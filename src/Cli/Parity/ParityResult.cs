@@ -56,7 +56,8 @@ internal sealed class ParityResult
 
     /// <summary>True if the logits were compared, all compared values are equal or within tolerance, and there is no error.</summary>
     public bool Passed => Error is null && Logits is not null
-        && ((double?[])[Logits, Hidden, Calls, Batch]).All(d => !(d > Tolerance)) && !(Gradients > Math.Max(GradientTolerance, GradientReferenceErrors * ReferenceError))
+        && ((double?[])[Logits, Hidden, Calls, Batch]).All(d => !(d > Tolerance))
+        && !(Gradients > Math.Max(GradientTolerance, GradientReferenceErrors * ReferenceError))
         && ((bool?[])[Greedy, Tree, Tokenizer]).All(equal => equal is not false);
 
     public void Write(Utf8JsonWriter json)

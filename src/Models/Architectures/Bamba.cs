@@ -55,8 +55,8 @@ internal static class Mamba2Layers
     public static Mamba2Config Read(ConfigReader json, int hiddenSize, double normEps)
     {
         int heads = json.Size("mamba_n_heads", 128);
-        int headDim = json.TextOrNull("mamba_d_head") is "auto" || !json.Has("mamba_d_head") ? json.Size("mamba_expand", 2) * hiddenSize / heads
-            : json.Size("mamba_d_head");
+        bool isComputed = json.TextOrNull("mamba_d_head") is "auto" || !json.Has("mamba_d_head");
+        int headDim = isComputed ? json.Size("mamba_expand", 2) * hiddenSize / heads : json.Size("mamba_d_head");
         return new Mamba2Config(hiddenSize, heads, headDim, json.Size("mamba_d_state", 256), json.Size("mamba_n_groups", 1),
             json.Size("mamba_d_conv", 4), normEps)
         {

@@ -68,7 +68,8 @@ public sealed partial class GraniteMoeHybridDecoderLayer : DecoderBlock
     public override Axes InputAxes(string argument) =>
         argument == "attention_mask" && _mamba is not null ? new Axes(0, 1) : base.InputAxes(argument);
 
-    protected override object?[] Forward(Tensor hidden, Tensor? mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+    protected override object?[] Forward(
+        Tensor hidden, Tensor? mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor normal = _inputLayernorm.Call(hidden);                                                       // [batch, seq, hidden]

@@ -180,7 +180,10 @@ public sealed partial class Lfm2MoeExperts : SiteModule
     {
         (_gateUpProj, _downProj) = (
             Weight("gate_up_proj", [numExperts, 2 * intermediateSize, hiddenSize], [.. Enumerable.Range(0, numExperts).SelectMany(e =>
-                new (string, long[])[] { ($"{e}.w1.weight", [intermediateSize, hiddenSize]), ($"{e}.w3.weight", [intermediateSize, hiddenSize]) })],
+                new (string, long[])[]
+                {
+                    ($"{e}.w1.weight", [intermediateSize, hiddenSize]), ($"{e}.w3.weight", [intermediateSize, hiddenSize]),
+                })],
                 inFeaturesDim: 2),
             Weight("down_proj", [numExperts, hiddenSize, intermediateSize], [.. Enumerable.Range(0, numExperts).Select(e =>
                 ($"{e}.w2.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2));

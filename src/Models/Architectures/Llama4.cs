@@ -391,7 +391,7 @@ public sealed partial class Llama4TextExperts : TensorModule
     {
         using var scope = NewDisposeScope();
         Tensor rows = input.view(_numExperts, -1, _hiddenSize);                                     // [experts, batch · seq, hidden]
-        Tensor[] gateAndUp = bmm(rows, _gateUpProj.Value).chunk(2, -1);                             // 2 x [experts, batch · seq, intermediate]
+        Tensor[] gateAndUp = bmm(rows, _gateUpProj.Value).chunk(2, -1); // 2 x [experts, batch · seq, intermediate]
         Tensor intermediate = gateAndUp[1] * _actFn.Call(gateAndUp[0]);                             // [experts, batch · seq, intermediate]
         return bmm(intermediate, _downProj.Value).view(-1, _hiddenSize).MoveToOuterDisposeScope();
     }

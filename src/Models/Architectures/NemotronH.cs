@@ -36,7 +36,8 @@ public sealed record NemotronHConfig : DecoderConfig
         get
         {
             int heads = Json.Size("mamba_num_heads", 128), headDim = Json.Size("mamba_head_dim", 64), groups = Json.Size("n_groups", 8);
-            return new Mamba2Config(HiddenSize, heads, headDim, Json.Size("ssm_state_size", 128), groups, Json.Size("conv_kernel", 4), NormEps)
+            return new Mamba2Config(
+                HiddenSize, heads, headDim, Json.Size("ssm_state_size", 128), groups, Json.Size("conv_kernel", 4), NormEps)
             {
                 ConvBias = Json.Flag("use_conv_bias", true), ProjectionBias = Json.Flag("mamba_proj_bias", Json.Flag("use_bias", false)),
                 NormClass = "Zamba2RMSNormGated", NormGroups = groups,
@@ -94,7 +95,8 @@ public sealed partial class NemotronHBlock : DecoderBlock
             "attention" => description.CreateAttention(description, layer),
             "mlp" => CreateMlp(config, config.IntermediateSize),
             "moe" => new NemotronHMoE(config),
-            string unknown => throw config.Json.InvalidValue("layers_block_type", "must have mamba, attention, mlp and moe", $"`{unknown}`"),
+            string unknown => throw config.Json.InvalidValue(
+                "layers_block_type", "must have mamba, attention, mlp and moe", $"`{unknown}`"),
         });
     }
 
@@ -112,7 +114,8 @@ public sealed partial class NemotronHBlock : DecoderBlock
             ("act_fn", Activation.Read(config.Json, "mlp_hidden_act", "relu2")));
     }
 
-    protected override object?[] Forward(Tensor hidden, Tensor? mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+    protected override object?[] Forward(
+        Tensor hidden, Tensor? mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor normal = _norm.Call(hidden);                                                                 // [batch, seq, hidden]
@@ -148,8 +151,10 @@ public sealed partial class NemotronHMoE : TensorModule
         _gate = Child("gate", new LinearRouter("NemotronHTopkRouter", numExperts, config.HiddenSize, hasCorrectionBias: true));
         _sharedExperts = Child("shared_experts", NemotronHBlock.CreateMlp(config, json.Size("moe_shared_expert_intermediate_size", 7688)));
         bool bias = json.Flag("mlp_bias", false);
-        _fc1LatentProj = Child("fc1_latent_proj", latentSize is { } into ? new Linear(config.HiddenSize, into, bias) : (TensorModule)new Identity());
-        _fc2LatentProj = Child("fc2_latent_proj", latentSize is { } from ? new Linear(from, config.HiddenSize, bias) : (TensorModule)new Identity());
+        _fc1LatentProj = Child("fc1_latent_proj",
+            latentSize is { } into ? new Linear(config.HiddenSize, into, bias) : (TensorModule)new Identity());
+        _fc2LatentProj = Child("fc2_latent_proj",
+            latentSize is { } from ? new Linear(from, config.HiddenSize, bias) : (TensorModule)new Identity());
         _fc1LatentProj.SetAxes(Axes.Flat);
         _fc2LatentProj.SetAxes(Axes.Flat);
     }

@@ -9,7 +9,8 @@ namespace Ndif.Models.Architectures;
 /// <remarks>transformers/models/olmo_hybrid/configuration_olmo_hybrid.py</remarks>
 public sealed record OlmoHybridConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
-    VocabSize = 100352, MaxPositions = 65536, HiddenSize = 3840, IntermediateSize = 11008, NumLayers = 32, NumHeads = 30, PadTokenId = 100277,
+    VocabSize = 100352, MaxPositions = 65536, HiddenSize = 3840, IntermediateSize = 11008, NumLayers = 32, NumHeads = 30,
+    PadTokenId = 100277,
 })
 {
     public bool AttentionBias => Json.Flag("attention_bias", false);
@@ -102,9 +103,9 @@ public sealed partial class OlmoHybridGatedDeltaNet : GatedDeltaNet
         key = Convolve(_kConv1d, key, cache, ConvolutionState + 1, mask);                           // [batch, seq, keyDim]
         value = Convolve(_vConv1d, value, cache, ConvolutionState + 2, mask);                       // [batch, seq, valueDim]
         Tensor b = _bProj.Call(hidden), a = _aProj.Call(hidden);                                    // 2 x [batch, seq, valueHeads]
-        Tensor output = Mix(cat([query, key, value], -1), b, a, cache, mask);                       // [batch, seq, valueHeads, valueHeadDim]
-        Tensor gate = _gProj.Call(hidden).reshape(-1, Config.ValueHeadDim);                         // [batch · seq · valueHeads, valueHeadDim]
-        Tensor normal = _oNorm.Call(output.reshape(-1, Config.ValueHeadDim), gate);                 // [batch · seq · valueHeads, valueHeadDim]
+        Tensor output = Mix(cat([query, key, value], -1), b, a, cache, mask); // [batch, seq, valueHeads, valueHeadDim]
+        Tensor gate = _gProj.Call(hidden).reshape(-1, Config.ValueHeadDim); // [batch · seq · valueHeads, valueHeadDim]
+        Tensor normal = _oNorm.Call(output.reshape(-1, Config.ValueHeadDim), gate); // [batch · seq · valueHeads, valueHeadDim]
         Tensor flat = normal.view(hidden.size(0), hidden.size(1), -1);                              // [batch, seq, valueDim]
         return _oProj.Call(flat).MoveToOuterDisposeScope();                                         // [batch, seq, hidden]
     }
@@ -132,8 +133,8 @@ public sealed partial class OlmoHybridShortConvolution : SiteModule
         _actFn.SetAxes(new Axes(0, 2));
     }
 
-    public override string ExtraRepr =>
-        $"{_channels}, {_channels}, kernel_size=({_kernelSize},), stride=(1,), padding=({_kernelSize - 1},), groups={_channels}, bias=False";
+    public override string ExtraRepr => $"{_channels}, {_channels}, kernel_size=({_kernelSize},), stride=(1,), "
+        + $"padding=({_kernelSize - 1},), groups={_channels}, bias=False";
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.BatchOnly : Axes.Hidden;
 
@@ -158,7 +159,7 @@ public sealed partial class OlmoHybridShortConvolution : SiteModule
         using var scope = NewDisposeScope();
         Tensor columns = input.transpose(1, 2);                                                     // [batch, channels, seq]
         Tensor before = earlier ?? zeros([input.size(0), _channels, _kernelSize - 1], input.dtype, input.device);
-        Tensor window = cat([before, columns], 2);                                                  // [batch, channels, kernelSize - 1 + seq]
+        Tensor window = cat([before, columns], 2); // [batch, channels, kernelSize - 1 + seq]
         Tensor convolved = nn.functional.conv1d(window, _weight.Value, groups: _channels);          // [batch, channels, seq]
         Tensor output = _actFn.Call(convolved).transpose(1, 2);                                     // [batch, seq, channels]
         Tensor last = window.narrow(2, window.size(2) - (_kernelSize - 1), _kernelSize - 1);        // [batch, channels, kernelSize - 1]

@@ -112,10 +112,12 @@ public sealed partial class Qwen3NextAttention : DecoderAttention
     {
         using var scope = NewDisposeScope();
         (long batch, long seqLen) = (hidden.size(0), hidden.size(1));
-        Tensor[] queryAndGate = _qProj.Call(hidden).view(batch, seqLen, NumHeads, 2 * HeadDim).chunk(2, -1); // 2 x [batch, seq, heads, headDim]
+        // 2 x [batch, seq, heads, headDim]
+        Tensor[] queryAndGate = _qProj.Call(hidden).view(batch, seqLen, NumHeads, 2 * HeadDim).chunk(2, -1);
         Tensor gate = queryAndGate[1].reshape(batch, seqLen, -1);                                   // [batch, seq, heads · headDim]
         Tensor query = _qNorm.Call(queryAndGate[0]).transpose(1, 2);                                // [batch, heads, seq, headDim]
-        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(batch, seqLen, NumKvHeads, HeadDim)).transpose(1, 2); // [batch, kvHeads, seq, headDim]
+        // [batch, kvHeads, seq, headDim]
+        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(batch, seqLen, NumKvHeads, HeadDim)).transpose(1, 2);
         Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), NumKvHeads, HeadDim);         // [batch, kvHeads, seq, headDim]
         query = PartialRotary.Rotate(query, positionEmbeddings);                                    // [batch, heads, seq, headDim]
         key = PartialRotary.Rotate(key, positionEmbeddings);                                        // [batch, kvHeads, seq, headDim]
@@ -156,7 +158,8 @@ public sealed partial class Qwen3NextGatedDeltaNet : GatedDeltaNet
         Tensor mixed = cat([qkvz[0].flatten(2), qkvz[1].flatten(2), qkvz[2].flatten(2)], -1);       // [batch, seq, convDim]
         mixed = PaddingMask.Apply(mixed, mask).transpose(1, 2);                                     // [batch, convDim, seq]
         mixed = nn.functional.silu(CausalConvolution.Apply(_conv1d, mixed, cache, Layer, ConvolutionState)); // [batch, convDim, seq]
-        Tensor output = Mix(mixed.transpose(1, 2), ba[0].flatten(2), ba[1].flatten(2), cache, mask); // [batch, seq, valueHeads, valueHeadDim]
+        // [batch, seq, valueHeads, valueHeadDim]
+        Tensor output = Mix(mixed.transpose(1, 2), ba[0].flatten(2), ba[1].flatten(2), cache, mask);
         Tensor normal = _norm.Call(output.reshape(-1, Config.ValueHeadDim), qkvz[3].reshape(-1, Config.ValueHeadDim));
         Tensor flat = normal.view(hidden.size(0), hidden.size(1), -1);                              // [batch, seq, valueDim]
         return _outProj.Call(flat).MoveToOuterDisposeScope();                                       // [batch, seq, hidden]

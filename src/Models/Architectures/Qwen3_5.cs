@@ -114,11 +114,11 @@ public sealed partial class Qwen3_5GatedDeltaNet : GatedDeltaNet
     {
         using var scope = NewDisposeScope();
         Tensor mixed = PaddingMask.Apply(_inProjQkv.Call(hidden), mask).transpose(1, 2);            // [batch, convDim, seq]
-        Tensor gate = _inProjZ.Call(hidden).reshape(-1, Config.ValueHeadDim);                       // [batch · seq · valueHeads, valueHeadDim]
+        Tensor gate = _inProjZ.Call(hidden).reshape(-1, Config.ValueHeadDim); // [batch · seq · valueHeads, valueHeadDim]
         Tensor b = _inProjB.Call(hidden), a = _inProjA.Call(hidden);                                // 2 x [batch, seq, valueHeads]
         mixed = nn.functional.silu(CausalConvolution.Apply(_conv1d, mixed, cache, Layer, ConvolutionState)); // [batch, convDim, seq]
-        Tensor output = Mix(mixed.transpose(1, 2), b, a, cache, mask);                              // [batch, seq, valueHeads, valueHeadDim]
-        Tensor normal = _norm.Call(output.reshape(-1, Config.ValueHeadDim), gate);                  // [batch · seq · valueHeads, valueHeadDim]
+        Tensor output = Mix(mixed.transpose(1, 2), b, a, cache, mask); // [batch, seq, valueHeads, valueHeadDim]
+        Tensor normal = _norm.Call(output.reshape(-1, Config.ValueHeadDim), gate); // [batch · seq · valueHeads, valueHeadDim]
         Tensor flat = normal.view(hidden.size(0), hidden.size(1), -1);                              // [batch, seq, valueDim]
         return _outProj.Call(flat).MoveToOuterDisposeScope();                                       // [batch, seq, hidden]
     }

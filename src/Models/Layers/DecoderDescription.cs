@@ -183,11 +183,12 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <param name="size">The size of the last dimension.</param>
     /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     public TensorModule CreateNorm(int size, Axes? axes = null) => CreateNormOfFamily is not null ? CreateNormOfFamily(size, axes)
-        : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
+        : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes)
+        : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 
     public RotaryEmbedding CreateRotaryEmbedding() => new(Rotary.Class ?? $"{Family}RotaryEmbedding",
-        new(Config.Json, Config.RopeParameters, RotaryDim ?? (IsPartialRotary ? Config.RotaryDim : Config.HeadDim)), PassesPositionIdsByPosition,
-        RotatesInFloat32, RotaryPairs, RotarySections);
+        new(Config.Json, Config.RopeParameters, RotaryDim ?? (IsPartialRotary ? Config.RotaryDim : Config.HeadDim)),
+        PassesPositionIdsByPosition, RotatesInFloat32, RotaryPairs, RotarySections);
 
     /// <summary>The keyword arguments of a layer's call.</summary>
     public IEnumerable<KeyValuePair<string, object?>> CreateArguments(

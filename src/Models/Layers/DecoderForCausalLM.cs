@@ -20,8 +20,8 @@ public partial class DecoderForCausalLM : CausalLM
         description,
         new StandardNames
         {
-            Embed = $"model.{description.EmbeddingName}", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}", LmHead = "lm_head",
-            Attention = "self_attn", Mlp = description.MlpName,
+            Embed = $"model.{description.EmbeddingName}", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}",
+            LmHead = "lm_head", Attention = "self_attn", Mlp = description.MlpName,
         },
         model ?? new DecoderModel(description)) { }
 

@@ -55,7 +55,8 @@ public partial class DecoderModel : BaseModel
     public sealed override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
         Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
-            new(_takesEmbeddings ? "inputs_embeds" : "input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new(_takesEmbeddings ? "inputs_embeds" : "input_ids", inputIds), new("attention_mask", attentionMask),
+            new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
             .. Description.PassesRouterLogits ? [new("output_router_logits", false)] : (KeyValuePair<string, object?>[])[],
         ]))

@@ -70,7 +70,8 @@ public abstract class MultimodalForConditionalGeneration : DecoderForCausalLM
 
     /// <summary>Checkpoints from before transformers 4.52 name the language model with its head first.</summary>
     public override string ToTreeName(string tensorName) =>
-        tensorName.StartsWith("language_model.model.", StringComparison.Ordinal) ? $"{Prefix}.{tensorName["language_model.model.".Length..]}"
+        tensorName.StartsWith("language_model.model.", StringComparison.Ordinal)
+            ? $"{Prefix}.{tensorName["language_model.model.".Length..]}"
         : tensorName.StartsWith("language_model.lm_head.", StringComparison.Ordinal) ? tensorName["language_model.".Length..]
         : tensorName;
 

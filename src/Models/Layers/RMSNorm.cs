@@ -1,3 +1,4 @@
+using System.Globalization;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
@@ -19,10 +20,10 @@ public sealed partial class RMSNorm : TensorModule, INormLayer
     /// <param name="className">The class name in Hugging Face's code of the model: "LlamaRMSNorm".</param>
     /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     /// <param name="format">The printed options, from size and eps, if they are not printed as in Llama.</param>
-    internal RMSNorm(
-        string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null, string format = "({0},), eps={1}")
+    internal RMSNorm(string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null,
+        string format = "({0},), eps={1}")
     {
-        ExtraRepr = string.Format(System.Globalization.CultureInfo.InvariantCulture, format, hiddenSize, PythonNumberFormat.Format(epsilon));
+        ExtraRepr = string.Format(CultureInfo.InvariantCulture, format, hiddenSize, PythonNumberFormat.Format(epsilon));
         (ClassName, _epsilon, _kind, Axes) = (className, epsilon, kind, axes ?? Axes.Hidden);
         _weight = Weight("weight", hiddenSize);
     }

@@ -66,7 +66,8 @@ public sealed partial class RotaryEmbedding(
         int half = frequencies.InverseFrequencies.Length;
         long[] axes = [.. Enumerable.Range(0, half).Select(i => (long)(i % 3 > 0 && i < 3 * sections![i % 3] ? i % 3 : 0))];
         Tensor inverse = tensor(frequencies.InverseFrequencies, device: positionIds.device);            // [rotaryDim/2]
-        Tensor positions = positionIds.to(ScalarType.Float32).index_select(0, tensor(axes, device: positionIds.device)); // [rotaryDim/2, batch, seq]
+        Tensor selected = positionIds.index_select(0, tensor(axes, device: positionIds.device));        // [rotaryDim/2, batch, seq]
+        Tensor positions = selected.to(ScalarType.Float32);                                             // [rotaryDim/2, batch, seq]
         Tensor both = Repeat(positions.permute(1, 2, 0) * inverse);                                     // [batch, seq, rotaryDim]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(hidden.dtype);                  // [batch, seq, rotaryDim]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(hidden.dtype);                    // [batch, seq, rotaryDim]
@@ -76,7 +77,8 @@ public sealed partial class RotaryEmbedding(
     /// <summary>The complex factors of the rotations.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>
     /// <returns>[batch, seq, rotaryDim/2] complex64</returns>
-    private Tensor Turns(Tensor angles) => complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
+    private Tensor Turns(Tensor angles) =>
+        complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
 
     /// <summary>The angle of each rotated dimension.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>

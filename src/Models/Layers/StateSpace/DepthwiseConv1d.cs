@@ -25,7 +25,9 @@ public sealed partial class DepthwiseConv1d : TensorModule
     internal Parameter? Bias { get; }
 
     public override string ExtraRepr => string.Create(CultureInfo.InvariantCulture,
-        $"{_channels}, {_channels}, kernel_size=({_kernelSize},), stride=(1,), padding=({_kernelSize - 1},), groups={_channels}{(Bias is null ? ", bias=False" : "")}");
+        $"{_channels}, {_channels}, kernel_size=({_kernelSize},), stride=(1,), padding=({_kernelSize - 1},), groups={_channels}{BiasRepr}");
+
+    private string BiasRepr => Bias is null ? ", bias=False" : "";
 
     /// <summary>The output has more tokens than the pass, so that it cannot be divided among the rows of a batch.</summary>
     public override Axes OutputAxes(int element) => Axes.Unknown;

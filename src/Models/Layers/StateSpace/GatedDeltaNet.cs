@@ -19,7 +19,8 @@ internal sealed record DeltaNetConfig(
 
 /// <summary>A linear attention whose state forgets by gates and replaces the value of a key instead of adding to it.</summary>
 /// <remarks>
-/// Qwen3NextGatedDeltaNet in transformers/models/qwen3_next/modeling_qwen3_next.py and its relatives; Yang et al., Gated Delta Networks, 2024
+/// Qwen3NextGatedDeltaNet in transformers/models/qwen3_next/modeling_qwen3_next.py and its relatives; Yang et al., Gated Delta Networks,
+/// 2024
 /// </remarks>
 public abstract class GatedDeltaNet : StateSpaceMixer
 {
@@ -48,7 +49,8 @@ public abstract class GatedDeltaNet : StateSpaceMixer
     {
         int repeats = Config.NumValueHeads / Config.NumKeyHeads;
         Tensor[] parts = mixed.to(ScalarType.Float32).split([Config.KeyDim, Config.KeyDim, Config.ValueDim], -1);
-        Tensor query = Normalize(parts[0].unflatten(2, Config.NumKeyHeads, -1)) / Math.Sqrt(Config.KeyHeadDim); // [batch, seq, keyHeads, keyHeadDim]
+        Tensor query = Normalize(parts[0].unflatten(2, Config.NumKeyHeads, -1));                    // [batch, seq, keyHeads, keyHeadDim]
+        query = query / Math.Sqrt(Config.KeyHeadDim);                                               // [batch, seq, keyHeads, keyHeadDim]
         Tensor key = Normalize(parts[1].unflatten(2, Config.NumKeyHeads, -1));                     // [batch, seq, keyHeads, keyHeadDim]
         if (repeats > 1) (query, key) = (query.repeat_interleave(repeats, 2), key.repeat_interleave(repeats, 2));
         Tensor value = parts[2].unflatten(2, Config.NumValueHeads, -1);                            // [batch, seq, valueHeads, valueHeadDim]

@@ -3,8 +3,12 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>A layer with either attention or a mixer with a state, and an mlp, each after a norm and added to the residual stream.</summary>
-/// <remarks>JambaMambaDecoderLayer and JambaAttentionDecoderLayer in transformers/models/jamba/modeling_jamba.py and their relatives</remarks>
+/// <summary>
+/// A layer with either attention or a mixer with a state, and an mlp, each after a norm and added to the residual stream.
+/// </summary>
+/// <remarks>
+/// JambaMambaDecoderLayer and JambaAttentionDecoderLayer in transformers/models/jamba/modeling_jamba.py and their relatives
+/// </remarks>
 [SharedLayer]
 public sealed partial class HybridDecoderLayer : DecoderBlock
 {
@@ -16,7 +20,8 @@ public sealed partial class HybridDecoderLayer : DecoderBlock
     /// <param name="children">
     /// In the order of Hugging Face's constructor: a mixer or an attention, an mlp, and two norms, of which the first is before the mixer.
     /// </param>
-    internal HybridDecoderLayer(DecoderDescription description, string className, params ReadOnlySpan<(string Name, SiteModule Module)> children) :
+    internal HybridDecoderLayer(
+        DecoderDescription description, string className, params ReadOnlySpan<(string Name, SiteModule Module)> children) :
         base(description, className)
     {
         foreach (var (name, module) in children) Child(name, module);
@@ -39,7 +44,7 @@ public sealed partial class HybridDecoderLayer : DecoderBlock
         Tensor normal = _mixerNorm.Call(hidden);                                                // [batch, seq, hidden]
         Tensor mixed = normal;                                                                  // [batch, seq, hidden]
         if (_mixer is not null) mixed = _mixer.Call(normal, cache, mask);                       // [batch, seq, hidden]
-        if (_selfAttn is not null) mixed = (Tensor)_selfAttn.Call(normal, mask!, positionIds, cache, positionEmbeddings)[0]!; // [batch, seq, hidden]
+        if (_selfAttn is not null) mixed = (Tensor)_selfAttn.Call(normal, mask!, positionIds, cache, positionEmbeddings)[0]!;
         Tensor middle = hidden + mixed;                                                         // [batch, seq, hidden]
         Tensor output = middle + _mlp.Call(_mlpNorm.Call(middle));                              // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];

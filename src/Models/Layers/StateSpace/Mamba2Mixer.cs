@@ -98,7 +98,7 @@ public sealed partial class Mamba2Mixer : StateSpaceMixer
         Tensor input = hidden;                                                                  // [batch, seq, hidden]
         if (_inputMultiplier is not null) input = input * _inputMultiplier.Value;               // [batch, seq, hidden]
         Tensor projected = _inProj.Call(input);                                                 // [batch, seq, projected]
-        if (_multipliers is not null) projected = projected * tensor(_multipliers, projected.dtype, projected.device); // [batch, seq, projected]
+        if (_multipliers is not null) projected = projected * tensor(_multipliers, projected.dtype, projected.device);
         Tensor[] parts = projected.split([_config.IntermediateSize, _config.ConvDim, heads], -1);
         Tensor gate = parts[0], mixed = PaddingMask.Apply(parts[1], mask).transpose(1, 2);      // [batch, convDim, seq]
         mixed = CausalConvolution.Apply(_conv1d, mixed, cache, Layer, ConvolutionState);        // [batch, convDim, seq]
