@@ -62,8 +62,8 @@ public sealed record WorkerOptions
 
     /// <summary>
     /// The memory that the values of all jobs of the worker may use together, in bytes. A job may hold as much as is free, so that one
-    /// alone has half of it, and something is always left. A job that only lacks memory because of others returns to the queue. Default (null):
-    /// twice <see cref="JobMemory"/> on the CPU; unlimited on other devices.
+    /// alone has half of it, and something is always left. A job that only lacks memory because of others returns to the queue. Default
+    /// (null): twice <see cref="JobMemory"/> on the CPU; unlimited on other devices.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]
     public long? AllJobsMemory { get; init; }

@@ -70,9 +70,8 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis, data,
-            prefix,
-            lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis,
+            data, prefix, lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, stopping) =>

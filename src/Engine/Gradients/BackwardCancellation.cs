@@ -9,8 +9,8 @@ namespace Ndif.Engine.Gradients;
 
 /// <summary>
 /// Makes the backward passes of a job end soon when it is cancelled, and says what memory they take. A backward pass is one native call,
-/// but it calls the hooks of the tensors of its graph: wherever about <see cref="WorkBetween"/> has been recorded since the last one, a tensor
-/// gets a hook that looks at the cancellation.
+/// but it calls the hooks of the tensors of its graph: wherever about <see cref="WorkBetween"/> has been recorded since the last one, a
+/// tensor gets a hook that looks at the cancellation.
 /// </summary>
 /// <remarks>
 /// A hook must not throw, but may return another gradient, and libtorch ends the pass with an exception if that has another shape
