@@ -55,12 +55,10 @@ public sealed class OptionTests
     [MemberData(nameof(Tieable))]
     public void Heads_AreTiedOrNot(string architecture)
     {
-        const string Sizes =
-            "\"n_embd\": 16, \"n_head\": 2, \"n_layer\": 1, \"num_heads\": 2, \"num_layers\": 2, \"rotary_dim\": 4, \"ffn_dim\": 8, "
-            + "\"n_embed\": 16";
         foreach (bool tied in (bool[])[true, false])
         {
-            CausalLM model = Build(architecture, $"{Sizes}, \"tie_word_embeddings\": {(tied ? "true" : "false")}");
+            string config = TinyConfigs.OfArchitecture(architecture, $", \"tie_word_embeddings\": {(tied ? "true" : "false")}");
+            CausalLM model = ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(config), "config.json"));
             SiteModule head = model.Modules.Single(m => m.Path == model.Names.LmHead),
                 embed = model.Modules.Single(m => m.Path == model.Names.Embed);
             Assert.Equal(tied,
