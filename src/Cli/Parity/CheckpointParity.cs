@@ -29,6 +29,11 @@ internal sealed class CheckpointParity
         {
             using var scope = NewDisposeScope();
             using GoldenOutputs golden = new(folder);
+            if (FormParity.IsForm(golden))
+            {
+                FormParity.Compare(golden, result);
+                return result;
+            }
             result.Architecture = golden.Json.GetProperty("architecture").GetString()!;
             using LoadedModel model = ModelLoader.Load(folder);
             CheckpointParity parity = new(golden, model, result);
@@ -94,11 +99,14 @@ internal sealed class CheckpointParity
     }
 
     /// <summary>Compares hidden_states.k, the input of block k, or, for the last k, the output of the final norm.</summary>
-    private double CompareHidden(CallRecorder recorder)
+    private double CompareHidden(CallRecorder recorder) => CompareHidden(_golden, "", _model, recorder);
+
+    /// <param name="prefix">What the names of the reference's tensors begin with.</param>
+    internal static double CompareHidden(GoldenOutputs golden, string prefix, LoadedModel model, CallRecorder recorder)
     {
-        StandardNames names = _model.Root.Names;
+        StandardNames names = model.Root.Names;
         double largest = 0;
-        for (int k = 0; _golden.Find($"hidden_states.{k}") is { } reference; k++)
+        for (int k = 0; golden.Find($"{prefix}hidden_states.{k}") is { } reference; k++)
         {
             Tensor? actual = recorder.Find($"{names.Layers}.{k}")?.Input ?? recorder.Find(names.FinalNorm)?.Output;
             largest = Math.Max(largest, actual is null ? TensorDifference.Infinite : TensorDifference.Absolute(actual, reference));

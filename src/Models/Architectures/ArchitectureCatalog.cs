@@ -29,9 +29,6 @@ public static class ArchitectureCatalog
     {
         Type type = Find(config);
         CheckCounts(config);
-        if (config.Has("quantization_config"))
-            throw config.InvalidValue("quantization_config",
-                "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
         CausalLM model;
         try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
         catch (TargetInvocationException e) when (e.InnerException is not null)

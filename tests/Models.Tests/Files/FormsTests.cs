@@ -1,0 +1,85 @@
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Tests.Files;
+
+/// <summary>
+/// Checkpoints in other forms than safetensors of floating-point numbers, against the reference outputs of the same models with dequantized
+/// weights (shared/golden2/forms).
+/// </summary>
+public sealed class FormsTests
+{
+    private const double Tolerance = 2e-4;
+
+    /// <summary>A folder, the file that is loaded ("" for the folder), and the prefix of the reference's keys.</summary>
+    public static TheoryData<string, string, string> Files
+    {
+        get
+        {
+            TheoryData<string, string, string> data = [];
+            foreach (string form in (string[])["fp8_block_qwen3", "fp8_block_partial", "gptq_llama", "gptq_act_order", "awq_llama",
+                "ct_int4_llama", "ct_fp8_llama", "llama_bf16_sharded", "llama_pickle", "gpt2_old_pickle"])
+                data.Add(form, "", "");
+            foreach (string tag in (string[])["F32", "F16", "Q8_0", "Q4_0"]) data.Add("gguf_llama", $"model-{tag}.gguf", tag + "/");
+            foreach (string tag in (string[])["F16", "Q8_0", "Q4_0"]) data.Add("gguf_gpt2", $"model-{tag}.gguf", tag + "/");
+            foreach (string tag in (string[])["Q4_K_M", "mixed"]) data.Add("gguf_k_quants", $"model-{tag}.gguf", tag + "/");
+            return data;
+        }
+    }
+
+    public static TheoryData<string> Dequantized =>
+        ["fp8_block_qwen3", "fp8_block_partial", "gptq_llama", "gptq_act_order", "awq_llama", "ct_int4_llama", "ct_fp8_llama", "mxfp4_gpt_oss"];
+
+    [Theory]
+    [MemberData(nameof(Files))]
+    public void Form_GivesTheReferencesOutputs(string form, string file, string prefix)
+    {
+        string folder = Folder(form);
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        using SafetensorsFile golden = SafetensorsFile.Open(Path.Combine(folder, "golden.safetensors"));
+        Tensor Read(string name)
+        {
+            using Tensor stored = golden.Read(name);
+            return stored.alias(); // belongs to the scope
+        }
+
+        using LoadedModel model = ModelLoader.Load(Path.Combine(folder, file), ScalarType.Float32);
+        Tensor ids = Read("input_ids"); // [1, seq]
+        Tensor logits = Logits(model, ids);
+        Assert.InRange((logits - Read(prefix + "logits")).abs().max().item<float>(), 0, Tolerance);
+
+        Tensor expected = Read(prefix + "generate.ids"); // [1, seq + steps]
+        while (ids.size(1) < expected.size(1)) ids = cat([ids, Logits(model, ids).select(1, ids.size(1) - 1).argmax(-1, keepdim: true)], 1);
+        Assert.Equal(expected.data<long>().ToArray(), ids.data<long>().ToArray());
+    }
+
+    [Theory]
+    [MemberData(nameof(Dequantized))]
+    public void Weights_AreDequantized_BitForBit(string form)
+    {
+        string folder = Folder(form);
+        using SafetensorsFile golden = SafetensorsFile.Open(Path.Combine(folder, "golden.safetensors"));
+        using Checkpoint checkpoint = Checkpoint.Open(folder, ModelStore.Find(folder).ReadConfig());
+        string[] names = [.. golden.Entries.Keys.Where(name => name.StartsWith("dequantised/", StringComparison.Ordinal))];
+        Assert.NotEmpty(names);
+        foreach (string name in names)
+        {
+            using Tensor expected = golden.Read(name), actual = checkpoint.Read(name["dequantised/".Length..]);
+            Assert.Equal(expected.shape, actual.shape);
+            Assert.Equal(expected.data<float>().ToArray(), actual.data<float>().ToArray());
+        }
+    }
+
+    private static Tensor Logits(LoadedModel model, Tensor ids) =>
+        (Tensor)model.Root.Call(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null)["logits"]!; // [1, seq, vocab]
+
+    private static string Folder(string form)
+    {
+        string? folder = SharedFolder.Find("golden2", "forms", form);
+        Assert.SkipWhen(folder is null, SharedFolder.MissingReason);
+        return folder;
+    }
+}
