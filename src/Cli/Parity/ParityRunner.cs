@@ -44,7 +44,7 @@ internal static class ParityRunner
     {
         if (!Directory.Exists(folder)) return [];
         if (IsCheckpoint(folder)) return [folder];
-        return [.. Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal).SelectMany(inner => IsCheckpoint(inner) ? [inner]
+        return [.. Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal).SelectMany(inner => IsCheckpoint(inner) ? (IEnumerable<string>)[inner]
             : Directory.EnumerateDirectories(inner).Where(IsCheckpoint).Order(StringComparer.Ordinal))];
     }
 
