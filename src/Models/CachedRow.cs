@@ -4,20 +4,25 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models;
 
 /// <summary>
-/// The keys and values of one row: for each layer [kvHeads, capacity, headDim], of which the first <see cref="Length"/> slots are filled.
-/// The capacity doubles when it is used up. The tensors belong to no dispose scope.
+/// What one row keeps of its earlier tokens: for each layer keys and values, [kvHeads, capacity, headDim], of which the first
+/// <see cref="Length"/> slots are filled, or states (<see cref="CachedStates"/>), or both. The capacity doubles when it is used up. The
+/// tensors belong to no dispose scope.
 /// </summary>
 internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.InitialCapacity) : IDisposable
 {
     public const long InitialCapacity = 64;
 
     private readonly Layer?[] _layers = new Layer?[numLayers];
+    private readonly CachedStates?[] _states = new CachedStates?[numLayers];
 
     /// <summary>The number of cached tokens, with the padding of the pass over the prompts.</summary>
     public long Length { get; set; }
 
     public long ByteCount => _layers.Sum(layer => layer is null ? 0
-        : layer.Keys.NumberOfElements * layer.Keys.ElementSize + layer.Values.NumberOfElements * layer.Values.ElementSize);
+        : layer.Keys.NumberOfElements * layer.Keys.ElementSize + layer.Values.NumberOfElements * layer.Values.ElementSize) + StateByteCount;
+
+    /// <summary>The memory of the states, which does not grow with the tokens, in bytes.</summary>
+    public long StateByteCount => _states.Sum(states => states?.ByteCount ?? 0);
 
     /// <summary>All slots of a layer, filled and free: [kvHeads, capacity, headDim].</summary>
     public Tensor Keys(int layer) => _layers[layer]!.Keys;
@@ -29,8 +34,28 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     public (nint Keys, nint Values, long Capacity) Addresses(int layer) =>
         (_layers[layer]!.KeysAddress, _layers[layer]!.ValuesAddress, _layers[layer]!.Capacity);
 
-    /// <summary>Whether a layer has the keys and values of all tokens.</summary>
-    public bool IsFilled(int layer) => _layers[layer] is { } entry && entry.Length >= Length;
+    /// <summary>Whether a layer has the keys and values, or the states, of all tokens.</summary>
+    public bool IsFilled(int layer) =>
+        (_layers[layer] is { } entry && entry.Length >= Length) || (_states[layer] is { } states && states.Length >= Length);
+
+    /// <summary>The states of a layer after the cached tokens; null before the first pass.</summary>
+    /// <exception cref="NdifException">UNSUPPORTED: the layer did not run in an earlier pass, so its states are missing.</exception>
+    public Tensor? State(int layer, int index)
+    {
+        long length = _states[layer]?.Length ?? 0;
+        if (length < Length) throw MissedLayer(layer, length);
+        return _states[layer]?[index];
+    }
+
+    /// <summary>Sets a state of a layer after the tokens of this pass, which counts when the pass ends (<see cref="Advance"/>).</summary>
+    public void SetState(int layer, int index, Tensor value) => (_states[layer] ??= new CachedStates()).Set(index, value);
+
+    /// <summary>Ends a pass: its tokens now count as cached.</summary>
+    public void Advance(long tokens)
+    {
+        Length += tokens;
+        foreach (CachedStates? states in _states) states?.Commit(Length);
+    }
 
     /// <summary>Writes the keys and values of this pass after the cached ones.</summary>
     /// <param name="key">[kvHeads, seq, headDim]</param>
@@ -38,27 +63,29 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     public void Append(int layer, Tensor key, Tensor value)
     {
         long seqLen = key.size(1);
-        Reserve(layer, key.size(0), seqLen, key.size(2), key.dtype, value.dtype, key.device);
+        Reserve(layer, seqLen, (key.size(0), key.size(2)), (value.size(0), value.size(2)), key.dtype, value.dtype, key.device);
         using Tensor keySlots = Keys(layer).narrow(1, Length, seqLen), valueSlots = Values(layer).narrow(1, Length, seqLen);
         keySlots.copy_(key);
         valueSlots.copy_(value);
     }
 
     /// <summary>Ensures that a layer has free slots for the tokens of this pass, and counts them as filled by it.</summary>
+    /// <param name="keySize">kvHeads and headDim of the keys.</param>
+    /// <param name="valueSize">kvHeads and headDim of the values.</param>
     /// <exception cref="NdifException">
     /// UNSUPPORTED: the layer did not run in an earlier pass, so its keys and values are missing.
     /// </exception>
-    public void Reserve(int layer, long kvHeads, long seqLen, long headDim, ScalarType keyType, ScalarType valueType, Device device)
+    public void Reserve(
+        int layer, long seqLen, (long Heads, long Dim) keySize, (long Heads, long Dim) valueSize, ScalarType keyType, ScalarType valueType,
+        Device device)
     {
-        long needed = Length + seqLen;
-        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen, initialCapacity), headDim], keyType, valueType, device);
+        long needed = Length + seqLen, capacity = GrowCapacity(seqLen, initialCapacity);
+        Layer entry = _layers[layer] ??= new Layer(
+            [keySize.Heads, capacity, keySize.Dim], [valueSize.Heads, capacity, valueSize.Dim], keyType, valueType, device);
         // a longer entry is left from a pass that was stopped; it is overwritten
-        if (entry.Length < Length)
-            throw Errors.CreateException(ErrorCode.Unsupported,
-                $"Layer {layer} did not run in an earlier step, so its cache has {entry.Length} of {Length} tokens.",
-                "Skip the layer's attention at every step, or at none.");
-        if (entry.Keys.size(0) != kvHeads || entry.Keys.size(2) != headDim || entry.Keys.dtype != keyType
-            || entry.Values.dtype != valueType)
+        if (entry.Length < Length) throw MissedLayer(layer, entry.Length);
+        if (entry.Keys.size(0) != keySize.Heads || entry.Keys.size(2) != keySize.Dim || entry.Values.size(2) != valueSize.Dim
+            || entry.Keys.dtype != keyType || entry.Values.dtype != valueType)
             throw new InvalidOperationException("The cache was filled by another model.");
         if (needed > entry.Capacity)
         {
@@ -80,7 +107,8 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     {
         using var noGrad = no_grad();
         long capacity = GrowCapacity(slotCount, initialCapacity), length = key.size(1);
-        var entry = new Layer([key.size(0), capacity, key.size(2)], key.dtype, value.dtype, key.device) { Length = firstSlot + length };
+        var entry = new Layer([key.size(0), capacity, key.size(2)], [value.size(0), capacity, value.size(2)], key.dtype, value.dtype,
+            key.device) { Length = firstSlot + length };
         foreach (var (from, slots) in (ReadOnlySpan<(Tensor, Tensor)>)[(key, entry.Keys), (value, entry.Values)])
         {
             using Tensor padding = slots.narrow(1, 0, firstSlot), target = slots.narrow(1, firstSlot, length); // [kvHeads, seq, headDim]
@@ -93,14 +121,20 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     public CachedRow Clone()
     {
         var clone = new CachedRow(numLayers, initialCapacity) { Length = Length };
-        for (int i = 0; i < numLayers; i++) clone._layers[i] = _layers[i] is { } layer ? layer.Copy(Length, layer.Capacity) : null;
+        for (int i = 0; i < numLayers; i++)
+        {
+            clone._layers[i] = _layers[i] is { } layer ? layer.Copy(Length, layer.Capacity) : null;
+            clone._states[i] = _states[i]?.Clone();
+        }
         return clone;
     }
 
     public void Dispose()
     {
         foreach (Layer? layer in _layers) layer?.Dispose();
+        foreach (CachedStates? states in _states) states?.Dispose();
         Array.Clear(_layers);
+        Array.Clear(_states);
     }
 
     /// <summary>The capacity for a number of tokens: the last one, doubled until they fit.</summary>
@@ -110,14 +144,19 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
         return capacity;
     }
 
+    private Exception MissedLayer(int layer, long length) => Errors.CreateException(ErrorCode.Unsupported,
+        $"Layer {layer} did not run in an earlier step, so its cache has {length} of {Length} tokens.",
+        "Skip the layer's attention at every step, or at none.");
+
     private sealed class Layer : IDisposable
     {
-        /// <param name="shape">[kvHeads, capacity, headDim]</param>
-        public Layer(long[] shape, ScalarType keyType, ScalarType valueType, Device device)
+        /// <param name="keyShape">[kvHeads, capacity, headDim]</param>
+        /// <param name="valueShape">[kvHeads, capacity, headDim]; the last may differ from that of the keys.</param>
+        public Layer(long[] keyShape, long[] valueShape, ScalarType keyType, ScalarType valueType, Device device)
         {
-            Keys = empty(shape, keyType, device).DetachFromDisposeScope();
-            Values = empty(shape, valueType, device).DetachFromDisposeScope();
-            Capacity = shape[1];
+            Keys = empty(keyShape, keyType, device).DetachFromDisposeScope();
+            Values = empty(valueShape, valueType, device).DetachFromDisposeScope();
+            Capacity = keyShape[1];
             if (device.type is TorchSharp.DeviceType.CPU)
                 (KeysAddress, ValuesAddress) = (NativeTensor.DataPointer(Keys.Handle), NativeTensor.DataPointer(Values.Handle));
         }
@@ -139,10 +178,8 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
         public Layer Copy(long length, long capacity)
         {
             using var noGrad = no_grad();
-            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], Keys.dtype, Values.dtype, Keys.device)
-            {
-                Length = Length,
-            };
+            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], [Values.size(0), capacity, Values.size(2)], Keys.dtype, Values.dtype,
+                Keys.device) { Length = Length };
             if (length == 0) return copy;
             foreach (var (from, to) in (ReadOnlySpan<(Tensor, Tensor)>)[(Keys, copy.Keys), (Values, copy.Values)])
             {

@@ -39,6 +39,12 @@ public abstract class CausalLM : SiteModule
     public bool HasLengthDependentRope => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.LengthThreshold is not null);
 
     /// <summary>
+    /// True if a layer needs more of the earlier tokens, or of the earlier layers, than its own keys and values: states of a recurrence,
+    /// keys of another layer. A pass over a prompt then does not begin with what an earlier pass has computed.
+    /// </summary>
+    public virtual bool HasStatesBesideKeys => false;
+
+    /// <summary>
     /// The length beyond which the cached keys and values of a growing row are computed again; null if they are kept with the frequencies
     /// that they had. As in Hugging Face's code for the model.
     /// </summary>
@@ -53,11 +59,18 @@ public abstract class CausalLM : SiteModule
         ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
         return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"
                 or "masked_bias" or "causal_mask" or "attention_mask"
-            || CausalMaskSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal));
+            || IgnoredSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal))
+            || IgnoredPrefixes.Any(prefix => tensorName.StartsWith(prefix, StringComparison.Ordinal));
     }
 
-    /// <summary>The ends of the names of tensors that hold causal masks under a name that other modules use for parameters.</summary>
-    protected virtual IReadOnlyList<string> CausalMaskSuffixes => [];
+    /// <summary>
+    /// The ends of the names of tensors that this model computes itself: causal masks under a name that other modules use for parameters,
+    /// and constants.
+    /// </summary>
+    protected virtual IReadOnlyList<string> IgnoredSuffixes => [];
+
+    /// <summary>The beginnings of the names of tensors of parts that are not there: towers for images and sound.</summary>
+    public virtual IReadOnlyList<string> IgnoredPrefixes => [];
 
     /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
     public virtual string ToTreeName(string tensorName) => tensorName;

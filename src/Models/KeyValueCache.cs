@@ -3,7 +3,8 @@ using static TorchSharp.torch;
 namespace Ndif.Models;
 
 /// <summary>
-/// The keys and values of earlier tokens, so that a generation step computes only the new tokens. Used without autograd.
+/// The keys and values of earlier tokens, and the states of layers that keep no keys, so that a generation step computes only the new
+/// tokens. Used without autograd.
 /// </summary>
 /// <remarks>
 /// Each row has memory of its own (<see cref="CachedRow"/>), so rows join, leave and grow without a copy of the others. The tokens of all
@@ -26,6 +27,9 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
 
     /// <summary>The memory of the rows, in bytes.</summary>
     public long ByteCount => _rows.Sum(row => row.ByteCount);
+
+    /// <summary>The part of <see cref="ByteCount"/> that does not grow with the tokens.</summary>
+    internal long StateByteCount => _rows.Sum(row => row.StateByteCount);
 
     /// <summary>The tokens for which a row with this number of tokens reserves memory.</summary>
     internal static long CapacityOf(long tokens) => CachedRow.GrowCapacity(tokens);
@@ -52,11 +56,32 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
             : (Gather(row => row.Keys(layer), Length + seqLen, key), Gather(row => row.Values(layer), Length + seqLen, value));
     }
 
+    /// <summary>A state of a layer after the cached tokens.</summary>
+    /// <param name="index">The number of the state in the layer: 0, 1, ...</param>
+    /// <returns>[batch, ...]; null in the first pass.</returns>
+    /// <exception cref="NdifException">UNSUPPORTED: the layer did not run in an earlier pass, so its state is missing.</exception>
+    public Tensor? State(int layer, int index)
+    {
+        if (Length == 0) return null;
+        using var noGrad = no_grad();
+        return stack(_rows.Select(row => row.State(layer, index)
+            ?? throw new InvalidOperationException($"Layer {layer} has no state {index}.")));
+    }
+
+    /// <summary>Sets a state of a layer after the tokens of this pass.</summary>
+    /// <param name="value">[batch, ...]</param>
+    public void SetState(int layer, int index, Tensor value)
+    {
+        EnsureRows(value.size(0));
+        for (int row = 0; row < _rows.Count; row++)
+            using (Tensor state = value[row]) _rows[row].SetState(layer, index, state);
+    }
+
     /// <summary>Reserves slots in each row for the tokens of this pass, for a kernel that writes keys and values itself.</summary>
     internal IReadOnlyList<CachedRow> Reserve(int layer, long batch, long kvHeads, long seqLen, long headDim, ScalarType dtype)
     {
         EnsureRows(batch);
-        foreach (CachedRow row in _rows) row.Reserve(layer, kvHeads, seqLen, headDim, dtype, dtype, CPU);
+        foreach (CachedRow row in _rows) row.Reserve(layer, seqLen, (kvHeads, headDim), (kvHeads, headDim), dtype, dtype, CPU);
         return _rows;
     }
 
@@ -64,7 +89,7 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     public void Advance(long tokens)
     {
         Length += tokens;
-        foreach (CachedRow row in _rows) row.Length += tokens;
+        foreach (CachedRow row in _rows) row.Advance(tokens);
     }
 
     /// <summary>Keeps these rows, in this order. A row that occurs several times is copied.</summary>

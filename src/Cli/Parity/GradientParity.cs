@@ -35,7 +35,7 @@ internal static class GradientParity
         {
             if (golden.Find($"{kind}.value") is not { } value) continue;
             using var scope = NewDisposeScope();
-            using LoadedModel model = ModelLoader.Load(golden.Folder);
+            using LoadedModel model = ModelLoader.Load(golden.Folder, ScalarType.Float32);
             foreach (Parameter parameter in WeightBinding.Parameters(model.Root).Values) parameter.Value.requires_grad_(true);
             using CallRecorder recorder = new(gradients: true);
             using (enable_grad())
@@ -82,7 +82,7 @@ internal static class GradientParity
             using Tensor? gradient = parameters.GetValueOrDefault(path)?.Value.grad;
             if (gradient is null) problems.Add($"{kind}: the parameter `{path}` has no gradient");
             else largest = Math.Max(largest, TensorDifference.Ratio(TensorDigest.Of(gradient).MaxDifference(reference),
-                Math.Max(reference.Magnitude, Floor(path, gradient, recorder))));
+                Math.Max(reference.MagnitudeFor(gradient.numel()), Floor(path, gradient, recorder))));
         }
         return largest;
     }

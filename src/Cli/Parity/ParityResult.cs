@@ -5,8 +5,11 @@ namespace Ndif.Cli.Parity;
 /// <summary>The result of comparing one checkpoint with its reference outputs. A value that was not compared is null.</summary>
 internal sealed class ParityResult
 {
-    /// <summary>The largest absolute difference that passes.</summary>
-    public const double Tolerance = 2e-4;
+    /// <summary>The largest absolute difference that passes where the reference has no larger error of its own.</summary>
+    private const double MinTolerance = 2e-4;
+
+    /// <summary>A difference passes up to this many errors of the reference: two implementations round differently.</summary>
+    private const double ReferenceErrors = 4;
 
     /// <summary>The largest relative difference of a gradient that passes.</summary>
     public const double GradientTolerance = 1e-4;
@@ -14,6 +17,12 @@ internal sealed class ParityResult
     public required string Name { get; init; }
 
     public string Architecture { get; set; } = "";
+
+    /// <summary>The largest absolute difference of the reference from the same model in double precision; 0 if it is not known.</summary>
+    public double ReferenceError { get; set; }
+
+    /// <summary>The largest absolute difference that passes.</summary>
+    public double Tolerance => Math.Max(MinTolerance, ReferenceErrors * ReferenceError);
 
     /// <summary>The largest absolute difference of the logits.</summary>
     public double? Logits { get; set; }
@@ -44,7 +53,7 @@ internal sealed class ParityResult
 
     /// <summary>True if the logits were compared, all compared values are equal or within tolerance, and there is no error.</summary>
     public bool Passed => Error is null && Logits is not null
-        && ((double?[])[Logits, Hidden, Calls, Batch]).All(d => d is not > Tolerance) && Gradients is not > GradientTolerance
+        && ((double?[])[Logits, Hidden, Calls, Batch]).All(d => !(d > Tolerance)) && Gradients is not > GradientTolerance
         && ((bool?[])[Greedy, Tree, Tokenizer]).All(equal => equal is not false);
 
     public void Write(Utf8JsonWriter json)

@@ -29,6 +29,7 @@ public static class ArchitectureCatalog
     {
         Type type = Find(config);
         CheckCounts(config);
+        if (config.Section("text_config") is { } text) CheckCounts(text);
         CausalLM model;
         try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
         catch (TargetInvocationException e) when (e.InnerException is not null)

@@ -53,7 +53,7 @@ public sealed class GPT2LMHeadModel : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
-    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
+    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
 }
 
 public sealed partial class GPT2Model : BaseModel

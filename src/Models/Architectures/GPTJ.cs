@@ -56,7 +56,7 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
+    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
 }
 
 public sealed partial class GPTJModel : BaseModel

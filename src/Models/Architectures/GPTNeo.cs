@@ -73,7 +73,7 @@ public sealed class GPTNeoForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.attention.bias"];
+    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.attention.bias"];
 }
 
 public sealed partial class GPTNeoModel : BaseModel

@@ -47,7 +47,7 @@ public sealed class GPTNeoXForCausalLM : DecoderForCausalLM
         new GPTNeoXModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that older checkpoints carry in every layer, Pythia's among them.</summary>
-    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attention.bias"];
+    protected override IReadOnlyList<string> IgnoredSuffixes => [".attention.bias"];
 }
 
 public sealed partial class GPTNeoXModel : BaseModel

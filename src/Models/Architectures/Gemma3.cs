@@ -50,7 +50,7 @@ public sealed class Gemma3ForCausalLM : DecoderForCausalLM
     private Gemma3ForCausalLM(Gemma3TextConfig config, DecoderDescription description) :
         base(description, new Gemma3TextModel(config, description)) { }
 
-    private static DecoderDescription Describe(Gemma3TextConfig config) => new(config, "Gemma3")
+    internal static DecoderDescription Describe(Gemma3TextConfig config) => new(config, "Gemma3")
     {
         ModelClass = "Gemma3TextModel", EmbeddingClass = "Gemma3TextScaledWordEmbedding", ScalesEmbeddings = true,
         Norm = NormKind.RmsUnitOffset, LayerNorms = LayerNorms.Sandwich, QkNorms = QkNorms.EachHeadAfterSplit,
@@ -59,6 +59,20 @@ public sealed class Gemma3ForCausalLM : DecoderForCausalLM
         AttentionSoftCap = config.AttentionLogitSoftcapping, LogitSoftCap = config.FinalLogitSoftcapping,
         Activation = ("hidden_activation", "gelu_pytorch_tanh"), PassesUseCache = false,
     };
+}
+
+/// <summary>The text part of a multimodal Gemma 3.</summary>
+/// <remarks>Gemma3ForConditionalGeneration in transformers/models/gemma3/modeling_gemma3.py</remarks>
+[Architecture("Gemma3ForConditionalGeneration", ModelType = "gemma3")]
+public sealed class Gemma3ForConditionalGeneration : MultimodalForConditionalGeneration
+{
+    public Gemma3ForConditionalGeneration(ConfigReader json) : this(new Gemma3TextConfig(TextConfig(json, isTiedByDefault: true))) { }
+
+    private Gemma3ForConditionalGeneration(Gemma3TextConfig config) :
+        this(config, Gemma3ForCausalLM.Describe(config) with { TakesEmbeddings = true }) { }
+
+    private Gemma3ForConditionalGeneration(Gemma3TextConfig config, DecoderDescription description) :
+        base(description, new Gemma3TextModel(config, description), "Gemma3Model") { }
 }
 
 /// <summary>Two masks and two sets of rotary frequencies: for the layers with a window, and for the others.</summary>
@@ -73,7 +87,8 @@ public sealed partial class Gemma3TextModel : DecoderModel
     {
         using var scope = NewDisposeScope();
         int?[] windows = _windows!;
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
+        Tensor hidden = inputIds;                                                                   // [batch, seq, hidden]
+        if (!_takesEmbeddings) hidden = _embedTokens.Call(inputIds);                                // [batch, seq, hidden]
         Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         Tensor? sliding = windows.Max() is { } window
             ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [batch, 1, seq, kvSeq]

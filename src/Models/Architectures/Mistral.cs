@@ -19,5 +19,5 @@ public sealed record MistralConfig(ConfigReader Json) : DecoderConfig(Json, new(
 [Architecture("MistralForCausalLM", ModelType = "mistral")]
 public sealed class MistralForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new MistralConfig(json)))
 {
-    private static DecoderDescription Describe(MistralConfig config) => new(config, "Mistral") { Window = config.SlidingWindow };
+    internal static DecoderDescription Describe(MistralConfig config) => new(config, "Mistral") { Window = config.SlidingWindow };
 }

@@ -48,7 +48,8 @@ public sealed class Phi3ForCausalLM : DecoderForCausalLM
         Window = config.SlidingWindow, IsPartialRotary = true,
         ResidualDropouts = ("resid_attn_dropout", "resid_mlp_dropout", config.ResidualDropout),
         CreateAttention = static (description, layer) => new Phi3Attention(description, layer),
-        CreateMlp = static (description, _) => new Phi3MLP(description),
+        CreateMlp = static (description, _) => new GateUpMlp(
+            "Phi3MLP", description.Config.HiddenSize, description.Config.IntermediateSize, description.CreateActivation()),
     };
 }
 
@@ -65,7 +66,8 @@ public sealed partial class Phi3Attention : DecoderAttention
         _fusedAttention = CreateFused([_qkvProj], _oProj);
     }
 
-    protected override object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
+    protected override object?[] Forward(
+        Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         if (_fusedAttention?.TryForward(hidden, cache, mask, positionEmbeddings) is { } fused) return fused;
         using var scope = NewDisposeScope();
@@ -78,32 +80,5 @@ public sealed partial class Phi3Attention : DecoderAttention
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, Scale);
         Tensor output = _oProj.Call(mixed.flatten(2));                                                  // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Phi3MLP : TensorModule
-{
-    private readonly Linear _gateUpProj, _downProj;
-    private readonly Activation _activationFn;
-    private readonly FusedMlp _fusedMlp;
-
-    internal Phi3MLP(DecoderDescription description)
-    {
-        DecoderConfig config = description.Config;
-        _gateUpProj = Child("gate_up_proj", new Linear(config.HiddenSize, 2 * config.IntermediateSize, bias: false));
-        _downProj = Child("down_proj", new Linear(config.IntermediateSize, config.HiddenSize, bias: false));
-        _activationFn = Child("activation_fn", description.CreateActivation());
-        _fusedMlp = new FusedMlp(this, _gateUpProj, _downProj, _activationFn.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } fused) return fused;
-        using var scope = NewDisposeScope();
-        Tensor[] gateAndUp = _gateUpProj.Call(input).chunk(2, -1);                  // 2 x [batch, seq, intermediate]
-        Tensor intermediate = gateAndUp[1] * _activationFn.Call(gateAndUp[0]);      // [batch, seq, intermediate]
-        return _downProj.Call(intermediate).MoveToOuterDisposeScope();              // [batch, seq, hidden]
     }
 }

@@ -59,7 +59,8 @@ public sealed partial class StableLmAttention : DecoderAttention
         _kLayernorm = Child("k_layernorm", new StableLmLayerNormPerHead(HeadDim, NumKvHeads, config.NormEps));
     }
 
-    protected override object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
+    protected override object?[] Forward(
+        Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), NumHeads, HeadDim);           // [batch, heads, seq, headDim]

@@ -71,6 +71,25 @@ internal static unsafe class AttentionKernels
         }
     }
 
+    /// <summary>Rotates pairs of adjacent elements of a head, in place.</summary>
+    /// <param name="x">[2 half]</param>
+    /// <param name="cosines">[2 half], of which the first half belongs to the pairs, unless they are repeated.</param>
+    /// <param name="isRepeated">
+    /// Whether both elements of a pair have cosines and sines of their own; the result is then rounded by the caller only.
+    /// </param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void ApplyAdjacentRotary<T>(float* x, int half, byte* cosines, byte* sines, bool isRepeated) where T : IElement
+    {
+        for (int i = 0; i < half; i++)
+        {
+            int index = (isRepeated ? 2 * i : i) * T.Size;
+            float a = x[2 * i], b = x[2 * i + 1], cosine = T.LoadScalar(cosines + index), sine = T.LoadScalar(sines + index);
+            float ac = a * cosine, bs = -b * sine, bc = b * cosine, @as = a * sine;
+            x[2 * i] = isRepeated ? ac + bs : Round<T>(ac) + Round<T>(bs);
+            x[2 * i + 1] = isRepeated ? bc + @as : Round<T>(bc) + Round<T>(@as);
+        }
+    }
+
     /// <summary>Turns the scores of one query into probabilities, in place: scale, soft cap, mask, softmax.</summary>
     /// <param name="scores">[kvSeq], padded to a multiple of sixteen</param>
     /// <param name="mask">[kvSeq]</param>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Ndif.Models.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -52,6 +53,9 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
 
     /// <summary>Queries and keys are rotated in float32 whatever the dtype, and rounded after it.</summary>
     public bool RotatesInFloat32 { get; init; }
+
+    /// <summary>The dimensions that are rotated together.</summary>
+    public RotaryPairs RotaryPairs { get; init; }
 
     /// <summary>A factor that multiplies the queries before they are normalized.</summary>
     public double QueryScale { get; init; } = 1;
@@ -366,6 +370,18 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         if (pass.RotaryDim == 0) return;
         int half = pass.RotaryDim / 2;
         long offset = ((long)batchIndex * pass.Seq + token) * pass.RotaryDim;
+        if (RotaryPairs is not RotaryPairs.Halves)
+        {
+            bool isRepeated = RotaryPairs is RotaryPairs.AdjacentRepeated;
+            if (pass.RoundToBFloat16 && !RotatesInFloat32)
+                AttentionKernels.ApplyAdjacentRotary<BFloat16>(
+                    x, half, (byte*)pass.Cosines + 2 * offset, (byte*)pass.Sines + 2 * offset, isRepeated);
+            else
+                AttentionKernels.ApplyAdjacentRotary<Float32>(
+                    x, half, (byte*)pass.Cosines + 4 * offset, (byte*)pass.Sines + 4 * offset, isRepeated);
+            if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(x, pass.RotaryDim);
+            return;
+        }
         if (pass.RoundToBFloat16 && !RotatesInFloat32)
         {
             AttentionKernels.ApplyRotary<BFloat16>(x, half, (byte*)pass.Cosines + 2 * offset, (byte*)pass.Sines + 2 * offset);

@@ -83,7 +83,7 @@ internal readonly unsafe struct NormKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Apply(float* x, float* y, int hiddenSize)
     {
-        float mean = _kind == NormKind.Layer ? Sum(x, hiddenSize) / hiddenSize : 0;
+        float mean = _kind is NormKind.Layer or NormKind.LayerUnitOffset ? Sum(x, hiddenSize) / hiddenSize : 0;
         float scale = 1 / MathF.Sqrt(SumOfSquares(x, mean, hiddenSize) / hiddenSize + _epsilon);
         bool isBFloat16 = _dtype == ScalarType.BFloat16;
         int i = 0;
@@ -94,7 +94,9 @@ internal readonly unsafe struct NormKernel
             {
                 Vector512<float> weight = isBFloat16 ? BFloat16.Load(_weight + 2L * i) : Float32.Load(_weight + 4L * i);
                 if (_kind == NormKind.Rms && isBFloat16) normal = BFloat16.Round(normal);
-                normal *= _kind == NormKind.RmsUnitOffset ? weight + Vector512<float>.One : weight;
+                if (_kind is NormKind.RmsUnitOffset or NormKind.LayerUnitOffset) weight += Vector512<float>.One;
+                if (_kind == NormKind.LayerUnitOffset && isBFloat16) weight = BFloat16.Round(weight);
+                normal *= weight;
             }
             if (_bias is not null) normal += isBFloat16 ? BFloat16.Load(_bias + 2L * i) : Float32.Load(_bias + 4L * i);
             Vector512.Store(isBFloat16 ? BFloat16.Round(normal) : normal, y + i);
@@ -106,7 +108,9 @@ internal readonly unsafe struct NormKernel
             {
                 float weight = isBFloat16 ? BFloat16.LoadScalar(_weight + 2L * i) : Float32.LoadScalar(_weight + 4L * i);
                 if (_kind == NormKind.Rms && isBFloat16) normal = BFloat16.Round(normal);
-                normal *= _kind == NormKind.RmsUnitOffset ? weight + 1 : weight;
+                if (_kind is NormKind.RmsUnitOffset or NormKind.LayerUnitOffset) weight += 1;
+                if (_kind == NormKind.LayerUnitOffset && isBFloat16) weight = BFloat16.Round(weight);
+                normal *= weight;
             }
             if (_bias is not null) normal += isBFloat16 ? BFloat16.LoadScalar(_bias + 2L * i) : Float32.LoadScalar(_bias + 4L * i);
             y[i] = isBFloat16 ? BFloat16.Round(normal) : normal;

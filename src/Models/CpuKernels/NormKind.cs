@@ -14,4 +14,7 @@ internal enum NormKind
 
     /// <summary>LayerNorm, which subtracts the mean; rounded once.</summary>
     Layer,
+
+    /// <summary>LayerNorm as in Nemotron: multiplied by 1 + weight, which is rounded; rounded once more at the end.</summary>
+    LayerUnitOffset,
 }

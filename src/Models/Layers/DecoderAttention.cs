@@ -16,7 +16,7 @@ public abstract class DecoderAttention : SiteModule
         ClassName = $"{description.Family}Attention";
         (Layer, Scale, SoftCap) = (layer, description.Scale, description.AttentionSoftCap);
         (NumHeads, NumKvHeads, HeadDim) = (description.Config.NumHeads, description.Config.NumKvHeads, description.Config.HeadDim);
-        PositionEmbeddingsAt = description.PositionEmbeddingsAt;
+        PositionEmbeddingsAt = description.AttentionPositionEmbeddingsAt;
     }
 
     public override string ClassName { get; }
@@ -41,16 +41,18 @@ public abstract class DecoderAttention : SiteModule
     public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
             ? CallHooked<object?[]>(observer, new Arguments([],
-                [new("hidden_states", hidden), .. _description.CreateArguments(mask, positionIds, cache, positionEmbeddings)]))
-            : Forward(hidden, mask, cache, positionEmbeddings);
+                [.. _description.CreateAttentionArguments(hidden, mask, positionIds, cache, positionEmbeddings)]))
+            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
 
     public sealed override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
         arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(PositionEmbeddingsAt, "position_embeddings"));
 
-    protected abstract object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings);
+    protected abstract object?[] Forward(
+        Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings);
 
     /// <summary>The fused form; null if it does not know the norms.</summary>
     private protected FusedAttention? CreateFused(
@@ -60,6 +62,6 @@ public abstract class DecoderAttention : SiteModule
             {
                 Projections = projections, OutputProjection = output, SoftCap = SoftCap, QueryNorm = (INormLayer?)queryNorm,
                 KeyNorm = (INormLayer?)keyNorm, NormalizesAllHeads = _description.QkNorms is QkNorms.AllHeads,
-                RotatesInFloat32 = _description.RotatesInFloat32,
+                RotatesInFloat32 = _description.RotatesInFloat32, RotaryPairs = _description.RotaryPairs,
             };
 }

@@ -4,22 +4,6 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>The positions of the norms of a decoder layer, with their names in Hugging Face's code.</summary>
-internal enum LayerNorms
-{
-    /// <summary>input_layernorm before attention, post_attention_layernorm before the mlp.</summary>
-    Before,
-
-    /// <summary>post_attention_layernorm after attention, post_feedforward_layernorm after the mlp.</summary>
-    After,
-
-    /// <summary>Before and after both.</summary>
-    Sandwich,
-
-    /// <summary>input_layernorm before attention and mlp, which both read it (parallel residual).</summary>
-    Shared,
-}
-
 /// <summary>The point at which an attention module normalizes queries and keys.</summary>
 internal enum QkNorms
 {
@@ -33,6 +17,9 @@ internal enum QkNorms
 
     /// <summary>The values of each head, after the values are projected too.</summary>
     EachHeadAfterSplit,
+
+    /// <summary>The values of each head, after they are rotated.</summary>
+    EachHeadAfterRotation,
 }
 
 /// <summary>
@@ -55,11 +42,20 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
 
     public NormKind Norm { get; init; } = NormKind.Rms;
 
-    public LayerNorms LayerNorms { get; init; }
+    /// <summary>Creates a norm of this size and these axes, if it is of a class of its own; null for <see cref="Norm"/>.</summary>
+    public Func<int, Axes?, TensorModule>? CreateNormOfFamily { get; init; }
+
+    public LayerNorms LayerNorms { get; init; } = LayerNorms.Before;
 
     public QkNorms QkNorms { get; init; }
 
     public (string Query, string Key) QkNormNames { get; init; } = ("q_norm", "k_norm");
+
+    /// <summary>
+    /// Creates the norm of queries or keys from the number of heads and the axes, if it has weights for each head; null for a norm that
+    /// all heads share.
+    /// </summary>
+    public Func<int, Axes?, TensorModule>? CreateQkNormOfHeads { get; init; }
 
     /// <summary>A token attends to itself and the Window - 1 tokens before it; null for all tokens.</summary>
     public int? Window { get; init; }
@@ -83,6 +79,33 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Soft cap of logits: cap · tanh(logit / cap); null for none.</summary>
     public double? LogitSoftCap { get; init; }
 
+    /// <summary>The factor of the embeddings, applied by the model; null for none.</summary>
+    public double? EmbeddingMultiplier { get; init; }
+
+    /// <summary>The factor of the outputs of attention and mlp before they are added to the residual stream; null for none.</summary>
+    public double? ResidualMultiplier { get; init; }
+
+    /// <summary>The factor of the logits; null for none.</summary>
+    public double? LogitMultiplier { get; init; }
+
+    /// <summary>The divisor of the logits; null for none.</summary>
+    public double? LogitDivisor { get; init; }
+
+    /// <summary>Queries, keys and values are limited to [-ClipQkv, ClipQkv]; null for no limit.</summary>
+    public double? ClipQkv { get; init; }
+
+    /// <summary>Whether positions rotate the queries and keys of a layer.</summary>
+    public Func<int, bool> HasRotaryPositions { get; init; } = static _ => true;
+
+    /// <summary>Whether each attention has a rotary embedding in its tree that it never calls, as in Nemotron.</summary>
+    public bool HasUnusedRotaryEmbedding { get; init; }
+
+    /// <summary>How queries grow with their position; null if they do not.</summary>
+    public QueryScaling? QueryScaling { get; init; }
+
+    /// <summary>The dimensions of a head that are rotated together.</summary>
+    public RotaryPairs RotaryPairs { get; init; }
+
     /// <summary>Whether positions rotate only the first <see cref="DecoderConfig.RotaryDim"/> dimensions of a head.</summary>
     public bool IsPartialRotary { get; init; }
 
@@ -104,8 +127,11 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Whether the rotary embedding receives the positions as its second argument instead of by name.</summary>
     public bool PassesPositionIdsByPosition { get; init; }
 
-    /// <summary>Whether layers and attentions receive use_cache.</summary>
+    /// <summary>Whether layers receive use_cache.</summary>
     public bool PassesUseCache { get; init; } = true;
+
+    /// <summary>Whether attentions receive use_cache. Default: as layers.</summary>
+    public bool? PassesUseCacheToAttention { get; init; }
 
     /// <summary>Whether the model, its layers and its attentions receive output_router_logits.</summary>
     public bool PassesRouterLogits { get; init; }
@@ -119,29 +145,45 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     public Func<DecoderDescription, int, TensorModule> CreateMlp { get; init; } =
         static (d, _) => new GatedMlp($"{d.Family}MLP", d.Config.HiddenSize, d.Config.IntermediateSize, d.CreateActivation(), d.MlpBias);
 
+    /// <summary>True for the language model of a multimodal one, whose parent passes it the embeddings of its tokens.</summary>
+    public bool TakesEmbeddings { get; init; }
+
     public Activation CreateActivation() => Layers.Activation.Read(Config.Json, Activation.Key, Activation.Default);
 
     /// <param name="size">The size of the last dimension.</param>
     /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
-    public TensorModule CreateNorm(int size, Axes? axes = null) => Norm is NormKind.Layer
-        ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
+    public TensorModule CreateNorm(int size, Axes? axes = null) => CreateNormOfFamily is not null ? CreateNormOfFamily(size, axes)
+        : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 
     public RotaryEmbedding CreateRotaryEmbedding() => new($"{Family}RotaryEmbedding",
         new(Config.Json, Config.RopeParameters, IsPartialRotary ? Config.RotaryDim : Config.HeadDim), PassesPositionIdsByPosition,
-        RotatesInFloat32);
+        RotatesInFloat32, RotaryPairs);
 
-    /// <summary>The keyword arguments of a layer's call; those of an attention's begin with hidden_states.</summary>
+    /// <summary>The keyword arguments of a layer's call.</summary>
     public IEnumerable<KeyValuePair<string, object?>> CreateArguments(
-        Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+        Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        CreateArguments(mask, positionIds, cache, positionEmbeddings, PassesUseCache);
+
+    /// <summary>The keyword arguments of an attention's call.</summary>
+    public IEnumerable<KeyValuePair<string, object?>> CreateAttentionArguments(
+        Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        CreateArguments(mask, positionIds, cache, positionEmbeddings, PassesUseCacheToAttention ?? PassesUseCache)
+            .Prepend(new("hidden_states", hidden));
+
+    /// <summary>The position of position_embeddings among a layer's arguments.</summary>
+    public int PositionEmbeddingsAt => PassesUseCache ? 5 : 4;
+
+    /// <summary>The position of position_embeddings among an attention's arguments.</summary>
+    public int AttentionPositionEmbeddingsAt => PassesUseCacheToAttention ?? PassesUseCache ? 5 : 4;
+
+    private IEnumerable<KeyValuePair<string, object?>> CreateArguments(
+        Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings, bool passesUseCache)
     {
         yield return new("attention_mask", mask);
         yield return new("position_ids", positionIds);
         yield return new("past_key_values", cache);
-        if (PassesUseCache) yield return new("use_cache", cache is not null);
+        if (passesUseCache) yield return new("use_cache", cache is not null);
         yield return new("position_embeddings", positionEmbeddings);
         if (PassesRouterLogits) yield return new("output_router_logits", false);
     }
-
-    /// <summary>The position of position_embeddings among a layer's arguments.</summary>
-    public int PositionEmbeddingsAt => PassesUseCache ? 5 : 4;
 }

@@ -12,20 +12,25 @@ public partial class DecoderForCausalLM : CausalLM
 {
     private readonly BaseModel _model;
     private readonly Linear _lmHead;
-    private readonly double? _softCap;
+    private readonly double? _softCap, _logitMultiplier, _logitDivisor;
     private readonly StandardNames _names;
 
     /// <summary>A decoder of the Llama family.</summary>
     private protected DecoderForCausalLM(DecoderDescription description, DecoderModel? model = null) : this(
-        new CausalLMConfig(description.Config.VocabSize, description.Config.MaxPositions, description.Config.NumLayers),
+        description,
         new StandardNames
         {
             Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}", LmHead = "lm_head",
             Attention = "self_attn", Mlp = "mlp",
         },
-        model ?? new DecoderModel(description), description.Config.HiddenSize, description.Config.TieWordEmbeddings,
-        description.HeadBias) =>
-        _softCap = description.LogitSoftCap;
+        model ?? new DecoderModel(description)) { }
+
+    /// <summary>A model around a decoder of the Llama family.</summary>
+    private protected DecoderForCausalLM(DecoderDescription description, StandardNames names, BaseModel model) : this(
+        new CausalLMConfig(description.Config.VocabSize, description.Config.MaxPositions, description.Config.NumLayers), names, model,
+        description.Config.HiddenSize, description.Config.TieWordEmbeddings, description.HeadBias) =>
+        (_softCap, _logitMultiplier, _logitDivisor) =
+            (description.LogitSoftCap, description.LogitMultiplier, description.LogitDivisor);
 
     private protected DecoderForCausalLM(
         CausalLMConfig config, StandardNames names, BaseModel model, int inFeatures, bool isTied, bool bias = false) :
@@ -55,6 +60,8 @@ public partial class DecoderForCausalLM : CausalLM
         ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
         var hidden = (Tensor)output["last_hidden_state"]!;                          // [batch, seq, hidden]
         Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));                   // [batch, seq kept, vocab]
+        if (_logitMultiplier is not null) logits = logits * _logitMultiplier.Value; // [batch, seq kept, vocab]
+        if (_logitDivisor is not null) logits = logits / _logitDivisor.Value;       // [batch, seq kept, vocab]
         if (_softCap is { } cap) logits = (logits / cap).tanh() * cap;              // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }

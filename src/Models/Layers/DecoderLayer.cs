@@ -15,6 +15,7 @@ public partial class DecoderLayer : SiteModule
     private protected readonly TensorModule? _inputNorm, _attentionOutputNorm, _mlpInputNorm, _mlpOutputNorm;
     private protected readonly Dropout? _attentionDropout, _mlpDropout;
     private readonly bool _mlpReadsInputNorm;
+    private readonly double? _residualMultiplier;
     private readonly DecoderDescription _description;
 
     internal DecoderLayer(DecoderDescription description, int layer)
@@ -24,18 +25,19 @@ public partial class DecoderLayer : SiteModule
         PositionEmbeddingsAt = description.PositionEmbeddingsAt;
         _selfAttn = Child("self_attn", description.CreateAttention(description, layer));
         _mlp = Child("mlp", description.CreateMlp(description, layer));
-        LayerNorms norms = description.LayerNorms;
-        _mlpReadsInputNorm = norms is LayerNorms.Shared;
-        if (norms is not LayerNorms.After) _inputNorm = Norm("input_layernorm");
-        if (norms is LayerNorms.Before) _mlpInputNorm = Norm("post_attention_layernorm");
-        if (norms is LayerNorms.After or LayerNorms.Sandwich) _attentionOutputNorm = Norm("post_attention_layernorm");
-        if (norms is LayerNorms.Sandwich) _mlpInputNorm = Norm("pre_feedforward_layernorm");
-        if (norms is LayerNorms.After or LayerNorms.Sandwich) _mlpOutputNorm = Norm("post_feedforward_layernorm");
+        _mlpReadsInputNorm = description.LayerNorms.MlpReadsFirstNorm;
+        _residualMultiplier = description.ResidualMultiplier;
+        foreach (var (position, name) in description.LayerNorms.Norms)
+        {
+            TensorModule norm = Child(name, description.CreateNorm(description.Config.HiddenSize));
+            if (position is NormPosition.BeforeAttention) _inputNorm = norm;
+            else if (position is NormPosition.AfterAttention) _attentionOutputNorm = norm;
+            else if (position is NormPosition.BeforeMlp) _mlpInputNorm = norm;
+            else _mlpOutputNorm = norm;
+        }
         if (description.ResidualDropouts is not var (attention, mlp, p)) return;
         if (attention.Length > 0) _attentionDropout = Child(attention, new Dropout(p));
         _mlpDropout = attention == mlp ? _attentionDropout : Child(mlp, new Dropout(p));
-
-        TensorModule Norm(string name) => Child(name, description.CreateNorm(description.Config.HiddenSize));
     }
 
     public override string ClassName { get; }
@@ -64,6 +66,7 @@ public partial class DecoderLayer : SiteModule
         var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;    // [batch, seq, hidden]
         if (_attentionOutputNorm is not null) attended = _attentionOutputNorm.Call(attended);               // [batch, seq, hidden]
         if (_attentionDropout is not null) attended = _attentionDropout.Call(attended);                     // [batch, seq, hidden]
+        if (_residualMultiplier is not null) attended = attended * _residualMultiplier.Value;               // [batch, seq, hidden]
         Tensor middle = hidden + attended;                                                                  // [batch, seq, hidden]
         Tensor mlpInput = middle;                                                                           // [batch, seq, hidden]
         if (_mlpReadsInputNorm) mlpInput = normal;                                                          // [batch, seq, hidden]
@@ -71,6 +74,7 @@ public partial class DecoderLayer : SiteModule
         Tensor changed = _mlp.Call(mlpInput);                                                               // [batch, seq, hidden]
         if (_mlpOutputNorm is not null) changed = _mlpOutputNorm.Call(changed);                             // [batch, seq, hidden]
         if (_mlpDropout is not null) changed = _mlpDropout.Call(changed);                                   // [batch, seq, hidden]
+        if (_residualMultiplier is not null) changed = changed * _residualMultiplier.Value;                 // [batch, seq, hidden]
         Tensor output = middle + changed;                                                                   // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }

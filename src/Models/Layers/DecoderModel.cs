@@ -16,6 +16,8 @@ public partial class DecoderModel : BaseModel
     private protected readonly TensorModule _norm;
     private protected readonly RotaryEmbedding? _rotaryEmb;
     private readonly int? _window;
+    private protected readonly bool _takesEmbeddings;
+    private protected readonly double? _embeddingMultiplier;
     private protected readonly int?[]? _windows;
 
     /// <param name="hasRotaryEmbedding">False for a derived class that creates its own.</param>
@@ -23,6 +25,7 @@ public partial class DecoderModel : BaseModel
     {
         Description = description;
         (ClassName, _window, _windows) = (description.ModelClass, description.Window, description.Windows);
+        (_takesEmbeddings, _embeddingMultiplier) = (description.TakesEmbeddings, description.EmbeddingMultiplier);
         _embedTokens = Child("embed_tokens", new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
             description.Config.PadTokenId, description.EmbeddingClass, description.ScalesEmbeddings));
         _layers = Child("layers",
@@ -45,26 +48,34 @@ public partial class DecoderModel : BaseModel
 
     internal override Parameter Embeddings => _embedTokens.Table;
 
+    /// <summary>The embeddings of the tokens, for a parent that computes them.</summary>
+    internal Embedding TokenEmbeddings => _embedTokens;
+
     public sealed override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
         Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
-            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new(_takesEmbeddings ? "inputs_embeds" : "input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
             .. Description.PassesRouterLogits ? [new("output_router_logits", false)] : (KeyValuePair<string, object?>[])[],
         ]))
         : Forward(inputIds, attentionMask, positionIds, cache);
 
     public sealed override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(0, _takesEmbeddings ? "inputs_embeds" : "input_ids"),
         arguments.Tensor(1, "attention_mask"),
         arguments.Tensor(2, "position_ids"),
         arguments.Get(3, "past_key_values") as KeyValueCache);
 
+    /// <param name="inputIds">
+    /// [batch, seq] int64; in the language model of a multimodal one the embeddings of the tokens, [batch, seq, hidden]
+    /// </param>
     protected virtual ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
         long seqLen = inputIds.size(1);
-        Tensor hidden = _embedTokens.Call(inputIds);                                                    // [batch, seq, hidden]
+        Tensor hidden = inputIds;                                                                       // [batch, seq, hidden]
+        if (!_takesEmbeddings) hidden = _embedTokens.Call(inputIds);                                    // [batch, seq, hidden]
+        if (_embeddingMultiplier is not null) hidden = hidden * _embeddingMultiplier.Value;             // [batch, seq, hidden]
         Tensor[] masks;
         if (_windows is null) masks = [AttentionMask.Causal(attentionMask, seqLen, hidden.dtype, _window)]; // [batch, 1, seq, kvSeq]
         else masks = SlidingWindows.Masks(_windows, attentionMask, seqLen, hidden.dtype);                 // layers x [batch, 1, seq, kvSeq]

@@ -9,8 +9,10 @@ namespace Ndif.Models.Layers;
 /// <param name="frequencies">The frequencies of the rotated dimensions.</param>
 /// <param name="passesPositionIdsByPosition">Whether the model passes the positions as a positional argument.</param>
 /// <param name="isFloat32">Whether the result is float32 in a model of another type, for <see cref="RotateInFloat32"/>.</param>
+/// <param name="pairs">The layout of the result.</param>
 public sealed partial class RotaryEmbedding(
-    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false) : SiteModule
+    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false,
+    RotaryPairs pairs = RotaryPairs.Halves) : SiteModule
 {
     public override string ClassName => className;
 
@@ -34,11 +36,17 @@ public sealed partial class RotaryEmbedding(
         ScalarType type = isFloat32 ? ScalarType.Float32 : hidden.dtype;
         Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
-        Tensor both = cat([angles, angles], -1);                                                // [batch, seq, hidden]
+        Tensor both = Repeat(angles);                                                           // [batch, seq, rotaryDim]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(type);                             // [batch, seq, hidden]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(type);                               // [batch, seq, hidden]
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
     }
+
+    /// <summary>The angle of each rotated dimension.</summary>
+    /// <param name="angles">[batch, seq, rotaryDim/2]</param>
+    /// <returns>[batch, seq, rotaryDim]</returns>
+    private Tensor Repeat(Tensor angles) =>
+        pairs is RotaryPairs.AdjacentRepeated ? angles.repeat_interleave(2, 2) : cat([angles, angles], -1);
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>
