@@ -58,7 +58,7 @@ internal static class FormParity
         foreach (string name in names)
         {
             using Tensor actual = checkpoint.Read(name[(prefix + Dequantized).Length..]);
-            if (!actual.equal(golden[name]).item<bool>()) problems.Add($"`{name}` is dequantized to other values");
+            if (!actual.Equals(golden[name])) problems.Add($"`{name}` is dequantized to other values");
         }
     }
 }

@@ -87,6 +87,14 @@ internal static class ModelLoader
             foreach (var (parameter, tensors) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                if (FindBlocks(checkpoint, parameter, tensors, options, target, adapter, model.DeviceOf(parameter)) is { } packed)
+                {
+                    parameter.SetBlocks(BlockWeight.Create(packed, target));
+                    packed.ReleasePages();
+                    done += packed.Entry.Length;
+                    progress?.Report(("weights", done, total));
+                    continue;
+                }
                 Tensor weight = ReadParameter(checkpoint, adapter, parameter, tensors); // the shape of the parameter
                 Device device = model.DeviceOf(parameter);
                 bool isMapped = tensors is [var only] && adapter?.HasChangesFor(only.Path) != true && checkpoint.IsMapped(only.Name);
@@ -112,6 +120,16 @@ internal static class ModelLoader
             throw;
         }
     }
+
+    /// <summary>
+    /// The packed tensor that a parameter is kept as: that of a linear layer, on the CPU, in a type that its kernels have. Any other packed
+    /// tensor is dequantized when it is loaded.
+    /// </summary>
+    internal static PackedTensor? FindBlocks(Checkpoint checkpoint, Parameter parameter, BoundTensor[] tensors, LoadOptions options,
+        ScalarType target, LoraMerger? adapter, Device device) =>
+        tensors is [var only] && parameter.InFeaturesDim is not null && !options.EightBit && device.type == TorchSharp.DeviceType.CPU
+            && target is ScalarType.Float32 or ScalarType.BFloat16 && LinearKernels.IsEnabled && adapter?.HasChangesFor(only.Path) != true
+            && checkpoint.FindPacked(only.Name) is { IsMultipliable: true } packed ? packed : null;
 
     /// <summary>Assigns devices to the parts of a model and to their parameters.</summary>
     private static void PlaceOnDevices(LoadedModel model, DeviceMap map)

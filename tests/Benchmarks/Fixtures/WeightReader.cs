@@ -12,7 +12,7 @@ internal sealed unsafe class WeightReader
 
     public WeightReader(LoadedModel model)
     {
-        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Select(p => GetMemory(p.EightBit?.Values ?? p.Value))];
+        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Select(p => GetMemory(p.EightBit?.Values ?? p.Blocks?.Codes ?? p.Value))];
         Bytes = _weights.Sum(w => w.Bytes);
     }
 

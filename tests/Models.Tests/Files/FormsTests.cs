@@ -73,6 +73,46 @@ public sealed class FormsTests
         }
     }
 
+    /// <summary>What is packed stays packed where a kernel can multiply it, and the bytes are known before.</summary>
+    [Theory]
+    [InlineData("gptq_llama", "", 14)]
+    [InlineData("gptq_act_order", "", 0)] // each input feature has a scale of its own group
+    [InlineData("awq_llama", "", 14)]
+    [InlineData("ct_int4_llama", "", 14)]
+    [InlineData("ct_fp8_llama", "", 14)]
+    [InlineData("fp8_block_partial", "", 14)]
+    [InlineData("gguf_llama", "model-Q4_0.gguf", 8)] // with the head
+    [InlineData("gguf_llama", "model-F16.gguf", 0)]
+    [InlineData("gguf_gpt2", "model-Q8_0.gguf", 8)]
+    [InlineData("gguf_k_quants", "model-mixed.gguf", 7)]
+    public void LinearLayers_ArePackedInMemory(string form, string file, int packed)
+    {
+        string path = Path.Combine(Folder(form), file);
+        foreach (ScalarType? type in new ScalarType?[] { null, ScalarType.BFloat16 })
+        {
+            LoadOptions options = new() { DType = type };
+            using LoadedModel model = ModelLoader.Load(path, null, options, cancellationToken: TestContext.Current.CancellationToken);
+            Parameter[] parameters = [.. model.Modules.SelectMany(module => module.Parameters).Distinct()];
+            Assert.Equal(packed, parameters.Count(parameter => parameter.IsPacked));
+            Assert.Equal((long)model.Description.Bytes, ModelFootprint.Measure(path, null, options, TestContext.Current.CancellationToken).Bytes);
+            Assert.All(parameters.Where(parameter => parameter.IsPacked),
+                parameter => Assert.InRange(parameter.Bytes, 1, parameter.ElementCount * 12 / 8));
+        }
+    }
+
+    /// <summary>The gradient of the activations goes through the dequantized weight.</summary>
+    [Fact]
+    public void PackedModel_HasGradients()
+    {
+        using var scope = NewDisposeScope();
+        using LoadedModel packed = ModelLoader.Load(Path.Combine(Folder("gguf_llama"), "model-Q4_0.gguf"));
+        Tensor ids = tensor(new long[] { 5, 9, 300 }).unsqueeze(0); // [1, seq]
+        Tensor table = packed.Module("model.embed_tokens")!.Parameters[0].Value;
+        table.requires_grad_(true);
+        using (enable_grad()) Logits(packed, ids).sum().backward();
+        Assert.True(table.grad!.abs().sum().item<float>() > 0);
+    }
+
     private static Tensor Logits(LoadedModel model, Tensor ids) =>
         (Tensor)model.Root.Call(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null)["logits"]!; // [1, seq, vocab]
 

@@ -22,6 +22,9 @@ internal sealed class GgufFile : IDisposable
     private const int MaxDimensions = 4, MaxDepth = 4;
     private const long DefaultAlignment = 32, MaxAlignment = 1 << 20;
 
+    private static readonly object[] _small = [.. Enumerable.Range(0, 256).Select(value => (object)(long)value)];
+    private static readonly object _true = true, _false = false;
+
     private readonly Dictionary<string, object> _metadata = new(StringComparer.Ordinal);
     private readonly Dictionary<string, GgufTensor> _tensors = new(StringComparer.Ordinal);
     private long _position;
@@ -120,8 +123,8 @@ internal sealed class GgufFile : IDisposable
 
     private void AddTensor(string name, GgufType type, long[] shape, long offset, long start, long alignment)
     {
-        if (shape.Length > 0 && shape[^1] % type.BlockElements != 0)
-            throw Invalid($"gives `{name}` rows of {shape[^1]} elements, which are no whole blocks of {type.Name}", module: name);
+        if (type.BlockElements > 1 && (shape.Length == 0 || shape[^1] % type.BlockElements != 0))
+            throw Invalid($"gives `{name}` the shape [{string.Join(", ", shape)}], whose rows are no whole blocks of {type.Name}", module: name);
         if (offset % alignment != 0) throw Invalid($"gives `{name}` the offset {offset}, which is not aligned to {alignment}", module: name);
         long length;
         try { length = checked(TensorShape.ElementCount(shape) / type.BlockElements * type.BlockBytes); }
@@ -144,15 +147,15 @@ internal sealed class GgufFile : IDisposable
 
     private object Value(uint type, string key, int depth) => type switch
     {
-        0 => (long)Bytes(1)[0],
-        1 => (long)(sbyte)Bytes(1)[0],
-        2 => (long)BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2)),
-        3 => (long)BinaryPrimitives.ReadInt16LittleEndian(Bytes(2)),
-        4 => (long)UInt32(),
-        5 => (long)(int)UInt32(),
+        0 => Box(Bytes(1)[0]),
+        1 => Box((sbyte)Bytes(1)[0]),
+        2 => Box(BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2))),
+        3 => Box(BinaryPrimitives.ReadInt16LittleEndian(Bytes(2))),
+        4 => Box(UInt32()),
+        5 => Box((int)UInt32()),
         // the shortest decimal: 1e-05 and not 9.999999747378752e-06
         6 => double.Parse($"{BinaryPrimitives.ReadSingleLittleEndian(Bytes(4)):R}", CultureInfo.CurrentCulture),
-        7 => Bytes(1)[0] != 0,
+        7 => Bytes(1)[0] != 0 ? _true : _false,
         8 => Text(),
         9 when depth < MaxDepth => Values(key, depth),
         10 => UInt64() is var value && value <= long.MaxValue ? (object)(long)value : value,
@@ -169,6 +172,9 @@ internal sealed class GgufFile : IDisposable
         for (long i = 0; i < count; i++) values.Add(Value(type, key, depth + 1));
         return values;
     }
+
+    /// <summary>A number as an object: one for all small equal ones, of which a list may have many.</summary>
+    private static object Box(long value) => value is >= 0 and < 256 ? _small[value] : value;
 
     /// <summary>A count of items that have at least a number of bytes each.</summary>
     private long Count(int itemBytes)

@@ -90,7 +90,8 @@ internal sealed unsafe class PackedTensors(
         FloatReader scale = FloatReader.Of(scales, addresses(scales.Name));
         int one = quantization.SubtractsOneFromZeros ? 1 : 0, mask = (1 << bits) - 1;
         int blockSize = isOrdered ? (int)groupSize : 1; // with act-order each input feature has the scale of its group
-        Add(module + ".weight", [rows, inFeatures], bits, blockSize, hasOffsets: true, [weight, zeros, scales, indices],
+        bool hasOffsets = !AreAll(zeros, (1 << (bits - 1)) - one, bits);
+        Add(module + ".weight", [rows, inFeatures], bits, blockSize, hasOffsets, [weight, zeros, scales, indices],
             (row, codes, rowScales, offsets) =>
             {
                 int center = bits == 4 ? 8 : 1 << (bits - 1);
@@ -101,7 +102,8 @@ internal sealed unsafe class PackedTensors(
                     long group = isOrdered ? block : index[block];
                     int zero = (int)((packedZeros[group * zeros.Shape[1] + row / perInt] >> (int)(row % perInt * bits)) & mask) + one;
                     float value = scale.At(group * rows + row);
-                    (rowScales[block], offsets[block]) = (value, (center - zero) * value);
+                    rowScales[block] = value;
+                    if (hasOffsets) offsets[block] = (center - zero) * value;
                 }
             });
     }
@@ -120,7 +122,8 @@ internal sealed unsafe class PackedTensors(
         uint* packed = (uint*)addresses(weight.Name), packedZeros = (uint*)addresses(zeros.Name);
         FloatReader scale = FloatReader.Of(scales, addresses(scales.Name));
         int[] shifts = [.. Enumerable.Range(0, 8).Select(column => 4 * Array.IndexOf(_awqOrder, column))];
-        Add(module + ".weight", [rows, inFeatures], 4, (int)(inFeatures / groups), hasOffsets: true, [weight, zeros, scales],
+        bool hasOffsets = !AreAll(zeros, 8, bits: 4);
+        Add(module + ".weight", [rows, inFeatures], 4, (int)(inFeatures / groups), hasOffsets, [weight, zeros, scales],
             (row, codes, rowScales, offsets) =>
             {
                 long column = row / 8;
@@ -130,7 +133,8 @@ internal sealed unsafe class PackedTensors(
                 {
                     int zero = (int)(packedZeros[group * packedColumns + column] >> shift) & 15;
                     float value = scale.At(group * rows + row);
-                    (rowScales[group], offsets[group]) = (value, (8 - zero) * value);
+                    rowScales[group] = value;
+                    if (hasOffsets) offsets[group] = (8 - zero) * value;
                 }
             });
     }
@@ -231,6 +235,14 @@ internal sealed unsafe class PackedTensors(
                 for (int block = 0; block < rowScales.Length; block++) // the values are doubled
                     rowScales[block] = (float)Math.ScaleB(1, exponents[row * blocks + block] - 128);
             });
+    }
+
+    /// <summary>Whether all packed zero points are those of a symmetric weight, which needs no offsets.</summary>
+    private bool AreAll(SafetensorsEntry zeros, int value, int bits)
+    {
+        uint pattern = 0;
+        for (int shift = 0; shift < 32; shift += bits) pattern |= (uint)value << shift;
+        return !new ReadOnlySpan<uint>((void*)addresses(zeros.Name), checked((int)(zeros.Length / sizeof(uint)))).ContainsAnyExcept(pattern);
     }
 
     private static long Divide(long count, long size) => (count + size - 1) / Math.Max(1, size);
