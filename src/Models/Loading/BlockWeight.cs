@@ -39,6 +39,9 @@ internal sealed unsafe class BlockWeight : IDisposable
     /// <summary>The codes, whose identity is that of the weight.</summary>
     public Tensor Codes => _codes;
 
+    /// <summary>Codes, scales and offsets.</summary>
+    public IReadOnlyList<Tensor> Tensors => _offsets is null ? [_codes, _scales] : [_codes, _scales, _offsets];
+
     /// <summary>The memory of the weight.</summary>
     public BlockView* View => _view;
 

@@ -9,8 +9,13 @@ namespace Ndif.Models.Tests.Files;
 /// Checkpoints in other forms than safetensors of floating-point numbers, against the reference outputs of the same models with dequantized
 /// weights (shared/golden2/forms).
 /// </summary>
-public sealed class FormsTests
+public sealed class FormsTests : IDisposable
 {
+    private readonly int _mapped = FileMapping.LiveCount;
+
+    /// <summary>No test leaves a file mapped.</summary>
+    public void Dispose() => Assert.InRange(FileMapping.LiveCount, 0, _mapped);
+
     private const double Tolerance = 2e-4;
 
     /// <summary>A folder, the file that is loaded ("" for the folder), and the prefix of the reference's keys.</summary>

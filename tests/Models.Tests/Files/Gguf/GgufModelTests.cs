@@ -20,7 +20,13 @@ public sealed class GgufModelTests : IDisposable
 
     private readonly TempFolder _folder = new();
 
-    public void Dispose() => _folder.Dispose();
+    private readonly int _mapped = FileMapping.LiveCount;
+
+    public void Dispose()
+    {
+        _folder.Dispose();
+        Assert.InRange(FileMapping.LiveCount, 0, _mapped);
+    }
 
     /// <summary>The architecture in GGUF, Hugging Face's class, settings of config.json, and metadata.</summary>
     public static TheoryData<string, string, string, string> Architectures => new()
