@@ -29,6 +29,9 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// </summary>
     public int? InFeaturesDim { get; internal init; }
 
+    /// <summary>Whether PyTorch has this tensor as a buffer, which is not trained and not among the parameters of a module.</summary>
+    public bool IsBuffer { get; internal init; }
+
     public bool IsLoaded => _value is not null || _eightBitWeight is not null || _blockWeight is not null;
 
     /// <summary>

@@ -101,6 +101,14 @@ public abstract class SiteModule
         return parameter;
     }
 
+    /// <summary>Declares a buffer: a tensor of the checkpoint that PyTorch does not count among the parameters.</summary>
+    protected Parameter Buffer(string name, params ReadOnlySpan<long> shape)
+    {
+        var buffer = new Parameter(name, [.. shape]) { IsBuffer = true };
+        _parameters.Add(buffer);
+        return buffer;
+    }
+
     /// <summary>Declares the weight of a linear layer (<see cref="Parameter.InFeaturesDim"/>).</summary>
     protected Parameter LinearWeight(string name, long[] shape, int inFeaturesDim)
     {

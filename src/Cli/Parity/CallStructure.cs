@@ -75,6 +75,7 @@ internal static class CallStructure
     private static string Name(ScalarType type) => type switch
     {
         ScalarType.Byte => "uint8",
+        ScalarType.ComplexFloat32 => "complex64",
         _ => type.ToString().ToLowerInvariant(),
     };
 }

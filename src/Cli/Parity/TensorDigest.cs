@@ -18,7 +18,8 @@ internal sealed record TensorDigest(long[] Shape, double Sum, double AbsoluteSum
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        Tensor flat = tensor.detach().to(ScalarType.Float64).reshape(-1); // [numel]
+        Tensor real = tensor.is_complex() ? tensor.detach().real : tensor.detach();
+        Tensor flat = real.to(ScalarType.Float64).reshape(-1); // [numel]
         double[] elements = flat.data<double>().ToArray();
         int count = Math.Min(4, elements.Length);
         return new TensorDigest(

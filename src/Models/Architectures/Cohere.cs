@@ -29,7 +29,7 @@ public sealed class CohereForCausalLM(ConfigReader json) : DecoderForCausalLM(De
     {
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, LayerNorms = LayerNorms.Shared,
         RotaryPairs = RotaryPairs.AdjacentRepeated, LogitMultiplier = config.LogitScale,
-        QkNorms = config.UseQkNorm ? QkNorms.EachHead : QkNorms.None,
+        QkNorms = config.UseQkNorm ? QkNorms.EachHeadAfterProjections : QkNorms.None,
         CreateQkNormOfHeads = (heads, axes) => new CohereLayerNorm(heads, config.HeadDim, config.NormEps, axes),
         CreateNormOfFamily = (size, axes) => new LayerNorm(
             size, config.NormEps, bias: false, axes: axes, className: "CohereLayerNorm", printsOptions: false),

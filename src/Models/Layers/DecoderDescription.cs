@@ -15,6 +15,9 @@ internal enum QkNorms
     /// <summary>The values of each head, before heads and tokens are transposed.</summary>
     EachHead,
 
+    /// <summary>The values of each head, after the values are projected too, and before heads and tokens are transposed.</summary>
+    EachHeadAfterProjections,
+
     /// <summary>The values of each head, after the values are projected too.</summary>
     EachHeadAfterSplit,
 
@@ -109,10 +112,16 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Whether positions rotate only the first <see cref="DecoderConfig.RotaryDim"/> dimensions of a head.</summary>
     public bool IsPartialRotary { get; init; }
 
+    /// <summary>The rotated dimensions of a head, if they are neither all nor a fraction of <see cref="DecoderConfig.HeadDim"/>.</summary>
+    public int? RotaryDim { get; init; }
+
     /// <summary>Whether queries and keys are rotated in float32 also where the model has another type.</summary>
     public bool RotatesInFloat32 { get; init; }
 
     public bool MlpBias { get; init; }
+
+    /// <summary>The name of a layer's mlp.</summary>
+    public string MlpName { get; init; } = "mlp";
 
     /// <summary>Config key and default of the mlp's activation.</summary>
     public (string Key, string Default) Activation { get; init; } = ("hidden_act", "silu");
@@ -136,7 +145,7 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Whether the model, its layers and its attentions receive output_router_logits.</summary>
     public bool PassesRouterLogits { get; init; }
 
-    public Func<DecoderDescription, int, DecoderLayer> CreateLayer { get; init; } = static (d, layer) => new DecoderLayer(d, layer);
+    public Func<DecoderDescription, int, DecoderBlock> CreateLayer { get; init; } = static (d, layer) => new DecoderLayer(d, layer);
 
     public Func<DecoderDescription, int, DecoderAttention> CreateAttention { get; init; } =
         static (d, layer) => new RotaryAttention(d, layer);
@@ -156,7 +165,7 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
         : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 
     public RotaryEmbedding CreateRotaryEmbedding() => new($"{Family}RotaryEmbedding",
-        new(Config.Json, Config.RopeParameters, IsPartialRotary ? Config.RotaryDim : Config.HeadDim), PassesPositionIdsByPosition,
+        new(Config.Json, Config.RopeParameters, RotaryDim ?? (IsPartialRotary ? Config.RotaryDim : Config.HeadDim)), PassesPositionIdsByPosition,
         RotatesInFloat32, RotaryPairs);
 
     /// <summary>The keyword arguments of a layer's call.</summary>

@@ -21,7 +21,7 @@ public partial class DecoderForCausalLM : CausalLM
         new StandardNames
         {
             Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}", LmHead = "lm_head",
-            Attention = "self_attn", Mlp = "mlp",
+            Attention = "self_attn", Mlp = description.MlpName,
         },
         model ?? new DecoderModel(description)) { }
 

@@ -8,7 +8,7 @@ namespace Ndif.Models.Layers;
 /// LlamaDecoderLayer in transformers/models/llama/modeling_llama.py and its relatives; Hugging Face has one copy per model.
 /// </remarks>
 [SharedLayer]
-public partial class DecoderLayer : SiteModule
+public partial class DecoderLayer : DecoderBlock
 {
     private protected readonly DecoderAttention _selfAttn;
     private protected readonly TensorModule _mlp;
@@ -16,15 +16,11 @@ public partial class DecoderLayer : SiteModule
     private protected readonly Dropout? _attentionDropout, _mlpDropout;
     private readonly bool _mlpReadsInputNorm;
     private readonly double? _residualMultiplier;
-    private readonly DecoderDescription _description;
 
-    internal DecoderLayer(DecoderDescription description, int layer)
+    internal DecoderLayer(DecoderDescription description, int layer) : base(description)
     {
-        _description = description;
-        ClassName = $"{description.Family}DecoderLayer";
-        PositionEmbeddingsAt = description.PositionEmbeddingsAt;
         _selfAttn = Child("self_attn", description.CreateAttention(description, layer));
-        _mlp = Child("mlp", description.CreateMlp(description, layer));
+        _mlp = Child(description.MlpName, description.CreateMlp(description, layer));
         _mlpReadsInputNorm = description.LayerNorms.MlpReadsFirstNorm;
         _residualMultiplier = description.ResidualMultiplier;
         foreach (var (position, name) in description.LayerNorms.Norms)
@@ -40,25 +36,7 @@ public partial class DecoderLayer : SiteModule
         _mlpDropout = attention == mlp ? _attentionDropout : Child(mlp, new Dropout(p));
     }
 
-    public override string ClassName { get; }
-
-    protected int PositionEmbeddingsAt { get; }
-
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([hidden],
-                [.. _description.CreateArguments(mask, positionIds, cache, positionEmbeddings)]))
-            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
-
-    public sealed override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(PositionEmbeddingsAt, "position_embeddings"));
-
-    protected virtual object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+    protected override object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor normal = hidden;                                                                             // [batch, seq, hidden]

@@ -12,7 +12,7 @@ public partial class DecoderModel : BaseModel
 {
     private protected readonly Embedding _embedTokens;
     private protected readonly Dropout? _embedDropout;
-    private protected readonly ModuleList<DecoderLayer> _layers;
+    private protected readonly ModuleList<DecoderBlock> _layers;
     private protected readonly TensorModule _norm;
     private protected readonly RotaryEmbedding? _rotaryEmb;
     private readonly int? _window;
@@ -29,7 +29,7 @@ public partial class DecoderModel : BaseModel
         _embedTokens = Child("embed_tokens", new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
             description.Config.PadTokenId, description.EmbeddingClass, description.ScalesEmbeddings));
         _layers = Child("layers",
-            new ModuleList<DecoderLayer>(description.Config.NumLayers, layer => description.CreateLayer(description, layer)));
+            new ModuleList<DecoderBlock>(description.Config.NumLayers, layer => description.CreateLayer(description, layer)));
         if (description.EmbeddingDropout is { } p) // Phi, whose constructor has another order
         {
             _rotaryEmb = Child("rotary_emb", description.CreateRotaryEmbedding());

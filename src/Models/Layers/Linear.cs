@@ -23,6 +23,9 @@ public sealed partial class Linear : TensorModule, ILinearLayer
         _view = new CachedWeightView(_weight, _bias, isInputMajor: false);
     }
 
+    /// <summary>[outFeatures, inFeatures], for a parent that multiplies by it without a call of this module.</summary>
+    internal Parameter Weights => _weight;
+
     WeightView? ILinearLayer.View => Hook is null ? _view.Get() : null;
 
     public override string ClassName { get; }

@@ -87,6 +87,6 @@ public abstract class MultimodalForConditionalGeneration : DecoderForCausalLM
     private static StandardNames CreateNames(DecoderDescription description) => new()
     {
         Embed = $"{Prefix}.embed_tokens", Layers = $"{Prefix}.layers", FinalNorm = $"{Prefix}.{description.FinalNormName}",
-        LmHead = "lm_head", Attention = "self_attn", Mlp = "mlp",
+        LmHead = "lm_head", Attention = "self_attn", Mlp = description.MlpName,
     };
 }

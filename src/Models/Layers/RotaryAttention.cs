@@ -12,7 +12,7 @@ namespace Ndif.Models.Layers;
 /// </remarks>
 public sealed partial class RotaryAttention : DecoderAttention
 {
-    private readonly bool _normsAllHeads, _normsEachHead, _normsAfterSplit, _normsAfterRotation;
+    private readonly bool _normsAllHeads, _normsEachHead, _normsAfterProjections, _normsAfterSplit, _normsAfterRotation;
     private readonly bool _isPartialRotary, _rotatesInFloat32, _rotatesAdjacent, _rotatesRepeated, _rotatesHalves;
     private readonly double? _clip;
     private readonly QueryScaling? _queryScaling;
@@ -41,6 +41,7 @@ public sealed partial class RotaryAttention : DecoderAttention
         {
             _normsAllHeads = description.QkNorms is QkNorms.AllHeads;
             _normsEachHead = description.QkNorms is QkNorms.EachHead;
+            _normsAfterProjections = description.QkNorms is QkNorms.EachHeadAfterProjections;
             _normsAfterSplit = description.QkNorms is QkNorms.EachHeadAfterSplit;
             _normsAfterRotation = description.QkNorms is QkNorms.EachHeadAfterRotation;
             Axes? axes = _normsAfterSplit || _normsAfterRotation ? new Axes(0, 2) : null; // [batch, heads, seq, headDim]
@@ -75,6 +76,8 @@ public sealed partial class RotaryAttention : DecoderAttention
         Tensor value = _vProj.Call(hidden);                                                       // [batch, seq, kvHeads · headDim]
         if (_clip is not null) value = value.clamp(-_clip.Value, _clip.Value);                    // [batch, seq, kvHeads · headDim]
         value = EagerAttention.SplitHeads(value, NumKvHeads, HeadDim);                            // [batch, kvHeads, seq, headDim]
+        if (_normsAfterProjections) query = _qNorm!.Call(query.transpose(1, 2)).transpose(1, 2);  // [batch, heads, seq, headDim]
+        if (_normsAfterProjections) key = _kNorm!.Call(key.transpose(1, 2)).transpose(1, 2);      // [batch, kvHeads, seq, headDim]
         if (_normsAfterSplit) query = _qNorm!.Call(query);                                   // [batch, heads, seq, headDim]
         if (_normsAfterSplit) key = _kNorm!.Call(key);                                       // [batch, kvHeads, seq, headDim]
         if (_isPartialRotary) query = PartialRotary.Rotate(query, positionEmbeddings);            // [batch, heads, seq, headDim]

@@ -21,14 +21,18 @@ public sealed partial class RotaryEmbedding(
 
     /// <param name="hidden">A tensor with the device of the result and, unless that is float32, its dtype.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
-    /// <returns>Cosines and sines, each [batch, seq, rotaryDim].</returns>
+    /// <returns>Cosines and sines, each [batch, seq, rotaryDim]; or one complex tensor [batch, seq, rotaryDim/2].</returns>
     public object?[] Call(Tensor hidden, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, passesPositionIdsByPosition
             ? new Arguments([hidden, positionIds], [])
             : new Arguments([hidden], [new("position_ids", positionIds)]))
         : Forward(hidden, positionIds);
 
-    public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));
+    public override object? Run(Arguments arguments)
+    {
+        object?[] result = Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));
+        return pairs is RotaryPairs.Complex ? result[0] : result;
+    }
 
     private object?[] Forward(Tensor hidden, Tensor positionIds)
     {
@@ -36,17 +40,24 @@ public sealed partial class RotaryEmbedding(
         ScalarType type = isFloat32 ? ScalarType.Float32 : hidden.dtype;
         Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
+        if (pairs is RotaryPairs.Complex) return [Turns(angles).MoveToOuterDisposeScope()];
         Tensor both = Repeat(angles);                                                           // [batch, seq, rotaryDim]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(type);                             // [batch, seq, hidden]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(type);                               // [batch, seq, hidden]
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
     }
 
+    /// <summary>The complex factors of the rotations.</summary>
+    /// <param name="angles">[batch, seq, rotaryDim/2]</param>
+    /// <returns>[batch, seq, rotaryDim/2] complex64</returns>
+    private Tensor Turns(Tensor angles) => complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
+
     /// <summary>The angle of each rotated dimension.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>
-    /// <returns>[batch, seq, rotaryDim]</returns>
+    /// <returns>[batch, seq, rotaryDim], or the angles where pairs share them</returns>
     private Tensor Repeat(Tensor angles) =>
-        pairs is RotaryPairs.AdjacentRepeated ? angles.repeat_interleave(2, 2) : cat([angles, angles], -1);
+        pairs is RotaryPairs.AdjacentRepeated ? angles.repeat_interleave(2, 2)
+        : pairs is RotaryPairs.HalvesOnce ? angles : cat([angles, angles], -1);
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>

@@ -13,4 +13,12 @@ public enum RotaryPairs
     /// Dimensions 2i and 2i + 1, whose cosines and sines are adjacent too; queries and keys are rotated in float32, as in Cohere.
     /// </summary>
     AdjacentRepeated,
+
+    /// <summary>Dimension i and dimension i + rotaryDim / 2, which share one cosine and one sine, as in gpt-oss.</summary>
+    HalvesOnce,
+
+    /// <summary>
+    /// Dimensions 2i and 2i + 1 as a complex number, which one complex factor [batch, seq, rotaryDim/2] rotates, as in Llama 4.
+    /// </summary>
+    Complex,
 }

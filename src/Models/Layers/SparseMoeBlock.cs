@@ -8,20 +8,21 @@ namespace Ndif.Models.Layers;
 [SharedLayer]
 public sealed partial class SparseMoeBlock : TensorModule
 {
-    private readonly TopKRouter _gate;
+    private readonly ExpertRouter _gate;
     private readonly Experts _experts;
     private readonly TensorModule? _sharedExpert;
     private readonly Linear? _sharedExpertGate;
 
     /// <param name="className">The class name in Hugging Face's code of the model: "MixtralSparseMoeBlock".</param>
     /// <param name="isExpertsFirst">Whether Hugging Face's constructor creates the experts before the router.</param>
+    /// <param name="gateName">The name of the router.</param>
     /// <param name="sharedExpert">Maps [batch · seq, hidden] to the same shape.</param>
-    public SparseMoeBlock(string className, TopKRouter gate, Experts experts, bool isExpertsFirst = false,
-        TensorModule? sharedExpert = null, int hiddenSize = 0)
+    public SparseMoeBlock(string className, ExpertRouter gate, Experts experts, bool isExpertsFirst = false,
+        TensorModule? sharedExpert = null, int hiddenSize = 0, string gateName = "gate")
     {
         ClassName = className;
         if (isExpertsFirst) Child("experts", experts);
-        _gate = Child("gate", gate);
+        _gate = Child(gateName, gate);
         _experts = isExpertsFirst ? experts : Child("experts", experts);
         if (sharedExpert is null) return;
         _sharedExpert = Child("shared_expert", sharedExpert);

@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>The experts of each token and the weights of their outputs.</summary>
 /// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; Hugging Face has one copy per model.</remarks>
-public sealed partial class TopKRouter : SiteModule
+public sealed partial class TopKRouter : ExpertRouter
 {
     private readonly int _topK;
     private readonly bool _normTopKProb, _castsToModelType;
@@ -22,18 +22,7 @@ public sealed partial class TopKRouter : SiteModule
 
     public override string ClassName { get; }
 
-    public override Axes OutputAxes(int element) => Axes.Flat;
-
-    public override Axes InputAxes(string argument) => Axes.Flat;
-
-    /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <returns>A tuple: logits of all experts [batch · seq, experts], weights and indices of the chosen [batch · seq, chosen].</returns>
-    public object?[] Call(Tensor hidden) =>
-        Hook is { } observer ? CallHooked<object?[]>(observer, new Arguments(hidden)) : Forward(hidden);
-
-    public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "hidden_states"));
-
-    private object?[] Forward(Tensor hidden)
+    protected override object?[] Forward(Tensor hidden)
     {
         using var scope = NewDisposeScope();
         Tensor logits = nn.functional.linear(hidden, _weight.Value);                                // [batch · seq, experts]

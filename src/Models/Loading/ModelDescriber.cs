@@ -15,7 +15,7 @@ internal static class ModelDescriber
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
     {
         SafetensorsDType elementType = SafetensorsDTypes.Of(dtype);
-        long parameters = root.Modules.SelectMany(m => m.Parameters).Distinct().Sum(p => p.ElementCount);
+        long parameters = root.Modules.SelectMany(m => m.Parameters).Where(p => !p.IsBuffer).Distinct().Sum(p => p.ElementCount);
         ModelDescription description = new()
         {
             Id = folder.Id,
