@@ -21,7 +21,8 @@ static byte[] ToGguf(string folder)
     using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "config.json")));
     using JsonDocument tokenizer = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "tokenizer.json")));
     JsonElement model = tokenizer.RootElement.GetProperty("model");
-    string[] tokens = [.. model.GetProperty("vocab").EnumerateObject().OrderBy(token => token.Value.GetInt32()).Select(token => token.Name)];
+    string[] tokens = [.. model.GetProperty("vocab").EnumerateObject().OrderBy(token => token.Value.GetInt32()).Select(token =>
+        token.Name)];
     string[] merges = [.. model.GetProperty("merges").EnumerateArray().Select(pair => $"{pair[0]} {pair[1]}")];
     (string, object)[] metadata =
     [
@@ -99,7 +100,8 @@ static byte[] ToGguf(string folder)
 
 // "transformer.h.0.attn.c_attn.weight" is "blk.0.attn_qkv.weight"
 static string NameOf(string name) => new StringBuilder(name).Replace("transformer.", "").Replace("h.", "blk.")
-    .Replace("attn.c_attn", "attn_qkv").Replace("attn.c_proj", "attn_output").Replace("mlp.c_fc", "ffn_up").Replace("mlp.c_proj", "ffn_down")
+    .Replace("attn.c_attn", "attn_qkv").Replace("attn.c_proj", "attn_output").Replace("mlp.c_fc", "ffn_up").Replace("mlp.c_proj",
+        "ffn_down")
     .Replace("ln_1", "attn_norm").Replace("ln_2", "ffn_norm").Replace("ln_f", "output_norm").Replace("wte", "token_embd")
     .Replace("wpe", "position_embd").ToString();
 

@@ -61,7 +61,8 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     }
 
     /// <summary>The bytes in memory.</summary>
-    internal long Bytes => _eightBitWeight?.Bytes ?? _blockWeight?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);
+    internal long Bytes => _eightBitWeight?.Bytes ?? _blockWeight?.Bytes ?? (_value is { } value ? value.numel() * value.element_size()
+        : 0);
 
     /// <summary>Sets the quantized weight.</summary>
     internal void SetEightBit(EightBitWeight weight) => _eightBitWeight = weight;

@@ -24,7 +24,8 @@ internal static class MachineChecks
             ModelFolder found = ModelStore.Find(model);
             bool hasWeights = Checkpoint.IsComplete(found.Path);
             return hasWeights ? new($"model {model}", FindingLevel.Ok, $"Its files are in {found.Path}.")
-                : new($"model {model}", FindingLevel.Error, $"{found.Path} has no weights, or not all of them.", "Download the model again.");
+                : new($"model {model}", FindingLevel.Error, $"{found.Path} has no weights, or not all of them.",
+                    "Download the model again.");
         }
         catch (NdifException missing)
         {

@@ -54,7 +54,8 @@ internal static unsafe class BlockGemm
         {
             int columns = Math.Min(PanelRows, last - n);
             for (int i = 0; i < columns; i++) weight->Widen(firstRow + n + i, 0, inFeatures, wide + (long)i * inFeatures);
-            PackedGemm.MultiplyAdd<Float32>((float*)x.Data, (byte*)wide, false, x.RowCount, inFeatures, columns, y + n, yStride, 0, columns);
+            PackedGemm.MultiplyAdd<Float32>((float*)x.Data, (byte*)wide, false, x.RowCount, inFeatures, columns, y + n, yStride, 0,
+                columns);
         }
     }
 }

@@ -53,7 +53,8 @@ internal unsafe struct BlockView
             (Vector512<float> table, Vector128<byte> byteTable) = (Vector512.Load(floats), Vector128.Load((byte*)bytes));
             switch (_code)
             {
-                case BlockCode.Nibble when _blockSize % 32 == 0: WidenNibbles(codes, scales, offsets, table, byteTable, from, count, to); break;
+                case BlockCode.Nibble when _blockSize % 32 == 0: WidenNibbles(codes, scales, offsets, table, byteTable, from, count,
+                    to); break;
                 case BlockCode.Nibble: WidenHalfGroups(codes, scales, offsets, table, byteTable, from, count, to); break;
                 case BlockCode.Int8: WidenBytes(codes, scales, offsets, from, count, to, isFloat8: false); break;
                 default: WidenBytes(codes, scales, offsets, from, count, to, isFloat8: true); break;
@@ -63,7 +64,8 @@ internal unsafe struct BlockView
 
     /// <summary>Nibbles whose blocks are whole groups of 32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void WidenNibbles(byte* codes, float* scales, float* offsets, Vector512<float> table, Vector128<byte> byteTable, int from, int count, float* to)
+    private readonly void WidenNibbles(byte* codes, float* scales, float* offsets, Vector512<float> table, Vector128<byte> byteTable,
+        int from, int count, float* to)
     {
         int end = from + count;
         for (int k = from; k < end;)
@@ -74,7 +76,8 @@ internal unsafe struct BlockView
             for (; k < blockEnd; k += 32, to += 32)
             {
                 Vector128<byte> packed = Vector128.Load(codes + k / 2);
-                Vector512<float> low = Lookup(table, byteTable, packed & Vector128.Create((byte)15)), high = Lookup(table, byteTable, packed >>> 4);
+                Vector512<float> low = Lookup(table, byteTable, packed & Vector128.Create((byte)15)),
+                    high = Lookup(table, byteTable, packed >>> 4);
                 if (offsets is null)
                 {
                     Vector512.Store(low * scale, to);
@@ -91,7 +94,8 @@ internal unsafe struct BlockView
 
     /// <summary>Nibbles whose blocks are multiples of 16: the halves of a group have different scales.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void WidenHalfGroups(byte* codes, float* scales, float* offsets, Vector512<float> table, Vector128<byte> byteTable, int from, int count, float* to)
+    private readonly void WidenHalfGroups(byte* codes, float* scales, float* offsets, Vector512<float> table, Vector128<byte> byteTable,
+        int from, int count, float* to)
     {
         for (int k = from; k < from + count; k += 16, to += 16)
         {
@@ -140,7 +144,8 @@ internal unsafe struct BlockView
         // without an exponent the value is mantissa / 512: what stands here is 2^-7 (1 + mantissa / 8)
         Vector512<float> subnormal = (value - Vector512.Create(1f / 128)) * Vector512.Create(2f);
         value = Vector512.ConditionalSelect(Vector512.LessThan(magnitude, Vector512.Create(8)).AsSingle(), subnormal, value);
-        value = Vector512.ConditionalSelect(Vector512.Equals(magnitude, Vector512.Create(0x7F)).AsSingle(), Vector512.Create(float.NaN), value);
+        value = Vector512.ConditionalSelect(Vector512.Equals(magnitude, Vector512.Create(0x7F)).AsSingle(), Vector512.Create(float.NaN),
+            value);
         return (value.AsInt32() | ((bits & Vector512.Create(0x80)) << 24)).AsSingle();
     }
 

@@ -14,7 +14,8 @@ internal sealed class CachedWeightView(Parameter weight, Parameter? bias, bool i
     {
         EightBitWeight? eightBit = weight.EightBit;
         BlockWeight? blocks = weight.Blocks;
-        Tensor currentWeight = eightBit?.Values ?? blocks?.Codes ?? weight.Value;   // [outFeatures, inFeatures], or [inFeatures, outFeatures]
+        // [outFeatures, inFeatures], or [inFeatures, outFeatures]
+        Tensor currentWeight = eightBit?.Values ?? blocks?.Codes ?? weight.Value;
         Tensor? currentBias = bias?.Value;                         // [outFeatures]
         nint weightHandle = currentWeight.Handle, biasHandle = currentBias?.Handle ?? 0;
         if (ReferenceEquals(currentWeight, _weight) && ReferenceEquals(currentBias, _bias)

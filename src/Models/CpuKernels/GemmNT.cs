@@ -64,8 +64,8 @@ internal static unsafe class GemmNT
     /// <param name="w0">The block of the weight: [columns, depth] with <paramref name="wStride"/> bytes between rows.</param>
     /// <param name="n">The first output feature.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static void FourOutputs<T>(float* x, int xStride, byte* w0, long wStride, int depth, float* y, long yStride, int n, int columns,
-        int from, int to) where T : IElement
+    internal static void FourOutputs<T>(float* x, int xStride, byte* w0, long wStride, int depth, float* y, long yStride, int n,
+        int columns, int from, int to) where T : IElement
     {
         byte* w1 = columns > 1 ? w0 + wStride : w0, w2 = columns > 2 ? w0 + 2 * wStride : w0, w3 = columns > 3 ? w0 + 3 * wStride : w0;
         long prefetchBytes = Prefetch.RowGroupsAhead(4 * wStride) * 4 * wStride;

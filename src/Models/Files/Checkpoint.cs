@@ -68,7 +68,8 @@ internal sealed class Checkpoint : IDisposable
         for (long offset = 0; offset < bytes; offset += PartBytes)
         {
             int length = (int)Math.Min(PartBytes, bytes - offset);
-            if (!new ReadOnlySpan<byte>(first + offset, length).SequenceEqual(new ReadOnlySpan<byte>(second + offset, length))) return false;
+            if (!new ReadOnlySpan<byte>(first + offset, length).SequenceEqual(new ReadOnlySpan<byte>(second + offset,
+                length))) return false;
         }
         return true;
     }

@@ -11,7 +11,8 @@ internal static class MissingWeights
     /// <param name="hint">What to do.</param>
     public static Exception CreateException(string location, IEnumerable<string> files, string hint)
     {
-        string[] others = [.. files.Where(file => Checkpoint.IsPickle(file) || GgufFile.IsName(file)).Order(StringComparer.Ordinal).Take(3)];
+        string[] others = [.. files.Where(file => Checkpoint.IsPickle(file)
+            || GgufFile.IsName(file)).Order(StringComparer.Ordinal).Take(3)];
         string found = others.Length == 0 ? "" : $" It has {string.Join(", ", others.Select(file => $"`{file}`"))}.";
         return Errors.CreateException(ErrorCode.BadCheckpoint,
             $"{location} has neither {string.Join(" nor ", Checkpoint.FirstFileNames)}.{found}", hint);

@@ -19,7 +19,8 @@ public static partial class ModelStore
 
     /// <summary>
     /// Finds a model by path ("/models/my-gpt", "./my-gpt", "model.gguf") or id ("openai-community/gpt2"). An existing folder or file has
-    /// precedence. A folder without other weights than a GGUF file stands for that file. A model in the cache is used without a request to the hub; what is missing is downloaded (<see cref="HubDownload"/>).
+    /// precedence. A folder without other weights than a GGUF file stands for that file. A model in the cache is used without a request
+    /// to the hub; what is missing is downloaded (<see cref="HubDownload"/>).
     /// </summary>
     /// <param name="revision">A branch, tag or commit of a hub model; null is "main".</param>
     /// <param name="parts">The files that are needed: a description is a few small files, weights may be gigabytes.</param>

@@ -69,7 +69,8 @@ internal sealed unsafe class BlockWeight : IDisposable
             rowScales.CopyTo(new Span<float>(scaleData + row * rowScales.Length, rowScales.Length));
             rowOffsets.CopyTo(new Span<float>(offsetData + row * rowOffsets.Length, rowOffsets.Length));
         });
-        return new BlockWeight(source, codes.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), offsets?.DetachFromDisposeScope(), dtype);
+        return new BlockWeight(source, codes.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), offsets?.DetachFromDisposeScope(),
+            dtype);
     }
 
     /// <summary>Groups of 32 codes: sixteen in the low nibbles of sixteen bytes, sixteen in the high ones.</summary>

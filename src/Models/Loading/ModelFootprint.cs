@@ -43,7 +43,8 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
         if (!checkpoint.HasPackedTensors) return found;
         TorchSharp.torch.Device device = options.DeviceMap?.MainDevice ?? options.Device ?? TorchSharp.torch.CPU;
         foreach (var (parameter, tensors) in new WeightBinding(root, checkpoint).Bind(root))
-            if (ModelLoader.FindBlocks(checkpoint, parameter, tensors, options, dtype, null, device) is { } tensor) found.Add(parameter, tensor);
+            if (ModelLoader.FindBlocks(checkpoint, parameter, tensors, options, dtype, null, device) is { } tensor) found.Add(parameter,
+                tensor);
         return found;
     }
 }

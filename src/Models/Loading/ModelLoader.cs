@@ -246,8 +246,8 @@ internal static class ModelLoader
         config.Has("quantization_config") ? PackedDType(config) : ConfigDType(config) ?? ScalarType.Float32;
 
     /// <summary>
-    /// The type that packed weights are multiplied in: bfloat16 if the config asks for it, otherwise float32, which loses nothing, and which
-    /// the CPU kernels have in place of float16.
+    /// The type that packed weights are multiplied in: bfloat16 if the config asks for it, otherwise float32, which loses nothing, and
+    /// which the CPU kernels have in place of float16.
     /// </summary>
     private static ScalarType PackedDType(ConfigReader config) =>
         ConfigDType(config) is ScalarType.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;

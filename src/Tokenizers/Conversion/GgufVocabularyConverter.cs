@@ -19,7 +19,8 @@ internal static class GgufVocabularyConverter
         Contractions + @"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     private const string TekkenPattern = @"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-        + @"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        + @"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+        + @"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     private const string O200kPattern = @"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + Contractions + "?"
         + @"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + Contractions + "?"
@@ -124,7 +125,8 @@ internal static class GgufVocabularyConverter
     private static JsonObject ByteLevel(GgufVocabulary vocabulary, Split split)
     {
         const string ByteLevelStage = """{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":USE}""";
-        JsonNode byteLevel = JsonNode.Parse(ByteLevelStage.Replace("USE", split.Pattern is null ? "true" : "false", StringComparison.Ordinal))!;
+        JsonNode byteLevel = JsonNode.Parse(ByteLevelStage.Replace("USE", split.Pattern is null ? "true" : "false",
+            StringComparison.Ordinal))!;
         List<JsonNode> stages = [];
         if (split.SplitsDigits) stages.Add(JsonNode.Parse("""{"type":"Digits","individual_digits":true}""")!);
         if (split.Pattern is { } pattern)
@@ -141,7 +143,8 @@ internal static class GgufVocabularyConverter
             ["post_processor"] = JsonNode.Parse("""{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false,"use_regex":true}"""),
             ["decoder"] = JsonNode.Parse("""{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}"""),
             ["model"] = Bpe(Ids(vocabulary), vocabulary.Merges.Select(merge => (JsonNode)JsonValue.Create(merge)),
-                new JsonObject { ["unk_token"] = null, ["fuse_unk"] = false, ["byte_fallback"] = false, ["ignore_merges"] = split.IgnoresMerges }),
+                new JsonObject { ["unk_token"] = null, ["fuse_unk"] = false, ["byte_fallback"] = false,
+                    ["ignore_merges"] = split.IgnoresMerges }),
         };
     }
 
@@ -168,7 +171,8 @@ internal static class GgufVocabularyConverter
         JsonArray added = [];
         for (int id = 0; id < Math.Min(vocabulary.Tokens.Count, vocabulary.TokenTypes.Count); id++)
             if ((SentencePieceType)vocabulary.TokenTypes[id] is var type
-                && type is SentencePieceType.Control or SentencePieceType.UserDefined or SentencePieceType.Unknown && vocabulary.Tokens[id].Length > 0)
+                && type is SentencePieceType.Control or SentencePieceType.UserDefined or SentencePieceType.Unknown
+                    && vocabulary.Tokens[id].Length > 0)
                 added.Add(new JsonObject
                 {
                     ["id"] = id, ["content"] = vocabulary.Tokens[id], ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false,
@@ -189,7 +193,8 @@ internal static class GgufVocabularyConverter
                 tokens[token] = new JsonObject { ["id"] = token, ["ids"] = new JsonArray(id!.Value), ["tokens"] = new JsonArray(token) };
         JsonObject template = new()
         {
-            ["type"] = "TemplateProcessing", ["single"] = Around(("A", 0)), ["pair"] = Around(("A", 0), ("B", 1)), ["special_tokens"] = tokens,
+            ["type"] = "TemplateProcessing", ["single"] = Around(("A", 0)), ["pair"] = Around(("A", 0), ("B", 1)),
+                ["special_tokens"] = tokens,
         };
         return own is null ? template
             : new JsonObject { ["type"] = "Sequence", ["processors"] = new JsonArray(own.DeepClone(), template) };

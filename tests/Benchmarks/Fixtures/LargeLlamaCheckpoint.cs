@@ -47,7 +47,8 @@ internal static class LargeLlamaCheckpoint
                     weights[$"{path}.{name}.weight"] = Random(outputs, inputs);
                     continue;
                 }
-                weights[$"{path}.{name}.qweight"] = randint(int.MinValue, int.MaxValue, [inputs / 8, outputs], ScalarType.Int32, generator: random);
+                weights[$"{path}.{name}.qweight"] = randint(int.MinValue, int.MaxValue, [inputs / 8, outputs], ScalarType.Int32,
+                    generator: random);
                 weights[$"{path}.{name}.qzeros"] = full([inputs / GroupSize, outputs / 8], 0x77777777, ScalarType.Int32);
                 weights[$"{path}.{name}.scales"] = full([inputs / GroupSize, outputs], 0.004f, ScalarType.Float16);
             }

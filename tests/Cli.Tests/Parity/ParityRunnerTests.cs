@@ -111,6 +111,7 @@ public sealed class ParityRunnerTests(ITestOutputHelper output)
     [InlineData("llama_bf16_sharded")]
     [InlineData("llama_pickle")]
     [InlineData("gpt2_old_pickle")]
+    [InlineData("mxfp4_gpt_oss")]
     public void Form_GivesWhatTheDequantizedModelGives(string form)
     {
         string? folder = SharedFolder.Find("golden2", "forms", form);

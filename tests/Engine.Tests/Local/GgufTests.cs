@@ -16,18 +16,17 @@ public sealed class GgufTests
         string? folder = SharedFolder.Find("golden2", "forms", form);
         Assert.SkipWhen(folder is null, SharedFolder.MissingReason);
         using SafetensorsFile golden = SafetensorsFile.Open(Path.Combine(folder, "golden.safetensors"));
-        using TorchSharp.torch.Tensor ids = golden.Read("input_ids"), expected = golden.Read($"{tag}/logits"), generated = golden.Read($"{tag}/generate.ids");
+        using TorchSharp.torch.Tensor ids = golden.Read("input_ids"), expected = golden.Read($"{tag}/logits"),
+            generated = golden.Read($"{tag}/generate.ids");
         int[] prompt = [.. ids.data<long>().Select(id => (int)id)];
         var llm = new LanguageModel(Path.Combine(folder, $"model-{tag}.gguf"));
-        Assert.Equal(320, llm.Tokenizer.VocabularySize);
-
         Saved logits = await llm.TraceAsync(prompt, t => llm.Logits.Save(), cancellationToken: Cancel);
         Assert.Equal(expected.data<float>().ToArray(), logits.ToArray<float>(), (a, b) => Math.Abs(a - b) < 2e-4);
 
         using Trace trace = llm.Trace(prompt, grad: true);
-        var hidden = llm.Layers[0].Hidden;
+        Value hidden = llm.Layers[0].Hidden, weight = llm.LmHead.Parameter("weight");
         trace.Backward(llm.Logits.Sum());
-        Saved gradient = hidden.Grad.Save(), ofWeight = llm.LmHead.Parameter("weight").Grad.Norm().Save();
+        Saved gradient = hidden.Grad.Save(), ofWeight = weight.Grad.Norm().Save();
         await trace.RunAsync(cancellationToken: Cancel);
         Assert.True(ofWeight.Tensor.Item<float>() > 0); // a packed weight is dequantized for the pass
         Assert.Contains(gradient.ToArray<float>(), value => value != 0);

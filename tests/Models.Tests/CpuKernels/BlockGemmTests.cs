@@ -18,7 +18,8 @@ public sealed class BlockGemmTests
             TheoryData<CpuCapability, string, int, bool, int, int, int, ScalarType> data = [];
             foreach (CpuCapability capability in (CpuCapability[])[CpuCapability.Avx2, CpuCapability.Avx512, CpuCapability.Avx512BFloat16])
                 foreach (var (code, block, offsets) in new[] { ("Nibble", 32, false), ("Nibble", 32, true), ("Nibble", 128, true),
-                    ("Nibble", 16, true), ("Nibble", 16, false), ("Int8", 32, false), ("Int8", 16, true), ("Float8", 128, false), ("Float8", 4096, false) })
+                    ("Nibble", 16, true), ("Nibble", 16, false), ("Int8", 32, false), ("Int8", 16, true), ("Float8", 128, false),
+                        ("Float8", 4096, false) })
                     foreach (var (rows, inputs, outputs) in new[] { (1, 64, 33), (3, 2112, 70), (17, 1088, 64), (40, 96, 130) })
                         foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
                             data.Add(capability, code, block, offsets, rows, inputs, outputs, type);
@@ -34,7 +35,8 @@ public sealed class BlockGemmTests
         using CapabilityLimit limit = CapabilityLimit.Of(capability);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        using BlockWeight weight = BlockWeight.Create(Random(Enum.Parse<BlockCode>(code), block, offsets, inputs, outputs, out PackedTensor source), type);
+        using BlockWeight weight = BlockWeight.Create(Random(Enum.Parse<BlockCode>(code), block, offsets, inputs, outputs,
+            out PackedTensor source), type);
         using Tensor wide = source.Read(); // [outputs, inputs]
         Tensor x = randn(rows, inputs).to(type), bias = randn(outputs).to(type);
         WeightView view = WeightView.TryCreate(weight, bias)!.Value;

@@ -25,7 +25,7 @@ public sealed class FormsTests : IDisposable
         {
             TheoryData<string, string, string> data = [];
             foreach (string form in (string[])["fp8_block_qwen3", "fp8_block_partial", "gptq_llama", "gptq_act_order", "awq_llama",
-                "ct_int4_llama", "ct_fp8_llama", "llama_bf16_sharded", "llama_pickle", "gpt2_old_pickle"])
+                "ct_int4_llama", "ct_fp8_llama", "llama_bf16_sharded", "llama_pickle", "gpt2_old_pickle", "mxfp4_gpt_oss"])
                 data.Add(form, "", "");
             foreach (string tag in (string[])["F32", "F16", "Q8_0", "Q4_0"]) data.Add("gguf_llama", $"model-{tag}.gguf", tag + "/");
             foreach (string tag in (string[])["F16", "Q8_0", "Q4_0"]) data.Add("gguf_gpt2", $"model-{tag}.gguf", tag + "/");
@@ -35,7 +35,8 @@ public sealed class FormsTests : IDisposable
     }
 
     public static TheoryData<string> Dequantized =>
-        ["fp8_block_qwen3", "fp8_block_partial", "gptq_llama", "gptq_act_order", "awq_llama", "ct_int4_llama", "ct_fp8_llama", "mxfp4_gpt_oss"];
+        ["fp8_block_qwen3", "fp8_block_partial", "gptq_llama", "gptq_act_order", "awq_llama", "ct_int4_llama", "ct_fp8_llama",
+            "mxfp4_gpt_oss"];
 
     [Theory]
     [MemberData(nameof(Files))]
@@ -99,7 +100,8 @@ public sealed class FormsTests : IDisposable
             using LoadedModel model = ModelLoader.Load(path, null, options, cancellationToken: TestContext.Current.CancellationToken);
             Parameter[] parameters = [.. model.Modules.SelectMany(module => module.Parameters).Distinct()];
             Assert.Equal(packed, parameters.Count(parameter => parameter.IsPacked));
-            Assert.Equal((long)model.Description.Bytes, ModelFootprint.Measure(path, null, options, TestContext.Current.CancellationToken).Bytes);
+            Assert.Equal((long)model.Description.Bytes, ModelFootprint.Measure(path, null, options,
+                TestContext.Current.CancellationToken).Bytes);
             Assert.All(parameters.Where(parameter => parameter.IsPacked),
                 parameter => Assert.InRange(parameter.Bytes, 1, parameter.ElementCount * 12 / 8));
         }

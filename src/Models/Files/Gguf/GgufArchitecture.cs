@@ -32,7 +32,8 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
 
     private static readonly GgufName[] _rotatedAttention =
     [
-        new("attn_q", "self_attn.q_proj", GgufRowOrder.InterleavedQueryHeads), new("attn_k", "self_attn.k_proj", GgufRowOrder.InterleavedKeyHeads),
+        new("attn_q", "self_attn.q_proj", GgufRowOrder.InterleavedQueryHeads), new("attn_k", "self_attn.k_proj",
+            GgufRowOrder.InterleavedKeyHeads),
         new("attn_v", "self_attn.v_proj"), new("attn_output", "self_attn.o_proj"),
     ];
 
@@ -60,7 +61,8 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
     ];
 
     private static readonly GgufArchitecture _llama =
-        new("llama", "LlamaForCausalLM", "model.layers", [.. _outer, .. _rotatedAttention, .. _norms, .. _mlp]) { Complete = GgufConfig.Llama };
+        new("llama", "LlamaForCausalLM", "model.layers", [.. _outer, .. _rotatedAttention, .. _norms,
+            .. _mlp]) { Complete = GgufConfig.Llama };
 
     private static readonly GgufArchitecture _mixtral = new("mixtral", "MixtralForCausalLM", "model.layers",
     [
@@ -92,7 +94,8 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
                 config["norm_topk_prob"] = true;
             },
         },
-        ["gemma"] = new("gemma", "GemmaForCausalLM", "model.layers", [.. _outer, .. _attention, .. _norms, .. _mlp]) { AddsOneToNorms = true },
+        ["gemma"] = new("gemma", "GemmaForCausalLM", "model.layers", [.. _outer, .. _attention, .. _norms,
+            .. _mlp]) { AddsOneToNorms = true },
         ["gemma2"] = new("gemma2", "Gemma2ForCausalLM", "model.layers", [.. _outer, .. _attention, .. _sandwichNorms, .. _mlp])
         {
             AddsOneToNorms = true, Complete = GgufConfig.Gemma2,
@@ -110,7 +113,8 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
         [
             new("token_embd", "model.embed_tokens"), new("output_norm", "model.final_layernorm"), new("output", "lm_head"),
             new("attn_q", "self_attn.q_proj"), new("attn_k", "self_attn.k_proj"), new("attn_v", "self_attn.v_proj"),
-            new("attn_output", "self_attn.dense"), new("attn_norm", "input_layernorm"), new("ffn_up", "mlp.fc1"), new("ffn_down", "mlp.fc2"),
+            new("attn_output", "self_attn.dense"), new("attn_norm", "input_layernorm"), new("ffn_up", "mlp.fc1"),
+                new("ffn_down", "mlp.fc2"),
         ]) { Complete = (metadata, config) => GgufConfig.PartialRotary(metadata, config, "partial_rotary_factor") },
         ["starcoder2"] = new("starcoder2", "Starcoder2ForCausalLM", "model.layers",
             [.. _outer, .. _attention[..4], .. _norms, new("ffn_up", "mlp.c_fc"), new("ffn_down", "mlp.c_proj")])
@@ -119,7 +123,8 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
         },
         ["olmo2"] = new("olmo2", "Olmo2ForCausalLM", "model.layers",
         [
-            .. _outer, .. _attention, new("post_attention_norm", "post_attention_layernorm"), new("post_ffw_norm", "post_feedforward_layernorm"),
+            .. _outer, .. _attention, new("post_attention_norm", "post_attention_layernorm"),
+                new("post_ffw_norm", "post_feedforward_layernorm"),
             .. _mlp,
         ]),
         ["stablelm"] = new("stablelm", "StableLmForCausalLM", "model.layers", [.. _outer, .. _attention[..4], .. _norms, .. _mlp])

@@ -60,7 +60,8 @@ internal static class GgufConfig
     {
         config[countKey] = metadata.Size("expert_count");
         config["num_experts_per_tok"] = metadata.Size("expert_used_count");
-        if (intermediateKey.Length > 0 && metadata.Integer(metadata.Key("expert_feed_forward_length")) is { } size) config[intermediateKey] = size;
+        if (intermediateKey.Length > 0 && metadata.Integer(metadata.Key("expert_feed_forward_length")) is { } size)
+            config[intermediateKey] = size;
     }
 
     /// <summary>The scores are divided by the root of a head's size, except in the largest model (gemma2.cpp of llama.cpp).</summary>
@@ -144,7 +145,8 @@ internal static class GgufConfig
         {
             (scaling["rope_type"], scaling["factor"]) = (type, factor);
             if (original is not null) scaling["original_max_position_embeddings"] = original;
-            foreach (var (gguf, key) in new[] { ("attn_factor", "attention_factor"), ("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow") })
+            foreach (var (gguf, key) in new[] { ("attn_factor", "attention_factor"), ("yarn_beta_fast", "beta_fast"),
+                ("yarn_beta_slow", "beta_slow") })
                 if (type == "yarn" && metadata.Real(metadata.Key($"rope.scaling.{gguf}")) is { } value) scaling[key] = value;
         }
         else if (type is not (null or "none" or "linear" or "yarn"))
@@ -161,8 +163,10 @@ internal static class GgufConfig
         double largest = factors.DefaultIfEmpty(1).Max();
         for (int i = 0; i < factors.Length; i++)
         {
-            double wavelength = 2 * Math.PI * Math.Pow(theta, (double)i / factors.Length), blend = (Llama3Context / wavelength - 1) / (4 - 1);
-            double expected = wavelength < Llama3Context / 4.0 ? 1 : wavelength > Llama3Context ? largest : 1 / ((1 - blend) / largest + blend);
+            double wavelength = 2 * Math.PI * Math.Pow(theta, (double)i / factors.Length),
+                blend = (Llama3Context / wavelength - 1) / (4 - 1);
+            double expected = wavelength < Llama3Context / 4.0 ? 1 : wavelength > Llama3Context ? largest
+                : 1 / ((1 - blend) / largest + blend);
             if (Math.Abs(factors[i] - expected) > 1e-3 * expected) return false;
         }
         return largest > 1;

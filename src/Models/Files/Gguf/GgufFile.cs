@@ -118,17 +118,21 @@ internal sealed class GgufFile : IDisposable
         GgufType type = GgufType.Find(id) ?? throw Invalid($"has `{name}` in the type {GgufType.NameOf(id)}, which cannot be read",
             $"Known are {string.Join(", ", GgufType.Names)}. Take the model in one of them.", name);
         ulong offset = UInt64();
-        return (name, type, shape, offset <= long.MaxValue ? (long)offset : throw Invalid($"gives `{name}` the offset {offset}", module: name));
+        return (name, type, shape, offset <= long.MaxValue ? (long)offset : throw Invalid($"gives `{name}` the offset {offset}",
+            module: name));
     }
 
     private void AddTensor(string name, GgufType type, long[] shape, long offset, long start, long alignment)
     {
         if (type.BlockElements > 1 && (shape.Length == 0 || shape[^1] % type.BlockElements != 0))
-            throw Invalid($"gives `{name}` the shape [{string.Join(", ", shape)}], whose rows are no whole blocks of {type.Name}", module: name);
-        if (offset % alignment != 0) throw Invalid($"gives `{name}` the offset {offset}, which is not aligned to {alignment}", module: name);
+            throw Invalid($"gives `{name}` the shape [{string.Join(", ", shape)}], whose rows are no whole blocks of {type.Name}",
+                module: name);
+        if (offset % alignment != 0) throw Invalid($"gives `{name}` the offset {offset}, which is not aligned to {alignment}",
+            module: name);
         long length;
         try { length = checked(TensorShape.ElementCount(shape) / type.BlockElements * type.BlockBytes); }
-        catch (OverflowException) { throw Invalid($"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist", module: name); }
+        catch (OverflowException) { throw Invalid($"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist",
+            module: name); }
         if (offset > Mapping.Length - start || length > Mapping.Length - start - offset)
             throw Invalid($"is truncated: `{name}` ends behind the file", module: name);
         if (!_tensors.TryAdd(name, new GgufTensor(name, type, shape, start + offset, length)))

@@ -25,7 +25,8 @@ internal sealed class GgufMetadata(IReadOnlyDictionary<string, object> values, s
     {
         null => null,
         long number => number,
-        List<object> { Count: > 0 } list when list[0] is long first && list.TrueForAll(item => item is long number && number == first) => first,
+        List<object> { Count: > 0 } list when list[0] is long first && list.TrueForAll(item => item is long number && number == first) =>
+            first,
         var other => throw Invalid(key, "one whole number for all layers", other),
     };
 

@@ -43,15 +43,19 @@ internal sealed partial class GgufModel : IDisposable
         }
     }
 
-    /// <summary>The GGUF file of a folder that has no other weights: its only one, or the first part of its only model. Null: none.</summary>
+    /// <summary>
+    /// The GGUF file of a folder that has no other weights: its only one, or the first part of its only model. Null: none.
+    /// </summary>
     /// <exception cref="CheckpointException">There are several: which one is meant cannot be known.</exception>
     public static string? FindIn(string folder)
     {
         string[] files = [.. Directory.EnumerateFiles(folder).Where(GgufFile.IsName)
-            .Where(file => PartName().Match(file) is not { Success: true } part || int.Parse(part.Groups[2].Value, CultureInfo.InvariantCulture) == 1)
+            .Where(file => PartName().Match(file) is not { Success: true } part || int.Parse(part.Groups[2].Value,
+                CultureInfo.InvariantCulture) == 1)
             .Order(StringComparer.Ordinal)];
         return files.Length < 2 ? files.FirstOrDefault() : throw Errors.CreateException(ErrorCode.BadCheckpoint,
-            $"{folder} has {files.Length} models in GGUF: {string.Join(", ", files.Take(6).Select(file => $"`{Path.GetFileName(file)}`"))}.",
+            $"{folder} has {files.Length} models in GGUF: "
+            + $"{string.Join(", ", files.Take(6).Select(file => $"`{Path.GetFileName(file)}`"))}.",
             "Name one of the files instead of the folder.");
     }
 
@@ -63,7 +67,8 @@ internal sealed partial class GgufModel : IDisposable
         if (_metadata.Integer("tokenizer.ggml.eos_token_id") is { } end)
         {
             // a chat model ends its turn with a token of its own
-            long[] ends = [.. new[] { end, _metadata.Integer("tokenizer.ggml.eot_token_id"), _metadata.Integer("tokenizer.ggml.eom_token_id") }
+            long[] ends = [.. new[] { end, _metadata.Integer("tokenizer.ggml.eot_token_id"),
+                _metadata.Integer("tokenizer.ggml.eom_token_id") }
                 .OfType<long>().Distinct()];
             JsonObject generation = new() { ["eos_token_id"] = new JsonArray([.. ends.Select(id => JsonValue.Create(id))]) };
             if (_metadata.Integer("tokenizer.ggml.bos_token_id") is { } begin) generation["bos_token_id"] = begin;
@@ -75,7 +80,8 @@ internal sealed partial class GgufModel : IDisposable
     /// <summary>config.json</summary>
     public byte[] ReadConfig()
     {
-        JsonObject config = GgufConfig.Create(_metadata, _architecture, name => _tensors.GetValueOrDefault(name).Tensor?.Shape, ReadFactors);
+        JsonObject config = GgufConfig.Create(_metadata, _architecture, name => _tensors.GetValueOrDefault(name).Tensor?.Shape,
+            ReadFactors);
         // exact for all types; a file whose matrices are bfloat16 is computed in that
         bool isBFloat16 = _tensors.Values.Where(t => t.Tensor.Shape.Length > 1).All(t => t.Tensor.Type.Name == "BF16");
         config["torch_dtype"] = isBFloat16 ? "bfloat16" : "float32";
@@ -106,7 +112,8 @@ internal sealed partial class GgufModel : IDisposable
             if (tensor.Shape.Length != 3) throw file.Invalid($"gives `{name}` {tensor.Shape.Length} dimensions, not 3", module: name);
             for (int expert = 0; expert < tensor.Shape[0]; expert++)
             {
-                string path = $"{found.Path.Replace("{e}", expert.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal)}.{found.Suffix}";
+                string number = expert.ToString(CultureInfo.InvariantCulture);
+                string path = $"{found.Path.Replace("{e}", number, StringComparison.Ordinal)}.{found.Suffix}";
                 tensors.Add(path, CreateTensor(file, tensor, path, tensor.Shape[1..], expert * tensor.Shape[1], found.Name));
             }
         }
@@ -136,7 +143,8 @@ internal sealed partial class GgufModel : IDisposable
     {
         if (PartName().Match(path) is not { Success: true } match) return [path];
         int count = int.Parse(match.Groups[3].Value, CultureInfo.InvariantCulture);
-        string[] parts = [.. Enumerable.Range(1, Math.Min(count, 9999)).Select(part => $"{match.Groups[1].Value}-{part:00000}-of-{count:00000}.gguf")];
+        string[] parts = [.. Enumerable.Range(1, Math.Min(count, 9999)).Select(part =>
+            $"{match.Groups[1].Value}-{part:00000}-of-{count:00000}.gguf")];
         return Array.Find(parts, part => !File.Exists(part)) is not { } missing ? parts
             : throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} is a part of a model, and {missing} is missing.",
                 "The download is incomplete: fetch the missing parts.");
@@ -146,10 +154,12 @@ internal sealed partial class GgufModel : IDisposable
     private static partial Regex PartName();
 
     /// <param name="firstRow">The first row of the weight in a stack of several.</param>
-    private unsafe CheckpointTensor CreateTensor(GgufFile file, GgufTensor tensor, string name, long[] shape, long firstRow, GgufName source)
+    private unsafe CheckpointTensor CreateTensor(GgufFile file, GgufTensor tensor, string name, long[] shape, long firstRow,
+        GgufName source)
     {
         // the order of a bias is that of its elements
-        long inFeatures = shape.Length == 0 || (shape.Length == 1 && source.Rows != GgufRowOrder.Same) ? 1 : tensor.Shape[^1], rows = TensorShape.ElementCount(shape) / Math.Max(1, inFeatures);
+        long inFeatures = shape.Length == 0 || (shape.Length == 1 && source.Rows != GgufRowOrder.Same) ? 1 : tensor.Shape[^1],
+            rows = TensorShape.ElementCount(shape) / Math.Max(1, inFeatures);
         long rowBytes = inFeatures / tensor.Type.BlockElements * tensor.Type.BlockBytes, start = tensor.Offset + firstRow * rowBytes;
         bool isTransposed = source.IsTransposed && shape.Length == 2;
         Func<long, long>? order = RowOrder(file, name, source.Rows, rows);
@@ -157,7 +167,8 @@ internal sealed partial class GgufModel : IDisposable
         if (tensor.Type is { Unpack: { } unpack } packed)
         {
             SafetensorsEntry entry = new(name, SafetensorsDTypes.FindByName("F32")!, shape, start, rows * rowBytes);
-            BlockLayout layout = new(rows, checked((int)inFeatures), packed.Code, packed.Granularity, packed.HasOffsets, packed.Values ?? []);
+            BlockLayout layout = new(rows, checked((int)inFeatures), packed.Code, packed.Granularity, packed.HasOffsets,
+                packed.Values ?? []);
             FileMapping mapping = file.Mapping;
             return new PackedTensor(entry, layout, isTransposed, (row, codes, scales, offsets) => unpack(
                 new ReadOnlySpan<byte>((byte*)mapping.Start + start + (order?.Invoke(row) ?? row) * rowBytes, checked((int)rowBytes)),
@@ -174,7 +185,8 @@ internal sealed partial class GgufModel : IDisposable
     {
         if (order == GgufRowOrder.Same) return null;
         long heads = order == GgufRowOrder.InterleavedKeyHeads
-            ? _metadata.Integer(_metadata.Key("attention.head_count_kv")) ?? _metadata.Size("attention.head_count") : _metadata.Size("attention.head_count");
+            ? _metadata.Integer(_metadata.Key("attention.head_count_kv")) ?? _metadata.Size("attention.head_count")
+                : _metadata.Size("attention.head_count");
         long parts = order == GgufRowOrder.SplitQkv ? 3 : 2;
         if (heads <= 0 || rows % (heads * parts) != 0) throw file.Invalid($"gives `{name}` {rows} rows for {heads} heads", module: name);
         long size = rows / heads, part = size / parts; // the rows of a head, and of a half or of its queries

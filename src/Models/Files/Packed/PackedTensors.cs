@@ -66,7 +66,9 @@ internal sealed unsafe class PackedTensors(
 
     private bool IsFloat8(string name) => tensors[name].Entry.DType.Name == "F8_E4M3";
 
-    /// <summary>GPTQ: qweight [inFeatures / 8, out] packed along the input features, qzeros [groups, out / 8], scales [groups, out].</summary>
+    /// <summary>
+    /// GPTQ: qweight [inFeatures / 8, out] packed along the input features, qzeros [groups, out / 8], scales [groups, out].
+    /// </summary>
     private void AddGptq(string module, Quantization quantization)
     {
         int bits = quantization.Bits, perInt = PerInt(bits, quantization, "bits");
@@ -108,7 +110,9 @@ internal sealed unsafe class PackedTensors(
             });
     }
 
-    /// <summary>AWQ: qweight [inFeatures, out / 8] packed along the output features, qzeros [groups, out / 8], scales [groups, out].</summary>
+    /// <summary>
+    /// AWQ: qweight [inFeatures, out / 8] packed along the output features, qzeros [groups, out / 8], scales [groups, out].
+    /// </summary>
     private void AddAwq(string module, Quantization quantization)
     {
         quantization.RequireAwqGemm();
@@ -155,11 +159,13 @@ internal sealed unsafe class PackedTensors(
             : (Divide(rows, scaleRows), Divide(inFeatures, scaleColumns));
         if (scaleRows != Divide(rows, blockRows) || scaleColumns != Divide(inFeatures, blockColumns))
             throw Invalid(scales.Name, $"has shape [{string.Join(", ", scales.Shape)}], which does not fit [{rows}, {inFeatures}]");
-        SafetensorsEntry? zeros = tensors.ContainsKey(module + ".weight_zero_point") ? Part(module + ".weight_zero_point", null, null) : null;
+        SafetensorsEntry? zeros = tensors.ContainsKey(module + ".weight_zero_point") ? Part(module + ".weight_zero_point", null, null)
+            : null;
         bool hasZeros = isInt8 && zeros is { DType.Name: "I8" } && TensorShape.ElementCount(zeros.Shape) == scaleRows * scaleColumns;
         sbyte* values = (sbyte*)addresses(weight.Name), zeroPoints = hasZeros ? (sbyte*)addresses(zeros!.Name) : null;
         FloatReader scale = FloatReader.Of(scales, addresses(scales.Name));
-        Add(module + ".weight", new BlockLayout(rows, (int)inFeatures, isInt8 ? BlockCode.Int8 : BlockCode.Float8, (int)blockColumns, hasZeros, []),
+        Add(module + ".weight", new BlockLayout(rows, (int)inFeatures, isInt8 ? BlockCode.Int8 : BlockCode.Float8, (int)blockColumns,
+            hasZeros, []),
             [rows, inFeatures], false, [weight, scales, zeros], (row, codes, rowScales, offsets) =>
             {
                 new ReadOnlySpan<sbyte>(values + row * inFeatures, (int)inFeatures).CopyTo(codes);
@@ -200,7 +206,8 @@ internal sealed unsafe class PackedTensors(
         FloatReader scale = FloatReader.Of(scales, addresses(scales.Name));
         int mask = (1 << bits) - 1, center = 1 << (bits - 1);
         long packedColumns = weight.Shape[1];
-        Add(module + ".weight", [rows, inFeatures], bits, isOrdered ? (int)groupSize : 1, zeros is not null, [weight, scales, shape, zeros, indices],
+        Add(module + ".weight", [rows, inFeatures], bits, isOrdered ? (int)groupSize : 1, zeros is not null,
+            [weight, scales, shape, zeros, indices],
             (row, codes, rowScales, offsets) =>
             {
                 for (long k = 0; k < codes.Length; k++)
@@ -227,11 +234,13 @@ internal sealed unsafe class PackedTensors(
         CheckShape(weight, experts, rows, blocks, 16);
         CheckShape(scales, experts, rows, blocks);
         byte* packed = (byte*)addresses(weight.Name), exponents = (byte*)addresses(scales.Name);
-        Add(module, new BlockLayout(experts * rows, checked((int)(blocks * 32)), BlockCode.Nibble, 32, false, _fp4), [experts, blocks * 32, rows], true,
+        Add(module, new BlockLayout(experts * rows, checked((int)(blocks * 32)), BlockCode.Nibble, 32, false, _fp4),
+            [experts, blocks * 32, rows], true,
             [weight, scales], (row, codes, rowScales, _) =>
             {
                 byte* from = packed + row * blocks * 16;
-                for (int i = 0; i < codes.Length / 2; i++) (codes[2 * i], codes[2 * i + 1]) = ((sbyte)(from[i] & 15), (sbyte)(from[i] >> 4));
+                for (int i = 0; i < codes.Length / 2; i++) (codes[2 * i], codes[2 * i + 1]) = ((sbyte)(from[i] & 15),
+                    (sbyte)(from[i] >> 4));
                 for (int block = 0; block < rowScales.Length; block++) // the values are doubled
                     rowScales[block] = (float)Math.ScaleB(1, exponents[row * blocks + block] - 128);
             });
@@ -242,7 +251,8 @@ internal sealed unsafe class PackedTensors(
     {
         uint pattern = 0;
         for (int shift = 0; shift < 32; shift += bits) pattern |= (uint)value << shift;
-        return !new ReadOnlySpan<uint>((void*)addresses(zeros.Name), checked((int)(zeros.Length / sizeof(uint)))).ContainsAnyExcept(pattern);
+        return !new ReadOnlySpan<uint>((void*)addresses(zeros.Name),
+            checked((int)(zeros.Length / sizeof(uint)))).ContainsAnyExcept(pattern);
     }
 
     private static long Divide(long count, long size) => (count + size - 1) / Math.Max(1, size);
@@ -262,7 +272,8 @@ internal sealed unsafe class PackedTensors(
         CheckpointTensor[] stored = [.. parts.OfType<SafetensorsEntry>().Select(part => tensors[part.Name])];
         foreach (CheckpointTensor part in stored) tensors.Remove(part.Entry.Name);
         SafetensorsEntry entry = new(name, _float32, shape, 0, stored.Sum(part => part.Entry.Length));
-        if (!tensors.TryAdd(name, new PackedTensor(entry, layout, isTransposed, readRow, () => Array.ForEach(stored, part => part.ReleasePages()))))
+        if (!tensors.TryAdd(name, new PackedTensor(entry, layout, isTransposed, readRow, () =>
+            Array.ForEach(stored, part => part.ReleasePages()))))
             throw Invalid(name, "is there, and so are its packed parts");
     }
 
@@ -274,14 +285,16 @@ internal sealed unsafe class PackedTensors(
                 Errors.DidYouMean(name, tensors.Keys), name);
         SafetensorsEntry entry = tensor.Entry;
         if (dtype is not null && entry.DType.Name != dtype) throw Invalid(name, $"is {entry.DType.Name}, not {dtype}");
-        if (dimensions is { } count && entry.Shape.Length != count) throw Invalid(name, $"has {entry.Shape.Length} dimensions, not {count}");
+        if (dimensions is { } count && entry.Shape.Length != count) throw Invalid(name,
+            $"has {entry.Shape.Length} dimensions, not {count}");
         return entry;
     }
 
     private void CheckShape(SafetensorsEntry entry, params long[] expected)
     {
         if (!entry.Shape.AsSpan().SequenceEqual(expected))
-            throw Invalid(entry.Name, $"has shape [{string.Join(", ", entry.Shape)}], and the other parts ask for [{string.Join(", ", expected)}]");
+            throw Invalid(entry.Name, $"has shape [{string.Join(", ", entry.Shape)}], and the other parts ask for "
+                + $"[{string.Join(", ", expected)}]");
     }
 
     /// <summary>AutoGPTQ writes biases of zeros for layers that have none.</summary>
@@ -292,7 +305,8 @@ internal sealed unsafe class PackedTensors(
         {
             SafetensorsEntry bias = tensors[name].Entry;
             bool isPacked = tensors.GetValueOrDefault(name[..^".bias".Length] + ".weight") is PackedTensor;
-            if (isPacked && !new ReadOnlySpan<byte>((void*)addresses(name), checked((int)bias.Length)).ContainsAnyExcept((byte)0)) ZeroBiases.Add(name);
+            if (isPacked && !new ReadOnlySpan<byte>((void*)addresses(name),
+                checked((int)bias.Length)).ContainsAnyExcept((byte)0)) ZeroBiases.Add(name);
         }
     }
 

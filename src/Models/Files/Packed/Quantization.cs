@@ -26,7 +26,8 @@ internal sealed class Quantization
         if (config.Section("quantization_config") is not { } section) return null;
         string method = section.Text("quant_method", "");
         return _methods.Contains(method) ? new Quantization(section, method)
-            : throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{config.File} has weights quantized by `{method}`, which cannot be read.",
+            : throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                $"{config.File} has weights quantized by `{method}`, which cannot be read.",
                 $"Known are {string.Join(", ", _methods)}. Take the model in one of these forms, as GGUF, or in bfloat16.");
     }
 
@@ -66,7 +67,8 @@ internal sealed class Quantization
     {
         get
         {
-            int[] bits = [.. WeightGroups.Where(group => group.Text("type", "int") == "int").Select(group => group.Size("num_bits", 4)).Distinct()];
+            int[] bits = [.. WeightGroups.Where(group => group.Text("type", "int") == "int").Select(group =>
+                group.Size("num_bits", 4)).Distinct()];
             return bits is [var only] ? only : bits.Length == 0 ? 4
                 : throw _config.InvalidValue("config_groups", "must have one number of bits", string.Join(" and ", bits));
         }

@@ -87,7 +87,8 @@ internal sealed class PickleFile : IWeightFile
     {
         foreach (var (name, range) in ZipDirectory.Read(_mapping, Path))
             _storages[name.StartsWith("data/", StringComparison.Ordinal) ? name[5..] : "/" + name] = range;
-        if (_storages.TryGetValue("/byteorder", out var order) && !_mapping.Bytes(order.Offset, (int)order.Length).SequenceEqual("little"u8))
+        if (_storages.TryGetValue("/byteorder", out var order) && !_mapping.Bytes(order.Offset,
+            (int)order.Length).SequenceEqual("little"u8))
             throw Invalid("has its numbers in big-endian order");
         if (!_storages.TryGetValue("/data.pkl", out var pickle)) throw Invalid("is a zip file without a data.pkl");
         return new Unpickler(_mapping, Path, pickle.Offset, pickle.Offset + pickle.Length).Read();
@@ -142,7 +143,8 @@ internal sealed class PickleFile : IWeightFile
         {
             if (!_storages.TryGetValue(tensor.Storage.Key, out var storage)) throw Invalid($"has no bytes for `{name}`");
             int size = tensor.Storage.DType.Size;
-            if (tensor.Shape.Length != tensor.Strides.Length || tensor.Offset < 0 || tensor.Shape.Any(n => n < 0) || tensor.Strides.Any(n => n < 0))
+            if (tensor.Shape.Length != tensor.Strides.Length || tensor.Offset < 0 || tensor.Shape.Any(n => n < 0)
+                || tensor.Strides.Any(n => n < 0))
                 throw Invalid($"gives `{name}` a shape that cannot be");
             long elements, last;
             try
@@ -154,7 +156,8 @@ internal sealed class PickleFile : IWeightFile
             catch (OverflowException e) { throw Invalid($"gives `{name}` a shape that cannot be", inner: e); }
             if (last > storage.Length / size) throw Invalid($"is truncated: `{name}` ends behind its storage");
             _tensors[name] = tensor;
-            _entries[name] = new SafetensorsEntry(name, tensor.Storage.DType, tensor.Shape, storage.Offset + tensor.Offset * size, elements * size);
+            _entries[name] = new SafetensorsEntry(name, tensor.Storage.DType, tensor.Shape, storage.Offset + tensor.Offset * size,
+                elements * size);
         }
         if (_entries.Count == 0) throw Invalid("has no tensors");
     }

@@ -90,7 +90,8 @@ internal sealed class Unpickler(FileMapping file, string path, long position, lo
             case (byte)'j': Push(Recall(BinaryPrimitives.ReadInt32LittleEndian(Bytes(4)))); break; // LONG_BINGET
             case (byte)'g': Push(Recall((int)Integer(Line()))); break;                             // GET
             case (byte)'Q': Push(Storage(Pop())); break;                                           // BINPERSID
-            case (byte)'R' or 0x81: { object?[] call = PopMany(2); Push(Call(As<PickleGlobal>(call[0]), As<object?[]>(call[1]))); break; } // REDUCE
+            // REDUCE
+            case (byte)'R' or 0x81: { object?[] call = PopMany(2); Push(Call(As<PickleGlobal>(call[0]), As<object?[]>(call[1]))); break; }
             case (byte)'b': _ = Pop(); _ = Peek(); break;                                          // BUILD: attributes are not needed
             default: throw Damaged($"has the opcode 0x{opcode:x2} at byte {Position - 1}, which a state_dict does not have");
         }
@@ -232,11 +233,13 @@ internal sealed class Unpickler(FileMapping file, string path, long position, lo
         return values;
     }
 
-    private object? Recall(int index) => _memo.TryGetValue(index, out object? value) ? value : throw Damaged("recalls a value that is not there");
+    private object? Recall(int index) => _memo.TryGetValue(index, out object? value) ? value
+        : throw Damaged("recalls a value that is not there");
 
     private T Top<T>() => As<T>(Peek());
 
-    private T As<T>(object? value) => value is T typed ? typed : throw Damaged($"has a {value?.GetType().Name ?? "None"} in place of a {typeof(T).Name}");
+    private T As<T>(object? value) => value is T typed ? typed
+        : throw Damaged($"has a {value?.GetType().Name ?? "None"} in place of a {typeof(T).Name}");
 
     private long[] Longs(object? value) => [.. As<object?[]>(value).Select(As<long>)];
 

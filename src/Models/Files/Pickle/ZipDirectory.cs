@@ -39,7 +39,8 @@ internal static class ZipDirectory
             int commentLength = BinaryPrimitives.ReadUInt16LittleEndian(entry[32..]);
             if (!Has(file, at + EntryBytes, nameLength + extraLength + commentLength)) throw Damaged(path, "its directory is truncated");
             string name = Encoding.UTF8.GetString(file.Bytes(at + EntryBytes, nameLength));
-            long packed = BinaryPrimitives.ReadUInt32LittleEndian(entry[20..]), length = BinaryPrimitives.ReadUInt32LittleEndian(entry[24..]);
+            long packed = BinaryPrimitives.ReadUInt32LittleEndian(entry[20..]),
+                length = BinaryPrimitives.ReadUInt32LittleEndian(entry[24..]);
             long local = BinaryPrimitives.ReadUInt32LittleEndian(entry[42..]);
             ReadZip64(file.Bytes(at + EntryBytes + nameLength, extraLength), ref length, ref packed, ref local);
             if (BinaryPrimitives.ReadUInt16LittleEndian(entry[10..]) != 0 || packed != length)

@@ -33,7 +33,8 @@ public sealed class GgufFileTests : IDisposable
     {
         using GgufFile file = GgufFile.Open(Write(Small().ToBytes(version)));
         GgufMetadata metadata = new(file.Metadata, file.Path);
-        Assert.Equal(("llama", 2L, 1e-5), (metadata.Architecture, metadata.Size("block_count"), metadata.Real("llama.rope.freq_base")!.Value));
+        Assert.Equal(("llama", 2L, 1e-5), (metadata.Architecture, metadata.Size("block_count"),
+            metadata.Real("llama.rope.freq_base")!.Value));
         Assert.Equal(["a", "▁b"], metadata.Texts("tokenizer.ggml.tokens")!);
         GgufTensor embedding = file.Tensors["token_embd.weight"];
         Assert.Equal([2, 32], embedding.Shape);
@@ -79,7 +80,8 @@ public sealed class GgufFileTests : IDisposable
             BitConverter.GetBytes(1L << 60).CopyTo(bad, at);
             string path = Write(bad);
             long before = GC.GetAllocatedBytesForCurrentThread();
-            Assert.Contains("is truncated", Assert.Throws<CheckpointException>(() => GgufFile.Open(path)).Message, StringComparison.Ordinal);
+            Assert.Contains("is truncated", Assert.Throws<CheckpointException>(() => GgufFile.Open(path)).Message,
+                StringComparison.Ordinal);
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 18);
         }
     }
@@ -95,7 +97,8 @@ public sealed class GgufFileTests : IDisposable
         Assert.Contains("overlap", Assert.Throws<CheckpointException>(() => GgufFile.Open(path)).Message, StringComparison.Ordinal);
     }
 
-    /// <summary>A damaged file causes a typed error or a valid result, takes no more memory than its size justifies, and is released.</summary>
+    /// <summary>A damaged file causes a typed error or a valid result, takes no more memory than its size justifies, and is
+    /// released.</summary>
     [Fact]
     public void DamagedFile_IsRead_OrRefused()
     {
@@ -105,7 +108,8 @@ public sealed class GgufFileTests : IDisposable
         for (int i = 0; i < 1500; i++)
         {
             byte[] bad = i % 4 == 0 ? good[..random.Next(good.Length)] : [.. good];
-            for (int change = 0; bad.Length > 0 && i % 4 != 0 && change < 1 + i % 5; change++) bad[random.Next(bad.Length)] = (byte)random.Next(256);
+            for (int change = 0; bad.Length > 0 && i % 4 != 0 && change < 1
+                + i % 5; change++) bad[random.Next(bad.Length)] = (byte)random.Next(256);
             string path = Write(bad);
             long before = GC.GetAllocatedBytesForCurrentThread();
             try

@@ -8,7 +8,8 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Tests.Files.Gguf;
 
 /// <summary>
-/// A model converted to GGUF as llama.cpp's convert_hf_to_gguf.py converts it (names, settings, the order of rows, norms plus one) gives the
+/// A model converted to GGUF as llama.cpp's convert_hf_to_gguf.py converts it (names, settings, the order of rows, norms plus one) gives
+/// the
 /// logits of the model.
 /// </summary>
 public sealed class GgufModelTests : IDisposable
@@ -39,17 +40,20 @@ public sealed class GgufModelTests : IDisposable
         { "qwen3", "Qwen3ForCausalLM", "", "" },
         { "qwen2moe", "Qwen2MoeForCausalLM", "",
             "expert_count=4 expert_used_count=2 expert_feed_forward_length=8 expert_shared_feed_forward_length=8" },
-        { "qwen3moe", "Qwen3MoeForCausalLM", """, "norm_topk_prob": true""", "expert_count=4 expert_used_count=2 expert_feed_forward_length=8" },
+        { "qwen3moe", "Qwen3MoeForCausalLM", """, "norm_topk_prob": true""",
+            "expert_count=4 expert_used_count=2 expert_feed_forward_length=8" },
         { "gemma", "GemmaForCausalLM", "", "" },
         { "gemma2", "Gemma2ForCausalLM", """, "sliding_window": 3, "query_pre_attn_scalar": 4, "attn_logit_softcapping": 20.0""",
             "attention.sliding_window=3 attn_logit_softcapping=20.0 final_logit_softcapping=30.0" },
         { "gemma3", "Gemma3ForCausalLM", """, "sliding_window": 3, "query_pre_attn_scalar": 4""", "attention.sliding_window=3" },
         { "phi3", "Phi3ForCausalLM", """, "sliding_window": 3""", "attention.sliding_window=3 rope.dimension_count=4" },
-        { "phi2", "PhiForCausalLM", """, "num_key_value_heads": 4, "partial_rotary_factor": 0.5""", "attention.head_count_kv=4 rope.dimension_count=2" },
+        { "phi2", "PhiForCausalLM", """, "num_key_value_heads": 4, "partial_rotary_factor": 0.5""",
+            "attention.head_count_kv=4 rope.dimension_count=2" },
         { "starcoder2", "Starcoder2ForCausalLM", """, "sliding_window": null""", "" },
         { "olmo2", "Olmo2ForCausalLM", "", "" },
         { "stablelm", "StableLmForCausalLM", """, "partial_rotary_factor": 0.5""", "rope.dimension_count=2" },
-        { "gptneox", "GPTNeoXForCausalLM", """, "num_key_value_heads": 4, "rotary_pct": 0.5""", "attention.head_count_kv=4 rope.dimension_count=2" },
+        { "gptneox", "GPTNeoXForCausalLM", """, "num_key_value_heads": 4, "rotary_pct": 0.5""",
+            "attention.head_count_kv=4 rope.dimension_count=2" },
         { "bloom", "BloomForCausalLM", """, "n_layer": 2, "n_head": 4, "layer_norm_epsilon": 1e-5, "num_key_value_heads": 4""",
             "attention.head_count_kv=4 feed_forward_length=64" },
     };
@@ -90,7 +94,8 @@ public sealed class GgufModelTests : IDisposable
         byte[] whole = Convert(model, "llama", "", part: 0), rest = Convert(model, "llama", "", part: 1);
         File.WriteAllBytes(_folder.File("m-00001-of-00002.gguf"), whole);
         Assert.Contains("m-00002-of-00002.gguf is missing",
-            Assert.Throws<CheckpointException>(() => ModelLoader.Load(_folder.File("m-00001-of-00002.gguf"))).Message, StringComparison.Ordinal);
+            Assert.Throws<CheckpointException>(() => ModelLoader.Load(_folder.File("m-00001-of-00002.gguf"))).Message,
+                StringComparison.Ordinal);
         File.WriteAllBytes(_folder.File("m-00002-of-00002.gguf"), rest);
         using LoadedModel joined = ModelLoader.Load(_folder.File("m-00001-of-00002.gguf"));
         Assert.Equal(model.Description.Parameters, joined.Description.Parameters);
@@ -132,9 +137,11 @@ public sealed class GgufModelTests : IDisposable
             values[entry[0]] = int.TryParse(entry[1], out int whole) ? whole
                 : float.TryParse(entry[1], System.Globalization.CultureInfo.InvariantCulture, out float real) ? real : entry[1];
         GgufWriter writer = new();
-        foreach (var (key, value) in values) writer.Set(key.StartsWith("general.", StringComparison.Ordinal) ? key : $"{architecture}.{key}", value);
+        foreach (var (key, value) in values) writer.Set(key.StartsWith("general.", StringComparison.Ordinal) ? key
+            : $"{architecture}.{key}", value);
         GgufArchitecture names = GgufArchitecture.Of(new GgufMetadata(
-            new Dictionary<string, object> { ["general.architecture"] = architecture, ["llama.expert_count"] = model.Root.ClassName.StartsWith("Mixtral", StringComparison.Ordinal) ? 4L : 0L }, ""));
+            new Dictionary<string, object> { ["general.architecture"] = architecture,
+                ["llama.expert_count"] = model.Root.ClassName.StartsWith("Mixtral", StringComparison.Ordinal) ? 4L : 0L }, ""));
         long heads = 4, kvHeads = values["attention.head_count_kv"] is int kv ? kv : 2;
         int index = 0;
         using var scope = NewDisposeScope();

@@ -316,7 +316,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
     [Fact]
     public async Task PickledWeights_AreFetched_WhereThereAreNoSafetensors()
     {
-        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["pytorch_model.bin"] = new byte[5000], ["tf_model.h5"] = new byte[9] });
+        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["pytorch_model.bin"] = new byte[5000],
+            ["tf_model.h5"] = new byte[9] });
         ModelFolder folder = await FetchAsync();
         Assert.Equal(["config.json", "pytorch_model.bin"], Directory.EnumerateFiles(folder.Path).Select(Path.GetFileName).Order());
         Assert.True(Checkpoint.IsComplete(folder.Path));

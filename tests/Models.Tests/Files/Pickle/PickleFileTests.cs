@@ -43,7 +43,8 @@ public sealed class PickleFileTests : IDisposable
         file.Write([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.']);
         file.Write(Encoding.ASCII.GetBytes("I1001\n."));
         file.Write(Encoding.ASCII.GetBytes("(d."));
-        file.Write(Encoding.ASCII.GetBytes("(dVw\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV77\nVcpu\nI4\nNtQI1\n(I2\nt(I1\nt"));
+        file.Write(Encoding.ASCII.GetBytes("(dVw\nctorch._utils\n_rebuild_tensor_v2\n"));
+        file.Write(Encoding.ASCII.GetBytes("((Vstorage\nctorch\nFloatStorage\nV77\nVcpu\nI4\nNtQI1\n(I2\nt(I1\nt"));
         file.Write([0x89]);
         file.Write(Encoding.ASCII.GetBytes("NtRs."));
         file.Write(Encoding.ASCII.GetBytes("(lV77\na."));
@@ -84,12 +85,14 @@ public sealed class PickleFileTests : IDisposable
         for (int i = 0; i < 600; i++)
         {
             byte[] bad = i % 4 == 0 ? good[..random.Next(good.Length)] : [.. good];
-            for (int change = 0; bad.Length > 0 && i % 4 != 0 && change < 1 + i % 5; change++) bad[random.Next(bad.Length)] = (byte)random.Next(256);
+            for (int change = 0; bad.Length > 0 && i % 4 != 0 && change < 1
+                + i % 5; change++) bad[random.Next(bad.Length)] = (byte)random.Next(256);
             string path = Write(bad);
             try
             {
                 using PickleFile file = PickleFile.Open(path);
-                foreach (SafetensorsEntry entry in file.Entries.Values.Where(entry => entry.Length < 1 << 20)) file.Read(entry.Name).Dispose();
+                foreach (SafetensorsEntry entry in file.Entries.Values.Where(entry =>
+                    entry.Length < 1 << 20)) file.Read(entry.Name).Dispose();
             }
             catch (CheckpointException)
             {
