@@ -5,8 +5,9 @@ namespace Ndif.Models.CpuKernels;
 /// <summary>
 /// y += x Wᵀ for a weight in four or eight bits by blocks. A part of the weight is dequantized into memory that stays in the cache, and
 /// multiplied by the kernels of float32:
-/// 1. For few rows, four rows of the weight over <see cref="GemmNT.KC"/> input features, and <see cref="GemmNT"/>.
-/// 2. For many rows, a panel of <see cref="PanelRows"/> rows of the weight, and <see cref="PackedGemm"/>.
+/// 1. For one row, four rows of the weight in registers (<see cref="BlockView.TryMultiplyFourRows"/>), where the layout has a kernel.
+/// 2. For few rows, four rows of the weight over <see cref="GemmNT.KC"/> input features, and <see cref="GemmNT"/>.
+/// 3. For many rows, a panel of <see cref="PanelRows"/> rows of the weight, and <see cref="PackedGemm"/>.
 /// </summary>
 /// <remarks>
 /// The sums are those of the dequantized weight, bit for bit, for any number of rows. Only the packed weight is read from memory, a quarter
@@ -40,6 +41,7 @@ internal static unsafe class BlockGemm
             for (int k = 0; k < inFeatures; k += KC)
             {
                 int depth = Math.Min(KC, inFeatures - k);
+                if (rows == 1 && columns == 4 && weight->TryMultiplyFourRows(firstRow + n, k, depth, x + k, y + n)) continue;
                 for (int i = 0; i < columns; i++) weight->Widen(firstRow + n + i, k, depth, wide + i * KC);
                 GemmNT.FourOutputs<Float32>(x + k, inFeatures, (byte*)wide, KC * sizeof(float), depth, y, yStride, n, columns, 0, rows);
             }

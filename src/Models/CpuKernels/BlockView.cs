@@ -67,10 +67,10 @@ internal unsafe struct BlockView
     private readonly void WidenNibbles(byte* codes, float* scales, float* offsets, Vector512<float> table, Vector128<byte> byteTable,
         int from, int count, float* to)
     {
-        int end = from + count;
-        for (int k = from; k < end;)
+        int end = from + count, block = from / _blockSize; // not divided again: a division takes as long as a block
+        for (int k = from; k < end; block++)
         {
-            int block = k / _blockSize, blockEnd = Math.Min(end, (block + 1) * _blockSize);
+            int blockEnd = (int)Math.Min(end, (block + 1L) * _blockSize);
             Vector512<float> scale = Vector512.Create(scales[block]);
             Vector512<float> offset = offsets is null ? default : Vector512.Create(offsets[block]);
             for (; k < blockEnd; k += 32, to += 32)
@@ -111,10 +111,10 @@ internal unsafe struct BlockView
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void WidenBytes(byte* codes, float* scales, float* offsets, int from, int count, float* to, bool isFloat8)
     {
-        int end = from + count;
-        for (int k = from; k < end;)
+        int end = from + count, block = from / _blockSize;
+        for (int k = from; k < end; block++)
         {
-            int block = k / _blockSize, blockEnd = (int)Math.Min(end, (block + 1L) * _blockSize);
+            int blockEnd = (int)Math.Min(end, (block + 1L) * _blockSize);
             Vector512<float> scale = Vector512.Create(scales[block]);
             Vector512<float> offset = offsets is null ? default : Vector512.Create(offsets[block]);
             for (; k < blockEnd; k += 16, to += 16)
@@ -123,6 +123,113 @@ internal unsafe struct BlockView
                 Vector512.Store(offsets is null ? value * scale : Vector512.FusedMultiplyAdd(value, scale, offset), to);
             }
         }
+    }
+
+    /// <summary>
+    /// Adds the dot products of four rows with one vector to four sums, without writing the dequantized rows. The order of a sum is that of
+    /// <see cref="GemmNT"/>.
+    /// </summary>
+    /// <param name="from">The first input feature: a multiple of 32.</param>
+    /// <param name="count">The number of input features.</param>
+    /// <param name="x">[count]</param>
+    /// <param name="y">[4]</param>
+    /// <returns>False if this layout has no such kernel.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly bool TryMultiplyFourRows(long row, int from, int count, float* x, float* y)
+    {
+        if (!Avx512F.IsSupported || _code == BlockCode.Float8 || (_code == BlockCode.Nibble && _blockSize % 32 != 0)) return false;
+        byte* codes = CodesOf(row);
+        float* scales = _scales + row * _blocksPerRow, offsets = _offsets is null ? null : _offsets + row * _blocksPerRow;
+        fixed (float* values = _values)
+        {
+            if (_code == BlockCode.Nibble) MultiplyNibbles(codes, scales, offsets, Vector512.Load(values), from, count, x, y);
+            else MultiplyBytes(codes, scales, offsets, from, count, x, y);
+        }
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void MultiplyNibbles(byte* codes, float* scales, float* offsets, Vector512<float> table, int from, int count, float* x,
+        float* y)
+    {
+        long stride = _codeBytesPerRow, blocks = _blocksPerRow;
+        int end = from + count, block = from / _blockSize;
+        Vector512<float> a = default, b = default, c = default, d = default, oa = default, ob = default, oc = default, od = default;
+        for (int k = from; k < end; block++)
+        {
+            int blockEnd = (int)Math.Min(end, (block + 1L) * _blockSize);
+            float* at = scales + block;
+            Vector512<float> sa = Vector512.Create(at[0]), sb = Vector512.Create(at[blocks]), sc = Vector512.Create(at[2 * blocks]),
+                sd = Vector512.Create(at[3 * blocks]);
+            if (offsets is not null)
+            {
+                at = offsets + block;
+                (oa, ob) = (Vector512.Create(at[0]), Vector512.Create(at[blocks]));
+                (oc, od) = (Vector512.Create(at[2 * blocks]), Vector512.Create(at[3 * blocks]));
+            }
+            for (; k < blockEnd; k += 32, x += 32)
+            {
+                byte* packed = codes + k / 2;
+                Vector512<float> low = Vector512.Load(x), high = Vector512.Load(x + 16);
+                a = Add(packed, table, sa, oa, offsets is not null, low, high, a);
+                b = Add(packed + stride, table, sb, ob, offsets is not null, low, high, b);
+                c = Add(packed + 2 * stride, table, sc, oc, offsets is not null, low, high, c);
+                d = Add(packed + 3 * stride, table, sd, od, offsets is not null, low, high, d);
+            }
+        }
+        GemmNT.AddSums(y, a, b, c, d);
+    }
+
+    /// <summary>Adds the products of a group of 32 nibbles. A permutation reads only the lower four bits of an index.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Add(byte* packed, Vector512<float> table, Vector512<float> scale, Vector512<float> offset,
+        bool hasOffsets, Vector512<float> low, Vector512<float> high, Vector512<float> sum)
+    {
+        Vector512<int> codes = Avx512F.ConvertToVector512Int32(Vector128.Load(packed));
+        Vector512<float> first = Avx512F.PermuteVar16x32(table, codes), second = Avx512F.PermuteVar16x32(table, codes >>> 4);
+        first = hasOffsets ? Vector512.FusedMultiplyAdd(first, scale, offset) : first * scale;
+        second = hasOffsets ? Vector512.FusedMultiplyAdd(second, scale, offset) : second * scale;
+        return Vector512.FusedMultiplyAdd(high, second, Vector512.FusedMultiplyAdd(low, first, sum));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void MultiplyBytes(byte* codes, float* scales, float* offsets, int from, int count, float* x, float* y)
+    {
+        long stride = _codeBytesPerRow, blocks = _blocksPerRow;
+        int end = from + count, block = from / _blockSize;
+        Vector512<float> a = default, b = default, c = default, d = default, oa = default, ob = default, oc = default, od = default;
+        for (int k = from; k < end; block++)
+        {
+            int blockEnd = (int)Math.Min(end, (block + 1L) * _blockSize);
+            float* at = scales + block;
+            Vector512<float> sa = Vector512.Create(at[0]), sb = Vector512.Create(at[blocks]), sc = Vector512.Create(at[2 * blocks]),
+                sd = Vector512.Create(at[3 * blocks]);
+            if (offsets is not null)
+            {
+                at = offsets + block;
+                (oa, ob) = (Vector512.Create(at[0]), Vector512.Create(at[blocks]));
+                (oc, od) = (Vector512.Create(at[2 * blocks]), Vector512.Create(at[3 * blocks]));
+            }
+            for (; k < blockEnd; k += 16, x += 16)
+            {
+                byte* packed = codes + k;
+                Vector512<float> input = Vector512.Load(x);
+                a = Add(packed, sa, oa, offsets is not null, input, a);
+                b = Add(packed + stride, sb, ob, offsets is not null, input, b);
+                c = Add(packed + 2 * stride, sc, oc, offsets is not null, input, c);
+                d = Add(packed + 3 * stride, sd, od, offsets is not null, input, d);
+            }
+        }
+        GemmNT.AddSums(y, a, b, c, d);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Add(byte* packed, Vector512<float> scale, Vector512<float> offset, bool hasOffsets,
+        Vector512<float> input, Vector512<float> sum)
+    {
+        Vector512<float> value = Int8.Load(packed);
+        value = hasOffsets ? Vector512.FusedMultiplyAdd(value, scale, offset) : value * scale;
+        return Vector512.FusedMultiplyAdd(input, value, sum);
     }
 
     /// <summary>The values of sixteen codes from 0 to 15.</summary>

@@ -191,7 +191,7 @@ internal static unsafe class GemmNT
     /// and added.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSums(float* y, Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
+    internal static void AddSums(float* y, Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
     {
         Vector128<float> p = Fold(a), q = Fold(b), r = Fold(c), t = Fold(d);
         // a02 b02 a13 b13
