@@ -139,7 +139,7 @@ internal sealed partial class GgufModel : IDisposable
     }
 
     /// <summary>All parts of a model, given the first: "model-00001-of-00003.gguf".</summary>
-    private static IEnumerable<string> PartsOf(string path)
+    private static string[] PartsOf(string path)
     {
         if (PartName().Match(path) is not { Success: true } match) return [path];
         int count = int.Parse(match.Groups[3].Value, CultureInfo.InvariantCulture);
