@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Text.Json;
+using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Ndif.Models.Config;
@@ -72,7 +72,7 @@ internal sealed partial class GgufModel : IDisposable
                 .OfType<long>().Distinct()];
             JsonObject generation = new() { ["eos_token_id"] = new JsonArray([.. ends.Select(id => JsonValue.Create(id))]) };
             if (_metadata.Integer("tokenizer.ggml.bos_token_id") is { } begin) generation["bos_token_id"] = begin;
-            files["generation_config.json"] = JsonSerializer.SerializeToUtf8Bytes(generation);
+            files["generation_config.json"] = Encoding.UTF8.GetBytes(generation.ToJsonString());
         }
         return files;
     }
@@ -85,7 +85,7 @@ internal sealed partial class GgufModel : IDisposable
         // exact for all types; a file whose matrices are bfloat16 is computed in that
         bool isBFloat16 = _tensors.Values.Where(t => t.Tensor.Shape.Length > 1).All(t => t.Tensor.Type.Name == "BF16");
         config["torch_dtype"] = isBFloat16 ? "bfloat16" : "float32";
-        return JsonSerializer.SerializeToUtf8Bytes(config);
+        return Encoding.UTF8.GetBytes(config.ToJsonString()); // without reflection, which file-based programs do not have
     }
 
     /// <summary>The weights under Hugging Face's names. They are valid until this object is disposed.</summary>
