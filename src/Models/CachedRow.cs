@@ -178,8 +178,8 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
         public Layer Copy(long length, long capacity)
         {
             using var noGrad = no_grad();
-            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], [Values.size(0), capacity, Values.size(2)], Keys.dtype, Values.dtype,
-                Keys.device) { Length = Length };
+            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], [Values.size(0), capacity, Values.size(2)],
+                Keys.dtype, Values.dtype, Keys.device) { Length = Length };
             if (length == 0) return copy;
             foreach (var (from, to) in (ReadOnlySpan<(Tensor, Tensor)>)[(Keys, copy.Keys), (Values, copy.Values)])
             {

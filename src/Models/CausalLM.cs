@@ -75,6 +75,9 @@ public abstract class CausalLM : SiteModule
     /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
     public virtual string ToTreeName(string tensorName) => tensorName;
 
+    /// <summary>The keyword of the first argument: input_ids; inputs_embeds for the language model inside a multimodal one.</summary>
+    protected virtual string InputName => "input_ids";
+
     /// <summary>One forward pass.</summary>
     /// <param name="inputIds">[batch, seq] int64</param>
     /// <param name="attentionMask">[batch, cached + seq] int64: 1 for a token, 0 for padding</param>
@@ -86,13 +89,13 @@ public abstract class CausalLM : SiteModule
         Hook is { } observer
             ? CallHooked<ModelOutput>(observer, new Arguments([],
             [
-                new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+                new(InputName, inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
                 new("past_key_values", cache), new("use_cache", cache is not null), new("logits_to_keep", (long)logitsToKeep),
             ]))
             : Forward(inputIds, attentionMask, positionIds, cache, logitsToKeep);
 
     public sealed override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(0, InputName),
         arguments.Tensor(1, "attention_mask"),
         arguments.Tensor(2, "position_ids"),
         arguments.Get(3, "past_key_values") as KeyValueCache,

@@ -125,7 +125,10 @@ public interface IJobQueue : IAsyncDisposable
         IReadOnlyCollection<string> jobIds, TimeSpan minInterval, IReadOnlyDictionary<string, string>? notices,
         CancellationToken cancellationToken = default);
 
-    /// <summary>Counts the waiting and running jobs by model, and the completed and failed jobs in total.</summary>
+    /// <summary>The bytes that owners store.</summary>
+    IStorageAccounts Storage { get; }
+
+    /// <summary>Counts the waiting and running jobs by model, and the ended jobs by outcome.</summary>
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
     /// <summary>

@@ -16,4 +16,7 @@ public sealed record JobSubmission(
 {
     /// <summary>Why the job may have to wait for long, for its QUEUED event: no worker serves its model. Empty for nothing.</summary>
     public string Notice { get; init; } = "";
+
+    /// <summary>The limits on the bytes that the owner stores; null for none. They are checked again when the job stores more.</summary>
+    public StorageLimits? Storage { get; init; }
 }

@@ -13,6 +13,9 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     /// <summary>The Redis connection, which the gateway also uses for API keys; null for the in-memory backend.</summary>
     public IConnectionMultiplexer? Connection { get; init; }
 
+    /// <summary>The folder of the blobs; null if they are in a bucket.</summary>
+    public string? BlobFolder => (Blobs as DirectoryBlobStore)?.Folder;
+
     /// <summary>The clock of the service: that of Redis, so that all processes agree whatever the clocks of their machines show.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
 

@@ -26,6 +26,24 @@ internal static class QueueErrors
         $"{FormatNumber(waiting)} jobs wait, and this service lets {FormatNumber(limit)} wait.",
         $"Try again in {FormatSeconds(retryAfter)} s.", retryAfter);
 
+    public static NdifException TooManyQueueBytes(long used, long limit) => (NdifException)Errors.CreateException(ErrorCode.QuotaExceeded,
+        $"The programs and events of your jobs take {FormatNumber(used)} bytes of the queue; your key may have {FormatNumber(limit)}.",
+        "Delete jobs that you no longer need (`ndif jobs delete ID`), or wait until old ones are deleted (by default a day after their "
+        + "end). A job with fewer saves, log lines and tokens takes less; `ndif usage` shows what your key stores.");
+
+    public static NdifException TooManyBlobBytes(long used, long limit) => (NdifException)Errors.CreateException(ErrorCode.QuotaExceeded,
+        $"Your results and uploaded constants take {FormatNumber(used)} bytes; your key may store {FormatNumber(limit)}.",
+        "Delete jobs whose results you no longer need (`ndif jobs delete ID`), or wait until old ones are deleted (by default after a "
+        + "day). Save less, or in a narrower type; `ndif usage` shows what your key stores.");
+
+    /// <summary>The limit of all owners together.</summary>
+    public static NdifException StorageFull(bool isQueue, long limit) => LimitReached(ErrorCode.Unavailable,
+        $"The {(isQueue ? "jobs" : "results and uploads")} of all keys take what this service may store, {FormatNumber(limit)} bytes.",
+        "Try again later: what is old is deleted. Deleting jobs that you no longer need helps (`ndif jobs delete ID`). Operators: raise "
+        + $"Gateway:{(isQueue ? "TotalQueueBytes, with the maxmemory of Redis" : "TotalBlobBytes, with the disk")}, or shorten "
+        + "Queue:Retention.",
+        TimeSpan.FromMinutes(1));
+
     /// <summary>Ends the stream of a job that was deleted, or passed its retention time, while its events were read.</summary>
     public static Exception JobDeletedWhileWatched(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
         $"The job `{jobId}` was deleted, or passed its retention time, while its events were read.",

@@ -87,11 +87,12 @@ public static class GatewayHost
     private static void AddGateway(
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
-        services.AddSingleton(options).AddSingleton(time);
+        services.AddSingleton(options).AddSingleton(time).AddSingleton(backend);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
-        services.AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>().AddSingleton<ServiceNotices>();
+        services.AddSingleton<WorkerLimits>().AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>();
+        services.AddSingleton<ServiceNotices>();
         services.AddSingleton<RunStreamTracker>().AddHostedService(provider => provider.GetRequiredService<RunStreamTracker>());
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
@@ -101,7 +102,7 @@ public static class GatewayHost
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
         services.AddHostedService<ExpiredLeaseCleanupService>().AddHostedService<ExpiredBlobCleanupService>();
-        services.AddHostedService<RevokedKeyCleanupService>();
+        services.AddHostedService<RevokedKeyCleanupService>().AddHostedService<StoredBytesCleanupService>();
         services.AddCors(CorsPolicies.Configure);
         services.AddGrpc(grpc =>
         {

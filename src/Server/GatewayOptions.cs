@@ -80,6 +80,30 @@ public sealed class GatewayOptions
     [Range(1, long.MaxValue)]
     public long UploadBytesPerHour { get; init; } = 64L << 30;
 
+    /// <summary>
+    /// The maximum number of bytes of a key's jobs in the queue: programs, events and answers, which Redis keeps in memory until the jobs
+    /// are deleted. Default: 1 GiB.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long QueueBytes { get; init; } = 1L << 30;
+
+    /// <summary>
+    /// The maximum number of bytes of a key's results and uploads in the blob store, until they are deleted. Default: 256 GiB.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long StoredBlobBytes { get; init; } = 256L << 30;
+
+    /// <summary>
+    /// The maximum number of bytes of the jobs of all keys in the queue. Set it below the `maxmemory` of Redis, of which they use up to
+    /// twice as much. Default: 8 GiB.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long TotalQueueBytes { get; init; } = 8L << 30;
+
+    /// <summary>The maximum number of bytes of the results and uploads of all keys in the blob store. Default: 1 TiB.</summary>
+    [Range(1, long.MaxValue)]
+    public long TotalBlobBytes { get; init; } = 1L << 40;
+
     /// <summary>The maximum number of bytes that a job may send back; workers enforce it. Default: 16 GiB.</summary>
     [Range(1, long.MaxValue)]
     public long ResultBytes { get; init; } = 16L << 30;
@@ -88,9 +112,11 @@ public sealed class GatewayOptions
     [Range(1, int.MaxValue)]
     public int Tokens { get; init; } = 1_000_000;
 
-    /// <summary>The maximum, and the default, run time of a job. Default: 1 hour.</summary>
+    /// <summary>
+    /// The maximum, and the default, run time of a job, without the time in which it waits or other jobs run. Default: 10 minutes.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00")]
-    public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
+    public TimeSpan WallTime { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>The maximum number of waiting jobs of all keys; further jobs are refused as UNAVAILABLE. Default: 100,000.</summary>
     [Range(1, int.MaxValue)]
@@ -102,13 +128,14 @@ public sealed class GatewayOptions
 
     /// <summary>
     /// The tiers of keys: their share of service, and their limits where they differ from those above. A key of an unlisted tier is
-    /// treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 per minute), priority (4, 256, 6000).
+    /// treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 per minute), priority (4, 256, 6000;
+    /// run time 1 hour).
     /// </summary>
     [Required]
     public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
     {
         ["standard"] = new(Weight: 1, JobsInFlight: 64, JobsPerMinute: 600),
-        ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000),
+        ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000) { WallTime = TimeSpan.FromHours(1) },
     };
 
     /// <summary>
@@ -185,6 +212,8 @@ public sealed class GatewayOptions
             JobsPerMinute = (uint)own.JobsPerMinute,
             JobsWaiting = (uint)GetQuota(tier).Waiting,
             QueueDepth = (uint)QueueDepth,
+            QueueBytes = (ulong)(own.QueueBytes ?? QueueBytes),
+            StoredBlobBytes = (ulong)(own.StoredBlobBytes ?? StoredBlobBytes),
         };
     }
 
@@ -194,6 +223,25 @@ public sealed class GatewayOptions
         Tier own = GetTier(tier);
         int waiting = (int)Math.Max(1, Math.Ceiling((own.QueueShare ?? QueueShare) * QueueDepth));
         return new Quota(own.JobsInFlight, own.JobsPerMinute, waiting, QueueDepth);
+    }
+
+    /// <summary>Returns the limits on the bytes that a key of this tier stores, and on those of all keys.</summary>
+    public StorageLimits GetStorageLimits(string tier)
+    {
+        Tier own = GetTier(tier);
+        return new StorageLimits(own.QueueBytes ?? QueueBytes, own.StoredBlobBytes ?? StoredBlobBytes, TotalQueueBytes, TotalBlobBytes);
+    }
+
+    /// <summary>Returns what is stored, with the limits of a tier.</summary>
+    /// <param name="tier">Null for what all keys store.</param>
+    internal StorageUse DescribeStorage(StoredBytes stored, string? tier)
+    {
+        StorageLimits? own = tier is null ? null : GetStorageLimits(tier);
+        return new StorageUse
+        {
+            QueueBytes = (ulong)Math.Max(0, stored.Queue), QueueBytesLimit = (ulong)(own?.QueueBytes ?? TotalQueueBytes),
+            BlobBytes = (ulong)Math.Max(0, stored.Blobs), BlobBytesLimit = (ulong)(own?.BlobBytes ?? TotalBlobBytes),
+        };
     }
 
     public Tier GetTier(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];

@@ -79,6 +79,9 @@ internal static partial class Log
     [LoggerMessage(3342, LogLevel.Information, "Job {JobId} of {Owner} was cancelled by {By}: {Reason}")]
     public static partial void CancelledByOperator(this ILogger logger, string jobId, string owner, string reason, string by);
 
+    [LoggerMessage(3344, LogLevel.Information, "Job {JobId} is killed on worker {Worker} by {By}")]
+    public static partial void Killing(this ILogger logger, string jobId, string worker, string by);
+
     [LoggerMessage(3343, LogLevel.Warning, "Job {JobId} could not be cancelled yet; it is tried again: {Reason}")]
     public static partial void CancelPostponed(this ILogger logger, string jobId, string reason);
 

@@ -29,6 +29,14 @@ public sealed record Tier(
     [Range(1, long.MaxValue)]
     public long? UploadBytesPerHour { get; init; }
 
+    /// <summary>The maximum number of bytes of a key's jobs in the queue.</summary>
+    [Range(1, long.MaxValue)]
+    public long? QueueBytes { get; init; }
+
+    /// <summary>The maximum number of bytes of a key's results and uploads in the blob store.</summary>
+    [Range(1, long.MaxValue)]
+    public long? StoredBlobBytes { get; init; }
+
     /// <summary>The maximum number of bytes that a job may send back; the worker enforces it.</summary>
     [Range(1, long.MaxValue)]
     public long? ResultBytes { get; init; }

@@ -55,6 +55,8 @@ internal sealed class HeartbeatPublisher(
             BudgetBytes = options.WeightBudget is long.MaxValue ? 0 : (ulong)options.WeightBudget, WeightBytes = (ulong)residency.Bytes,
             Models = { residency.OnDevice.Select(loop => loop.Host.Id) }, Warm = { residency.Offloaded.Select(host => host.Name) },
             Jobs = { jobs.Ids },
+            WallSeconds = options.WallTime.TotalSeconds,
+            JobMemoryBytes = ToLimit(options.JobMemoryBudget), CacheMemoryBytes = ToLimit(options.CacheMemoryBudget),
         };
         DateTimeOffset now = time.GetUtcNow();
         List<ModelStatus> models = [.. residency.GetStatuses()];
@@ -62,6 +64,8 @@ internal sealed class HeartbeatPublisher(
             .Where(status => !models.Exists(loaded => loaded.Id == status.Id && loaded.Revision == status.Revision)));
         return backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
     }
+
+    private static ulong ToLimit(long bytes) => bytes is long.MaxValue ? 0 : (ulong)bytes;
 
     public async Task UnregisterAsync()
     {

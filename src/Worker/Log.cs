@@ -35,6 +35,13 @@ internal static partial class Log
     [LoggerMessage(2009, LogLevel.Warning, "Job {JobId} failed, because no worker can load {Model}: {Reason}")]
     public static partial void Unservable(ILogger logger, string jobId, string model, string reason);
 
+    [LoggerMessage(2012, LogLevel.Critical, "Job {JobId} of {Owner} does not end: {Work} on {Model} has run for {Seconds:0.0} s since the "
+        + "job was stopped. The worker gives its other jobs back and ends")]
+    public static partial void Unresponsive(ILogger logger, string jobId, string owner, string model, string work, double seconds);
+
+    [LoggerMessage(2013, LogLevel.Error, "The queue was not told of the end of the worker's jobs, whose leases expire: {Reason}")]
+    public static partial void UnresponsiveNotNoted(ILogger logger, string reason);
+
     [LoggerMessage(2010, LogLevel.Warning, "{Warning}")]
     public static partial void ModelWarning(ILogger logger, string warning);
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Worker.Deployments;
@@ -14,7 +15,11 @@ namespace Ndif.Worker;
 /// 3. When the worker is drained, accept no new jobs and return when the running jobs have ended. When it is stopped, do the same, but
 ///    cancel the jobs that still run after <see cref="WorkerOptions.ShutdownGracePeriod"/> and return them to the queue.
 /// </summary>
-public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null)
+/// <param name="endProcess">
+/// Ends the process at once, if a native call that nobody waits for any more does not end (<see cref="Watchdog"/>); null to let it go on.
+/// </param>
+public sealed class ModelWorker(
+    WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null, Action? endProcess = null)
 {
     private readonly TimeProvider _time = time ?? backend.Clock;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,10 +34,13 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         using var abort = new CancellationTokenSource(); // cancels running jobs, which return to the queue
         using var stopReconciling = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var stopHeartbeat = new CancellationTokenSource();
-        var (residency, jobs) = (new ModelResidency(), new LeasedJobs());
+        var (residency, jobs) = (new ModelResidency(), NewLeasedJobs());
         var loader = new DeviceModelLoader(options, backend, residency, jobs, logger, _time, abort.Token);
         var heartbeat = new HeartbeatPublisher(options, backend, residency, jobs, logger, _time);
-        var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, logger, _time);
+        var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, jobs, logger, _time);
+        using Watchdog? watchdog =
+            endProcess is null ? null : new Watchdog(options, backend, residency, jobs, logger, endProcess);
+        watchdog?.Start(abort.Token);
         Task publishing = Task.CompletedTask;
         using CancellationTokenRegistration stop = stopping.Register(() => AbortAfterGrace(abort));
         try
@@ -104,6 +112,9 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         await heartbeat.TryPublishAsync();
         await ended;
     }
+
+    private LeasedJobs NewLeasedJobs() =>
+        new(options.AllJobsMemoryBudget is < long.MaxValue and var bytes ? new SharedJobMemory(bytes) : null);
 
     private void AbortAfterGrace(CancellationTokenSource abort)
     {

@@ -16,6 +16,20 @@ public static class Telemetry
     private static readonly Counter<long> _jobs = _meter.CreateCounter<long>(
         "ndif.worker.jobs", "{job}", "Jobs ended here, by model and outcome");
 
+    private static readonly Counter<long> _unresponsive = _meter.CreateCounter<long>(
+        "ndif.worker.unresponsive_calls", "{call}",
+        "Native calls that did not end after their jobs were stopped, so that the worker ended");
+
+    internal static void RecordUnresponsive(string model) => _unresponsive.Add(1, new KeyValuePair<string, object?>("model", model));
+
+    /// <summary>Reports how often a supervisor has started this worker again, which the process itself cannot count.</summary>
+    public static void ReportRestarts(long afterUnresponsiveCall, long afterFailure) => _meter.CreateObservableCounter<long>(
+        "ndif.worker.restarts", () =>
+        [
+            new(afterUnresponsiveCall, new KeyValuePair<string, object?>("reason", "unresponsive")),
+            new(afterFailure, new KeyValuePair<string, object?>("reason", "failed")),
+        ], "{restart}", "Restarts of the worker by its supervisor, by reason");
+
     internal static void RecordPhase(string name, string model, TimeSpan time) =>
         _phases.Record(
             time.TotalSeconds, new KeyValuePair<string, object?>("phase", name), new KeyValuePair<string, object?>("model", model));

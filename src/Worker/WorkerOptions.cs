@@ -61,6 +61,14 @@ public sealed record WorkerOptions
     public long? JobMemory { get; init; }
 
     /// <summary>
+    /// The memory that the values of all jobs of the worker may use together, in bytes. A job may hold as much as is free, so that one
+    /// alone has half of it, and something is always left. A job that only lacks memory because of others returns to the queue. Default
+    /// (null): twice <see cref="JobMemory"/> on the CPU; unlimited on other devices.
+    /// </summary>
+    [Range(1 << 20, long.MaxValue)]
+    public long? AllJobsMemory { get; init; }
+
+    /// <summary>
     /// The memory that the keys and values of all generations of a model may use at a time, in bytes. A generation waits until its own fit,
     /// and one that could never fit fails as OUT_OF_MEMORY. Default (null): a quarter of the memory available to the process on the CPU;
     /// unlimited on other devices.
@@ -89,6 +97,13 @@ public sealed record WorkerOptions
     /// <summary>How long jobs may still run after the worker is stopped; then they return to the queue. Default 5 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownGracePeriod { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// How long a native call may go on after all of its jobs were cancelled or are over their limit. Then the worker gives its other jobs
+    /// back to the queue and ends, to be started again. At most 5 s count when the worker stops. Default 30 s.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
+    public TimeSpan UnresponsiveTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The maximum number of jobs that run on a model at a time. Default 16.</summary>
     [Range(1, 1024)]
@@ -144,6 +159,10 @@ public sealed record WorkerOptions
     /// <summary>The effective value of <see cref="JobMemory"/>, in bytes.</summary>
     internal long JobMemoryBudget => JobMemory
         ?? (Device == "cpu" ? DefaultJobMemory(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) : long.MaxValue);
+
+    /// <summary>The effective value of <see cref="AllJobsMemory"/>, in bytes.</summary>
+    internal long AllJobsMemoryBudget =>
+        AllJobsMemory ?? (JobMemoryBudget > long.MaxValue / 2 ? long.MaxValue : 2 * JobMemoryBudget);
 
     private static long DefaultJobMemory(long available) => Math.Min(Math.Max(4L << 30, available / 4), available / 2);
 

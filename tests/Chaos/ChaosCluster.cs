@@ -1,4 +1,5 @@
 using System.Globalization;
+using Ndif.Chaos.Faults;
 
 namespace Ndif.Chaos;
 
@@ -13,13 +14,27 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private const long MaxLateMemoryGrowth = 64 << 20; // from the second quarter of the life of a process to the last
     private const int MinMemorySamples = 120; // younger processes are not compared
 
-    private readonly ServiceCluster _services = new(folder);
+    private readonly ChaosServices _services = new(folder);
     private readonly Member[] _gateways = new Member[Gateways], _workers = new Member[Workers];
     private readonly int _redisPort = FreePort.Find();
     private readonly Dictionary<string, List<long>> _memory = []; // by process: its resident memory at each sample
     private ChildProcess? _redis;
     private int _workersStarted;
-    private string _key = "";
+    private bool _hasDisk;
+
+    /// <summary>The API key of the clients.</summary>
+    public string Key { get; private set; } = "";
+
+    public string Folder => folder;
+
+    public ChaosServices Services => _services;
+
+    public string AppendOnlyFolder => Path.Combine(folder, "appendonlydir");
+
+    public string BlobFolder => Path.Combine(Data, "blobs");
+
+    /// <summary>Whether the blobs are on a disk of their own, whose size can be changed.</summary>
+    public bool HasDisk => _hasDisk;
 
     /// <summary>The proxy between the processes of the service and Redis.</summary>
     public TcpProxy RedisProxy { get; private set; } = null!;
@@ -35,8 +50,9 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 
     public async Task StartAsync()
     {
+        _hasDisk = FullDisk.TryMount(BlobFolder);
         await StartRedisAsync();
-        _key = await _services.CreateKeyAsync("chaos", "--tier", "priority");
+        Key = await _services.CreateKeyAsync("chaos", "--tier", "priority");
         RedisProxy = new TcpProxy(() => _redisPort);
         _services.RedisAddress = $"127.0.0.1:{RedisProxy.Port}";
         await Task.WhenAll(Enumerable.Range(0, Gateways).Select(StartGatewayAsync)
@@ -51,7 +67,10 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public void StartClients() =>
         Clients = [.. Enumerable.Range(0, clients).Select(i => _services.StartProgram($"client {i}", BuildOutput.Chaos,
         ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"),
-            _key]))];
+            Key]))];
+
+    /// <summary>The process of a worker; null if it has been replaced.</summary>
+    public ChildProcess? FindWorker(string id) => _workers.FirstOrDefault(worker => worker.Id == id).Process;
 
     public ChildProcess Gateway(int index) => _gateways[index].Process;
 
@@ -60,22 +79,27 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     /// <summary>Kills Redis (SIGKILL) and restarts it with the data of its append-only file.</summary>
     public async Task RestartRedisAsync(TimeSpan pause)
     {
+        await StopRedisAsync();
+        await Task.Delay(pause);
+        await StartRedisAsync();
+    }
+
+    public async Task StopRedisAsync()
+    {
         _redis!.Kill();
         await _redis.WaitForExitAsync();
         RedisProxy.ResetAll();
-        await Task.Delay(pause);
-        await StartRedisAsync();
     }
 
     /// <summary>Kills Redis and restarts it so that it loads its data for some seconds, and refuses all commands meanwhile.</summary>
     public async Task RestartLoadingRedisAsync(TimeSpan loading)
     {
-        const int BytesPerCommand = 150;
-        _redis!.Kill();
-        await _redis.WaitForExitAsync();
-        RedisProxy.ResetAll();
+        const int BytesPerCommand = 60, MicrosecondsPerPause = 100; // the shortest pause of the system
+        await StopRedisAsync();
         long bytes = Directory.EnumerateFiles(folder, "appendonly*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
-        int delay = (int)Math.Max(1, loading.TotalMicroseconds / Math.Max(1, bytes / BytesPerCommand)); // for each command
+        double commands = Math.Max(1, bytes / BytesPerCommand), pauses = loading.TotalMicroseconds / MicrosecondsPerPause;
+        // positive: a pause after each command, in microseconds; negative: the shortest pause after one command of so many
+        int delay = commands < pauses ? (int)(loading.TotalMicroseconds / commands) : -(int)Math.Max(2, commands / pauses);
         _redis = _services.Add(
             RedisProcess.StartLoading(folder, _redisPort, durable: true, "--key-load-delay", $"{delay}"));
         await _redis.WaitForLineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");
@@ -134,13 +158,15 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         foreach (TcpProxy? proxy in GatewayProxies.Append(RedisProxy))
             if (proxy is not null) await proxy.DisposeAsync();
         await _services.DisposeAsync();
+        if (_hasDisk) FullDisk.Unmount(BlobFolder);
     }
 
-    private async Task StartRedisAsync() => _redis = await _services.StartRedisAsync(_redisPort, durable: true);
+    public async Task StartRedisAsync() => _redis = await _services.StartRedisAsync(_redisPort, durable: true);
 
     private async Task StartGatewayAsync(int index)
     {
-        GatewayProcess gateway = await _services.StartGatewayProcessAsync(_gateways[index].Port, 0, "--lease-seconds", $"{LeaseSeconds}");
+        GatewayProcess gateway = await _services.StartGatewayProcessAsync(
+            _gateways[index].Port, 0, "--lease-seconds", $"{LeaseSeconds}", "--set", "Gateway:BlobCleanupInterval=00:00:05");
         _gateways[index] =
             new Member($"gateway {index}", gateway.Process, gateway.Grpc.Port, CountOpenFiles(gateway.Process),
                 GetResidentMemory(gateway.Process));
@@ -149,7 +175,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private async Task StartWorkerAsync(int index)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{index}-{Interlocked.Increment(ref _workersStarted)}");
-        ChildProcess worker = await _services.StartWorkerProcessAsync(id, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1");
+        ChildProcess worker = await _services.StartWorkerProcessAsync(id, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1",
+            "--unresponsive-seconds", "1");
         _workers[index] = new Member(id, worker, 0, CountOpenFiles(worker), GetResidentMemory(worker));
     }
 

@@ -60,13 +60,13 @@ internal sealed record ChaosReport
     {
         List<string> violations =
             [.. history.SelectMany(outcome => outcome.Violations.Select(violation => $"{outcome.Id} ({outcome.Work}): {violation}")),
-                .. crashes];
+                .. crashes, .. faults.Followed.Violations];
         if (history.Count != jobs || history.Select(outcome => outcome.Id).Distinct().Count() != jobs)
             violations.Add($"{history.Count} jobs have ended of {jobs}");
         List<double> recoveries = [];
         int late = 0;
         var work = new WorkerTimeline(history);
-        foreach (Outcome outcome in history)
+        foreach (Outcome outcome in history.Where(outcome => !outcome.Restored))
             foreach ((string worker, DateTimeOffset at, string[] others) in faults.Losses)
                 if (GetRecoveryTime(outcome, worker, at) is { } recovery)
                 {
@@ -112,7 +112,8 @@ internal sealed record ChaosReport
     }
 
     /// <summary>Finds what should not remain after the end of the last job: in Redis, on disk and in the processes.</summary>
-    public static async Task<IReadOnlyList<string>> FindLeaksAsync(ChaosCluster cluster, int accepted, int kills)
+    /// <param name="lost">The jobs that a restore of Redis may have lost.</param>
+    public static async Task<IReadOnlyList<string>> FindLeaksAsync(ChaosCluster cluster, int accepted, int lost, int kills)
     {
         await Task.Delay(TimeSpan.FromSeconds(3)); // workers are idle, and return unused memory
         await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(cluster.RedisAddress);
@@ -122,14 +123,32 @@ internal sealed record ChaosReport
             [.. keys.Where(key => key is "leased" or "running" or "models" or "clock" || key.Split(':')[0] is "waiting" or "active"
                 or "share" or "finish" or "replies").Select(key => $"Redis still has {key}")];
         foreach (string kind in (string[])["job", "events"])
-            if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count && count != accepted)
+            if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count
+                && (count > accepted || count < accepted - lost))
                 leaks.Add($"Redis has {count} keys {kind}:…, of {accepted} jobs");
+        leaks.AddRange(await FindWrongCountsAsync(database, keys));
         leaks.AddRange(cluster.FindFileLeaks());
         leaks.AddRange(cluster.FindMemoryLeaks());
         int drafts = Directory.EnumerateFiles(Path.Combine(cluster.Data, "blobs", "writing")).Count();
         // a killed process leaves an unfinished file until the file expires
         if (drafts > kills) leaks.Add($"{drafts} unfinished files, and only {kills} processes were killed");
         return leaks;
+    }
+
+    /// <summary>The stored bytes of all owners are those of the jobs.</summary>
+    private static async Task<IReadOnlyList<string>> FindWrongCountsAsync(IDatabase database, string[] keys)
+    {
+        List<string> wrong = [];
+        foreach (string kind in (string[])["queue_bytes", "blob_bytes"])
+        {
+            long jobs = 0;
+            foreach (string key in keys.Where(key => key.StartsWith("job:", StringComparison.Ordinal)))
+                jobs += (long)await database.HashGetAsync("ndif:" + key, kind);
+            long counted = (long)await database.HashGetAsync("ndif:totals", kind),
+                owners = (await database.HashGetAllAsync($"ndif:{kind}")).Sum(entry => (long)entry.Value);
+            if (counted != jobs || owners != jobs) wrong.Add($"{kind}: {counted} in all, {owners} of owners, and {jobs} of jobs");
+        }
+        return wrong;
     }
 }
 

@@ -45,6 +45,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     {
         var random = new Random(HashCode.Combine(seed, number) ^ seed * 7919 ^ number);
         Workload work = _workloads[random.Next(_workloads.Count)];
+        DateTimeOffset start = DateTimeOffset.UtcNow;
         var outcome = new Outcome { Id = $"c{number}-{Guid.NewGuid():N}", Work = work.Name };
         long began = Stopwatch.GetTimestamp();
         using var over = new CancellationTokenSource(_jobTimeout);
@@ -97,6 +98,17 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         catch (Exception unexpected)
         {
             outcome.Violations.Add($"refused or broken: {unexpected.Message}");
+        }
+        if (Disturbances.Occurred(folder, Disturbances.Restore, start))
+        {
+            outcome.Restored = true; // it may be gone, or have run again after its end; its results are right, and nothing hangs
+            outcome.Violations = [.. outcome.Violations.Where(what =>
+                what.Contains(", value ", StringComparison.Ordinal) || what.StartsWith("no end", StringComparison.Ordinal))];
+        }
+        else if (outcome.State is JobState.Failed && outcome.Violations.Count > 0
+            && Disturbances.Occurred(folder, Disturbances.FullDisk, start))
+        {
+            outcome.Violations.RemoveAll(what => what.Contains("no space left", StringComparison.Ordinal));
         }
         return outcome;
     }

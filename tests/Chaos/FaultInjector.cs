@@ -1,3 +1,4 @@
+using Ndif.Chaos.Faults;
 
 namespace Ndif.Chaos;
 
@@ -14,6 +15,7 @@ internal sealed class FaultInjector
     public FaultInjector(ChaosCluster cluster, int seed)
     {
         (_cluster, _random) = (cluster, new Random(seed));
+        Followed = new FollowedByTwoGateways(cluster, _random);
         _kinds =
         [
             ("worker killed", 4, KillWorkerAsync),
@@ -30,11 +32,18 @@ internal sealed class FaultInjector
                 () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
             ("connections slow", 1, DelayConnectionsAsync),
+            ("Redis restored from a backup", 2, new RedisFromOldBackup(cluster, _random).InjectAsync),
+            ("a clock wrong", ClocksApart.IsPossible ? 2 : 0, new ClocksApart(cluster, _random).InjectAsync),
+            ("the disk of the blobs full", cluster.HasDisk ? 2 : 0, new FullDisk(cluster, _random).InjectAsync),
+            ("one of two gateways that follow a job killed", 2, Followed.InjectAsync),
+            ("worker in a call that does not end", 2, HoldWorkerAsync),
         ];
     }
 
     /// <summary>Workers that were lost with the jobs that they ran, the time of the loss, and the workers that were alive.</summary>
     public List<(string Worker, DateTimeOffset At, string[] Others)> Losses { get; } = [];
+
+    public FollowedByTwoGateways Followed { get; }
 
     public Dictionary<string, int> Counts { get; } = [];
 
@@ -96,6 +105,12 @@ internal sealed class FaultInjector
         slow.Delay = TimeSpan.FromMilliseconds(50);
         await Task.Delay(TimeSpan.FromSeconds(1.5));
         slow.Delay = TimeSpan.Zero;
+    }
+
+    private async Task HoldWorkerAsync()
+    {
+        await UnresponsiveCall.InjectAsync(_cluster);
+        Kills++; // it may have been writing a file
     }
 
     private static Task RunSynchronously(Action action)

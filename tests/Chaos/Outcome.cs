@@ -31,8 +31,11 @@ internal sealed record Outcome
     /// <summary>Whether a second client followed the job at another gateway when the first one left.</summary>
     public bool Followed { get; set; }
 
+    /// <summary>Whether Redis was restored from a backup during the job, so that the job or its end may be lost.</summary>
+    public bool Restored { get; set; }
+
     /// <summary>Descriptions of the violations.</summary>
-    public List<string> Violations { get; init; } = [];
+    public List<string> Violations { get; set; } = [];
 
     public string ToJson() => JsonSerializer.Serialize(this, OutcomeContext.Default.Outcome);
 

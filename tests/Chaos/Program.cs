@@ -41,7 +41,8 @@ async Task<int> RunAsync(ChaosCluster cluster)
     await Until(() => cluster.Clients.All(client => !client.IsAlive), cluster);
 
     IReadOnlyList<Outcome> history = History();
-    IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(cluster, history.Count, faults.Kills);
+    IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(
+        cluster, history.Count + faults.Followed.Jobs, history.Count(outcome => outcome.Restored) + faults.Followed.Jobs, faults.Kills);
     foreach (var (worker, early, late) in cluster.MemoryOfWorkers()) Say($"{worker}: {early >> 20} MB, later {late >> 20} MB");
     ChaosReport report = ChaosReport.Create(history, jobs, faults, cluster.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
     if (report.Violations + report.Leaks > 0) Say(cluster.Report());

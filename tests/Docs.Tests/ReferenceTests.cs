@@ -22,8 +22,8 @@ public sealed partial class ReferenceTests
         ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"],
         ["models"], ["models", "pull"], ["models", "deploy"], ["models", "evict"], ["models", "pin"], ["models", "unpin"],
         ["models", "scale"], ["models", "drain"], ["models", "list"], ["models", "sync"],
-        ["jobs"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["jobs", "delete"], ["jobs", "dead"],
-        ["jobs", "requeue"],
+        ["jobs"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["jobs", "kill"],
+        ["jobs", "delete"], ["jobs", "dead"], ["jobs", "requeue"],
     ];
 
     /// <summary>

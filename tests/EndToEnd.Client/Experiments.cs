@@ -38,6 +38,7 @@ public static class Experiments
             "large" => Large(llm, rows: number),
             "constant" => Constant(llm, rows: number),
             "constants" => Constants(llm, number),
+            "logged" => Logged(llm),
             "late" => Late(llm),
             "shape" => Shape(llm),
             "index" => Index(llm),
@@ -128,6 +129,16 @@ public static class Experiments
         Value product = square;
         for (int i = 0; i < 3000; i++) product = product.MatMul(square);
         return new RecordedExperiment(trace, [("product", product[0, 0].Save())]);
+    }
+
+    /// <summary>Logs a line, and then uses a constant of 4 MB.</summary>
+    private static RecordedExperiment Logged(LanguageModel llm)
+    {
+        Trace trace = llm.Trace(Tower);
+        Value first = llm["transformer.h.1"].Hidden[0, 0, 0];
+        trace.Log("before the constant");
+        Saved sum = (first * TensorData.FromArray(Enumerable.Repeat(1f, 1 << 20).ToArray(), 1 << 20)).Sum().Save("sum");
+        return new RecordedExperiment(trace, [("sum", sum)]);
     }
 
     /// <summary>Runs rows of the maximum length, and saves the hidden states of every layer and the logits (0.7 MB per row).</summary>

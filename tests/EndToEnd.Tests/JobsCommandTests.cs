@@ -72,6 +72,19 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
             told.Where(one => one.Kind == "result").Select(one => one.Checksum).Order(StringComparer.Ordinal));
     }
 
+    [Fact]
+    public async Task Kill_CancelsAJobThatReacts_AndNeedsTheScopeOfAnOperator()
+    {
+        string operatorKey = await Cluster.CreateKeyAsync("Killer", "--operator");
+        Job job;
+        using (RecordedExperiment recorded = Experiments.Record("endless", Cluster.Remote))
+            job = await recorded.Trace.SubmitAsync(Cancel);
+        await using (ChildProcess refused = StartJobsCommand(Cluster.Key, "kill", job.Id))
+            Assert.Equal(1, await refused.WaitForExitAsync());
+        Assert.StartsWith($"{job.Id}: cancelled", await RunJobsCommandAsync(operatorKey, "kill", job.Id), StringComparison.Ordinal);
+        Assert.All(Cluster.Workers.Values, worker => Assert.True(worker.IsAlive));
+    }
+
     private async Task<string> RunJobsCommandAsync(string key, params string[] arguments)
     {
         await using ChildProcess jobs = StartJobsCommand(key, arguments);

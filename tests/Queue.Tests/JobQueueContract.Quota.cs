@@ -90,7 +90,7 @@ public abstract partial class JobQueueContract
         await _fixture.SubmitAsync("c", two, owner: "cleo");
     }
 
-    private static async Task<NdifException?> RefusalAsync(Task<JobInfo> submission)
+    private static async Task<NdifException?> RefusalAsync(Task submission)
     {
         try
         {

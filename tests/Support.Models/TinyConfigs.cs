@@ -89,7 +89,78 @@ public static class TinyConfigs
         ["qwen3 moe dense layers"] = shape => LikeLlama("Qwen3MoeForCausalLM", shape, Experts + """
             , "mlp_only_layers": [0], "head_dim": 4, "norm_topk_prob": true, "use_sliding_window": true, "sliding_window": 4
             """),
+        ["olmo clipped"] = shape => LikeLlama("OlmoForCausalLM", shape, """, "clip_qkv": 0.4 """),
+        ["cohere qk norm"] = shape => LikeLlama("CohereForCausalLM", shape, """, "use_qk_norm": true """),
+        ["exaone4 full"] = shape => LikeLlama("Exaone4ForCausalLM", shape, """, "sliding_window": null """),
+        ["hunyuan alpha"] = shape => LikeLlama("HunYuanDenseV1ForCausalLM", shape, """
+            , "head_dim": 8, "rope_scaling": { "type": "dynamic", "alpha": 1000.0, "factor": 1.0 }
+            """),
+        ["ministral3 scaled"] = shape => LikeLlama("Ministral3ForCausalLM", shape, """
+            , "head_dim": 8, "rope_parameters": { "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 4,
+              "llama_4_scaling_beta": 0.1, "rope_theta": 10000.0 }
+            """),
+        ["deepseek_v2"] = shape => LikeLlama("DeepseekV2ForCausalLM", shape, Latent + """
+            , "q_lora_rank": null, "topk_method": "group_limited_greedy"
+            """),
+        ["deepseek_v3"] = shape => LikeLlama("DeepseekV3ForCausalLM", shape, Latent + """, "first_k_dense_replace": 1 """),
+        ["mistral4"] = shape => LikeLlama("Mistral4ForCausalLM", shape, Latent + """
+            , "rope_interleave": false, "rope_parameters": { "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 4,
+              "llama_4_scaling_beta": 0.1, "rope_theta": 10000.0 }
+            """),
+        ["llama4"] = shape => LikeLlama("Llama4ForCausalLM", shape, """
+            , "head_dim": 4, "attention_chunk_size": 3, "floor_scale": 2, "no_rope_layers": [1, 0], "interleave_moe_layer_step": 2,
+              "intermediate_size_mlp": 20, "num_local_experts": 3, "num_experts_per_tok": 2
+            """),
+        ["mamba"] = shape => Of("MambaForCausalLM", StateSpace(shape)),
+        ["falcon_mamba"] = shape => Of("FalconMambaForCausalLM", StateSpace(shape)),
+        ["mamba2"] = shape => Of("Mamba2ForCausalLM", StateSpace(shape) + $$"""
+            , "num_heads": 4, "head_dim": 8, "n_groups": {{shape}}, "time_step_limit": [0.0, 2.0]
+            """),
+        ["bamba"] = shape => LikeLlama("BambaForCausalLM", shape, Mamba2 + """, "attn_layer_indices": [1] """),
+        ["falcon_h1"] = shape => LikeLlama("FalconH1ForCausalLM", shape, Mamba2 + """
+            , "mamba_d_ssm": 24, "ssm_multipliers": [0.9, 0.8, 1.1, 0.7, 1.2], "ssm_in_multiplier": 1.2, "key_multiplier": 0.7,
+              "mamba_rms_norm": true
+            """),
+        ["granitemoehybrid"] = shape => LikeLlama("GraniteMoeHybridForCausalLM", shape, Mamba2 + $$"""
+            , "layer_types": [{{(shape == 1 ? "" : "\"attention\", ")}}"mamba"], "shared_intermediate_size": 12, "num_local_experts": 3,
+              "position_embedding_type": "rope"
+            """),
+        ["jamba"] = shape => LikeLlama("JambaForCausalLM", shape, """
+            , "attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 4, "num_experts": 3, "expert_layer_offset": 0
+            """),
+        ["nemotron_h"] = shape => LikeLlama("NemotronHForCausalLM", shape, $$"""
+            , "hybrid_override_pattern": "{{(shape == 1 ? "M*" : "M-*EM")}}", "mamba_num_heads": 4, "mamba_head_dim": 4, "ssm_state_size": 4,
+              "n_groups": 2, "head_dim": 4, "n_routed_experts": 3, "moe_intermediate_size": 8, "moe_shared_expert_intermediate_size": 12,
+              "moe_latent_size": 12
+            """),
+        ["lfm2"] = shape => LikeLlama("Lfm2ForCausalLM", shape, $$"""
+            , "layer_types": [{{(shape == 1 ? "" : "\"full_attention\", ")}}"conv"], "block_multiple_of": 8
+            """),
+        ["lfm2_moe"] = shape => LikeLlama("Lfm2MoeForCausalLM", shape, Experts + $$"""
+            , "layer_types": [{{(shape == 1 ? "" : "\"full_attention\", ")}}"conv"], "num_dense_layers": 0
+            """),
+        ["qwen3_next"] = shape => LikeLlama("Qwen3NextForCausalLM", shape, Experts + DeltaNet),
+        ["qwen3_5"] = shape => LikeLlama("Qwen3_5ForCausalLM", shape, DeltaNet),
+        ["olmo_hybrid"] = shape => LikeLlama("OlmoHybridForCausalLM", shape, DeltaNet + """, "rope_theta": 10000.0 """),
     };
+
+    private const string Latent = """
+        , "q_lora_rank": 6, "kv_lora_rank": 5, "qk_nope_head_dim": 4, "qk_rope_head_dim": 4, "v_head_dim": 6, "n_routed_experts": 8,
+          "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "n_shared_experts": 1
+        """;
+
+    private const string Mamba2 = """
+        , "mamba_n_heads": 4, "mamba_d_head": 6, "mamba_d_state": 4, "mamba_n_groups": 2, "mamba_expand": 2, "head_dim": 4
+        """;
+
+    private const string DeltaNet = """
+        , "full_attention_interval": 2, "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 4,
+          "linear_value_head_dim": 6, "head_dim": 8
+        """;
+
+    private static string StateSpace(int shape) => $$"""
+        "hidden_size": 16, "num_hidden_layers": {{shape}}, "state_size": 4
+        """;
 
     private const string Experts = """
         , "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 12
@@ -98,7 +169,9 @@ public static class TinyConfigs
     static TinyConfigs()
     {
         foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral",
-            "Qwen2Moe", "Qwen3Moe"])
+            "Qwen2Moe", "Qwen3Moe", "Apertus", "Arcee", "Cohere", "Cohere2", "Ernie4_5", "Ernie4_5_Moe", "Exaone4", "ExaoneMoe", "Glm", "Glm4",
+            "Glm4Moe", "Granite", "GraniteMoe", "GraniteMoeShared", "GptOss", "Helium", "HunYuanMoEV1", "MiniMaxM2", "Nemotron", "Olmo3",
+            "Olmoe", "Phimoe", "SeedOss", "SmolLM3"])
             _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
     }
 

@@ -57,8 +57,12 @@ public class ServiceCluster : IAsyncDisposable
         return new GatewayProcess(gateway, new Uri(words[1]), new Uri(words[2]));
     }
 
-    /// <summary>Starts a worker and waits until it accepts jobs.</summary>
-    public async Task<ChildProcess> StartWorkerProcessAsync(string id, params string[] arguments)
+    /// <summary>Starts a worker in a process of its own, which ends if it fails, and waits until it accepts jobs.</summary>
+    public Task<ChildProcess> StartWorkerProcessAsync(string id, params string[] arguments) =>
+        StartSupervisedWorkerAsync(id, ["--no-restart", .. arguments]);
+
+    /// <summary>Starts a worker under its supervisor, and waits until it accepts jobs.</summary>
+    public async Task<ChildProcess> StartSupervisedWorkerAsync(string id, params string[] arguments)
     {
         ChildProcess worker = StartTool(["worker", .. CommonArguments, "--id", id, .. ServiceArguments, .. arguments]);
         await worker.WaitForLineAsync(line => line.StartsWith($"worker {id}", StringComparison.Ordinal), "that it is ready");

@@ -92,6 +92,12 @@ internal static class CommonOptions
             + "Default: a quarter of the memory on the CPU, at least 4GiB, at most half; unlimited on other devices.",
     };
 
+    public static Option<string?> AllJobsMemory() => new("--all-jobs-memory")
+    {
+        Description = "Memory that the values of all jobs of the worker may use together; one job may hold half of it. "
+            + "Default: twice --job-memory on the CPU; unlimited on other devices.",
+    };
+
     public static Option<string?> CacheMemory() => new("--cache-memory")
     {
         Description = "Memory that the keys and values of all generations of a model may use; a generation waits until its own fit. "
@@ -109,6 +115,19 @@ internal static class CommonOptions
     {
         Description = "How long jobs may still run after the worker is stopped; then they return to the queue.",
         DefaultValueFactory = _ => 5,
+    };
+
+    public static Option<double> Unresponsive() => new("--unresponsive-seconds")
+    {
+        Description = "How long a native call may go on after its jobs were cancelled or are over their limit. Then the worker gives its "
+            + "other jobs back, ends with exit code 75, and is started again.",
+        DefaultValueFactory = _ => 30,
+    };
+
+    public static Option<bool> NoRestart() => new("--no-restart")
+    {
+        Description = "Run in this process, for an orchestrator that starts it again. By default a child process does the work, and is "
+            + "started again when it fails.",
     };
 
     /// <summary>Returns the value of an option in seconds.</summary>

@@ -119,12 +119,22 @@ internal static class DeploymentCommands
     private static async Task WaitUntilReadyAsync(Backend backend, string model, string revision, CancellationToken cancellationToken)
     {
         using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(250));
+        string reported = "";
         while (await tick.WaitForNextTickAsync(cancellationToken))
         {
-            ModelStatus? status = (await Status.GetAsync(backend, cancellationToken)).Models
-                .FirstOrDefault(m => m.Id == model && (revision.Length == 0 || m.Revision == revision));
+            ServiceStatus service = await Status.GetAsync(backend, cancellationToken);
+            ModelStatus? status =
+                service.Models.FirstOrDefault(m => m.Id == model && (revision.Length == 0 || m.Revision == revision));
             if (status?.Error is { } error) throw Errors.ToException(error);
-            if (status is null || status.Replicas < status.Wanted) continue;
+            if (status is null || status.Replicas < status.Wanted)
+            {
+                int workers = service.Workers.Count(worker => !worker.Draining);
+                uint wanted = status?.Wanted ?? 1;
+                string waiting = $"waiting: {status?.Replicas ?? 0} of {wanted} replicas are loaded, {workers} workers are alive"
+                    + (workers < wanted ? "; the rest waits until more workers start (Ctrl+C ends the wait)" : "");
+                if (waiting != reported) await Console.Error.WriteLineAsync(reported = waiting);
+                continue;
+            }
             Console.WriteLine($"{status.Replicas} of {status.Wanted} replicas are loaded.");
             return;
         }

@@ -7,7 +7,7 @@ using Spectre.Console;
 namespace Ndif.Cli.Commands;
 
 /// <summary>
-/// `ndif jobs [list|show|watch|cancel|delete|dead|requeue]`: the own jobs, and for operators the jobs of all keys and the dead letters.
+/// `ndif jobs [list|show|watch|cancel|kill|delete|dead|requeue]`: the own jobs, and for operators those of all keys and the dead letters.
 /// </summary>
 internal static class JobsCommand
 {
@@ -66,6 +66,12 @@ internal static class JobsCommand
             async () => await (await AttachAsync(parsed, cancellationToken)).CancelAsync(cancellationToken),
             () => AllJobs.CancelAsync(parsed.GetValue(id)!, parsed.GetValue(reason) ?? "", GetBackend(parsed), cancellationToken))));
 
+        var kill = new Command(
+            "kill", "Cancel a job, and restart its worker if the job does not react within a second; the worker's other jobs run again. "
+                + "Requires a key with the scope `operator` or `admin`.") { id, reason };
+        kill.SetAction(async (parsed, cancellationToken) => Show(parsed, await AllJobs.KillAsync(
+            parsed.GetValue(id)!, parsed.GetValue(reason) ?? "", GetBackend(parsed), cancellationToken)));
+
         var delete = new Command("delete", "Delete one of your jobs and its results; it is cancelled first if it has not ended.") { id };
         delete.SetAction(async (parsed, cancellationToken) =>
         {
@@ -99,7 +105,8 @@ internal static class JobsCommand
             return 0;
         });
 
-        foreach (Command subcommand in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(subcommand);
+        foreach (Command subcommand in new[] { list, show, watch, cancel, kill, delete, dead, requeue })
+            command.Subcommands.Add(subcommand);
         return command;
 
         Backend GetBackend(ParseResult parsed) => BackendFactory.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));

@@ -39,8 +39,8 @@ internal static class KeysCommand
                 var known = config.BindGateway(parsed, []).Tiers.Keys;
                 if (!known.Contains(parsed.GetValue(tier)!))
                     throw new ArgumentException(
-                        $"There is no tier `{parsed.GetValue(tier)}`. {Errors.DidYouMean(parsed.GetValue(tier)!, known)} "
-                        + $"The tiers are {string.Join(", ", known)}; those of a configuration file are known with --config.");
+                        $"There is no tier `{parsed.GetValue(tier)}`. {Errors.DidYouMean(parsed.GetValue(tier)!, known)}".TrimEnd()
+                        + $" The tiers are {string.Join(", ", known)}; those of a configuration file are known with --config.");
             }
             (string secret, KeyInfo key) = await keys.CreateAsync(
                 parsed.GetValue(name)!, scopes, parsed.GetValue(tier)!, parsed.GetValue(models) ?? [], Lifetime(parsed.GetValue(days)),

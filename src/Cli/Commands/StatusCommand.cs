@@ -25,7 +25,10 @@ internal static class StatusCommand
             }
             Console.WriteLine(
                 $"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: "
-                + $"{status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
+                + $"{status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed "
+                + $"({status.TimedOut} of them timed out), {status.Cancelled} cancelled");
+            if (status.Storage is { } storage) Console.WriteLine(UsageCommand.FormatStorage(storage));
+            foreach (string problem in status.Problems) Console.WriteLine($"Problem: {problem}");
             ModelsCommand.PrintTable(status.Models);
             var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory", "weights", "state");
             foreach (WorkerStatus worker in status.Workers)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Ndif.Cli.Supervision;
 using Ndif.Queue;
 using Ndif.Server;
 using Ndif.Server.Hosting;
@@ -25,17 +26,24 @@ internal static class UpCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var allJobsMemory = CommonOptions.AllJobsMemory();
         var cacheMemory = CommonOptions.CacheMemory();
         var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
+        var unresponsive = CommonOptions.Unresponsive();
+        var noRestart = CommonOptions.NoRestart();
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
-            model, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, redis, data, prefix, grace, logJson,
+            model, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, redis, data, prefix,
+            grace, unresponsive, noRestart, logJson,
         };
         gateway.AddTo(command);
         config.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.SetAction(async (parsed, stopping) =>
         {
+            if (await Supervisor.RunAsync(noRestart, logJson, parsed, stopping) is { } exitCode) return exitCode;
+            using CancellationTokenSource stop = SupervisedProcess.StopWithSupervisor(stopping);
+            CancellationToken cancellationToken = stop.Token;
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var observability = Observability.Start("ndif");
             string folder = parsed.GetValue(data)!;
@@ -53,12 +61,15 @@ internal static class UpCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                AllJobsMemory = MemorySize.Parse("--all-jobs-memory", parsed.GetValue(allJobsMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
+                UnresponsiveTimeout = CommonOptions.ParseSeconds(parsed, unresponsive),
             };
             await using LocalService service =
-                await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken, parsed.GetValue(logJson));
+                await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken, parsed.GetValue(logJson),
+                    endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
             await PrintStartedAsync(service, options.AllowAnonymous, DescribeStore(), parsed.GetValue(logJson), cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;

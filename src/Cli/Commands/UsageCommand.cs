@@ -30,12 +30,25 @@ internal static class UsageCommand
             IReadOnlyList<UsageRow> rows = parsed.GetValue(all) ? await ServiceUsage.OfAsync("", from, to, service, cancellationToken)
                 : parsed.GetValue(owner) is { Length: > 0 } id ? await ServiceUsage.OfAsync(id, from, to, service, cancellationToken)
                 : await ServiceUsage.GetAsync(from, to, service, cancellationToken);
-            if (parsed.GetValue(json)) PrintJson(rows);
-            else PrintTable(rows);
+            if (parsed.GetValue(json))
+            {
+                PrintJson(rows);
+                return 0;
+            }
+            PrintTable(rows);
+            StorageUse storage = parsed.GetValue(all) ? await ServiceUsage.GetStorageOfAsync("", service, cancellationToken)
+                : parsed.GetValue(owner) is { Length: > 0 } one ? await ServiceUsage.GetStorageOfAsync(one, service, cancellationToken)
+                : await ServiceUsage.GetStorageAsync(service, cancellationToken);
+            Console.WriteLine(FormatStorage(storage));
             return 0;
         });
         return command;
     }
+
+    /// <summary>One line: what is stored, and what may be.</summary>
+    public static string FormatStorage(StorageUse storage) => string.Create(CultureInfo.InvariantCulture,
+        $"Stored: {storage.QueueBytes / 1e6:N1} of {storage.QueueBytesLimit / 1e6:N0} MB in the queue, "
+        + $"{storage.BlobBytes / 1e6:N1} of {storage.BlobBytesLimit / 1e6:N0} MB of results and uploads");
 
     private static DateOnly? ParseDate(string? text) => text is null ? null
         : DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day) ? day

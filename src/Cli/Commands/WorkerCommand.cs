@@ -1,6 +1,9 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
+using Ndif.Cli.Supervision;
+using Ndif.Models.Files;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using Ndif.Server.Hosting;
 using Ndif.Server.Monitoring;
 using Ndif.Worker;
@@ -45,9 +48,12 @@ internal static class WorkerCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var allJobsMemory = CommonOptions.AllJobsMemory();
         var cacheMemory = CommonOptions.CacheMemory();
         var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
+        var unresponsive = CommonOptions.Unresponsive();
+        var noRestart = CommonOptions.NoRestart();
         var residence = new Option<double>("--min-residence-seconds")
         {
             Description = "Minimum time that a model stays loaded before it can be evicted for another.",
@@ -64,15 +70,19 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
-            lease, id, batch, chunk, grace, wall, metrics, metricsHost, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, residence, redis,
+            data, prefix, lease, id, batch, chunk, grace, wall, unresponsive, noRestart, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.SetAction(async (parsed, stopping) =>
         {
+            if (await Supervisor.RunAsync(noRestart, logJson, parsed, stopping) is { } exitCode) return exitCode;
+            using CancellationTokenSource stop = SupervisedProcess.StopWithSupervisor(stopping);
+            CancellationToken cancellationToken = stop.Token;
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException(
                     "A worker needs Redis to get jobs: use --redis host:port, or run everything in one process with `ndif up`.");
+            BlobOptions blobs = config.BindBlobs(parsed, parsed.GetValue(data)!);
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
             using var observability = Observability.Start("ndif-worker");
@@ -80,11 +90,12 @@ internal static class WorkerCommand
             await using IAsyncDisposable? monitoring = parsed.GetValue(metrics) is > 0 and var port
                 ? await WorkerMonitoringServer.StartAsync(
                     parsed.GetValue(metricsHost)!, port,
-                    () => loaded.IsCompletedSuccessfully && !cancellationToken.IsCancellationRequested)
+                    () => loaded.IsCompletedSuccessfully && !cancellationToken.IsCancellationRequested,
+                    new Dictionary<string, string> { ["models"] = HubCache.Root, ["blobs"] = blobs.Root })
                 : null;
             await using QueueBackend backend = BackendFactory.CreateQueueBackend(
                 address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
-                config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
+                blobs, logs);
             var options = new WorkerOptions
             {
                 Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,
@@ -94,10 +105,12 @@ internal static class WorkerCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                AllJobsMemory = MemorySize.Parse("--all-jobs-memory", parsed.GetValue(allJobsMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 MinResidence = CommonOptions.ParseSeconds(parsed, residence),
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
+                UnresponsiveTimeout = CommonOptions.ParseSeconds(parsed, unresponsive),
                 MaxBatch = parsed.GetValue(batch),
                 PrefillChunk = parsed.GetValue(chunk),
                 LeaseRenewalInterval = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
@@ -109,7 +122,9 @@ internal static class WorkerCommand
                         : throw new ArgumentException("--wall-seconds must be more than 0 and at most 604800 (7 days)."),
                 };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
-            var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
+            var worker = new ModelWorker(
+                options, backend, logs.CreateLogger<ModelWorker>(),
+                endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
             await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);

@@ -65,7 +65,10 @@ internal static class CallStructure
         if (json.TryGetProperty("tensor", out JsonElement shape))
             return $"{json.GetProperty("dtype").GetString()}[{string.Join(", ", shape.EnumerateArray().Select(s => s.GetInt64()))}]";
         if (json.TryGetProperty("value", out JsonElement value))
-            return value.ValueKind == JsonValueKind.Null ? "None" : value.ToString();
+        {
+            string text = value.ValueKind == JsonValueKind.Null ? "None" : value.ToString();
+            return text.EndsWith("Cache", StringComparison.Ordinal) ? "DynamicCache" : text; // some architectures have a class of their own
+        }
         return $"({string.Join(", ", json.GetProperty("items").EnumerateArray().Select(Describe))})";
     }
 

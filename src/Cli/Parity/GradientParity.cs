@@ -36,7 +36,8 @@ internal static class GradientParity
             if (golden.Find($"{kind}.value") is not { } value) continue;
             using var scope = NewDisposeScope();
             using LoadedModel model = ModelLoader.Load(golden.Folder, ScalarType.Float32);
-            foreach (Parameter parameter in WeightBinding.Parameters(model.Root).Values.Where(p => !p.IsBuffer)) parameter.Value.requires_grad_(true);
+            foreach (Parameter parameter in WeightBinding.Parameters(model.Root).Values)
+                if (!parameter.IsBuffer) parameter.Value.requires_grad_(true);
             using CallRecorder recorder = new(gradients: true);
             using (enable_grad())
             {

@@ -32,4 +32,16 @@ public static class AllJobs
     public static Task<JobInfo> CancelAsync(
         string jobId, string reason = "", Backend? remote = null, CancellationToken cancellationToken = default) =>
         RemoteService.For(remote).CancelAnyJobAsync(new CancelJobRequest { JobId = jobId, Reason = reason }, cancellationToken);
+
+    /// <summary>
+    /// Cancels a job of any owner, and ends the process of its worker if the job does not react within a second. The worker's other jobs
+    /// return to the queue, and its supervisor starts it again. Also for a job that was cancelled before.
+    /// </summary>
+    /// <param name="reason">What its owner reads; empty for "An operator cancelled it".</param>
+    /// <exception cref="NdifException">UNKNOWN_JOB: there is no such job.</exception>
+    /// <exception cref="AccessException">The key has neither scope.</exception>
+    public static Task<JobInfo> KillAsync(
+        string jobId, string reason = "", Backend? remote = null, CancellationToken cancellationToken = default) =>
+        RemoteService.For(remote).CancelAnyJobAsync(
+            new CancelJobRequest { JobId = jobId, Reason = reason, Kill = true }, cancellationToken);
 }

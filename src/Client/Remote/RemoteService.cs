@@ -186,10 +186,10 @@ internal sealed class RemoteService : IProgramRunner
             cancellationToken);
 
     /// <summary>The usage of the caller's key; for an administrator also of another key, or of all keys.</summary>
-    public Task<IReadOnlyList<UsageRow>> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) =>
-        TranslateErrorsAsync<IReadOnlyList<UsageRow>>(async () =>
-        (asAdmin ? await _channel.Admin.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)
-            : await Inference.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)).Rows, cancellationToken);
+    public Task<GetUsageReply> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync(async () =>
+        asAdmin ? await _channel.Admin.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)
+            : await Inference.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
 
     public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken) =>
         TranslateErrorsAsync<IReadOnlyList<DeadLetter>>(async () =>

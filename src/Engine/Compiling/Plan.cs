@@ -172,6 +172,18 @@ internal sealed class Plan
     internal string DescribeValue(uint node) =>
         LineOf(node) is { Line: > 0 } line ? $"the value recorded at {line.File}:{line.Line}" : $"the value %{node}";
 
+    /// <summary>A statement that takes long, for a message: "linalg_svd()".</summary>
+    internal string DescribeStatement(uint node) => Statements[node] switch
+    {
+        CallStatement call => $"{call.Schema.Name}()",
+        BackwardStatement => "the backward pass",
+        CallModuleStatement call => $"the call of `{Model.Paths[call.Module]}`",
+        OptimizerStepStatement => "the step of an optimizer",
+        SaveStatement { Name: "" } => "the save of a value",
+        SaveStatement save => $"the save of `{save.Name}`",
+        _ => "a statement of the program",
+    };
+
     /// <summary>The user's line that recorded a node, or null.</summary>
     public SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
 

@@ -38,6 +38,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor loss = EvaluateLoss(out torch.Tensor? gradient);
+        if (Job.Limits.Backward is { } limits) Job.Limits.RequireMemory("The backward pass", limits.MaxStepBytes, 0);
         foreach (uint node in statement.AccessedGradients.Concat(Plan.Autograd.RetainsGrad).Distinct()) AddHookedTensor(node);
         // 1
         List<GradientHook> hooks =
@@ -45,9 +46,18 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         try
         {
             interpreter.RunBlock(this);                                                                                       // 2
+            Job.Work?.BeginStatement(Job, statement.Id);
             loss.backward(gradient is null ? null! : [gradient], retain_graph: true);                                          // 3
         }
-        catch (Exception e) when (_failure is null)
+        catch (Exception) when (_failure is not null)
+        {
+            // a hook has ended the pass
+        }
+        catch (Exception) when (Job.CancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException();
+        }
+        catch (Exception e)
         {
             throw ForwardErrorTranslator.Translate(e, "The backward pass",
                 "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) "
@@ -164,9 +174,10 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     /// </summary>
     private torch.Tensor? OnGradient(HookedTensor hooked, torch.Tensor gradient)
     {
-        if (_failure is not null) return null;
+        if (_failure is not null) return BackwardCancellation.Abort(gradient);
         try
         {
+            Job.Work?.BeginStatement(Job, statement.Id);
             if (Job.CheckCancelled()) throw new OperationCanceledException();
             using var scope = torch.NewDisposeScope();
             _current = hooked;
@@ -179,12 +190,13 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             foreach (uint node in hooked.Nodes.Where(Plan.Autograd.RetainsGrad.Contains))
                 Job.Slots.AddGradient(node, hooked.Gradient ?? gradient);
             (_current, hooked.HasPassed) = (null, true);
+            Job.Work?.BeginStatement(Job, statement.Id);
             return hooked.Gradient;
         }
         catch (Exception e)
         {
             _failure = e;
-            return null;
+            return BackwardCancellation.Abort(gradient);
         }
     }
 

@@ -1,6 +1,7 @@
 using Ndif.Engine.Batching;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Kernels.Costs;
 using Ndif.Engine.Reuse;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
@@ -227,9 +228,11 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         return cache.ByteCount / KeyValueCache.CapacityOf(1);
     }
 
-    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null)
+    internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);
+
+    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null, Action? checkCancellation = null)
     {
-        using var registration = SiteHook.Register(hooks);
+        using var registration = SiteHook.Register(hooks, checkCancellation);
         SiteModule called = _model.Modules[module];
         if (called is Embedding embedding) embedding.CheckIds(arguments);
         Arguments aligned = called.Device is { } device ? arguments.To(device) : arguments;

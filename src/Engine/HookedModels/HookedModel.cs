@@ -1,6 +1,7 @@
 using Ndif.Engine.Batching;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Kernels.Costs;
 using Ndif.Engine.Reuse;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
@@ -87,7 +88,12 @@ internal abstract class HookedModel
 
     /// <summary>Runs one module on values of a program, without the hooks of the pass.</summary>
     /// <param name="hooks">Hooks of the call by module index; null if it has none.</param>
-    public abstract object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null);
+    /// <param name="checkCancellation">Called during long operations of the module; it may throw.</param>
+    public abstract object? CallModule(
+        int module, Arguments arguments, SiteHook?[]? hooks = null, Action? checkCancellation = null);
+
+    /// <summary>What such a call takes at most; 0 if it is not known.</summary>
+    internal virtual OpCost CostOfCall(int module, Arguments arguments) => default;
 
     /// <summary>Whether calls of a module by several invokes are one product, where nothing but the time shows it. Default: true.</summary>
     internal bool JoinsModuleCalls { get; set; } = true;

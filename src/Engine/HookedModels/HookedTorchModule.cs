@@ -51,7 +51,8 @@ internal sealed class HookedTorchModule : HookedModel
         return null;
     }
 
-    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null) => hooks is null
+    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null, Action? checkCancellation = null) =>
+        hooks is null
         ? TorchHooks.Call(_modules[module], arguments)
         : throw Errors.CreateException(ErrorCode.Unsupported, "Adapters are parts of language models; this is a module of its user's.");
 

@@ -2,6 +2,7 @@ using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
@@ -32,12 +33,13 @@ internal sealed partial class Interleaver
     private readonly Interpreter[] _invokes;
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
     private readonly Action? _onPreemptionPoint;
+    private readonly CurrentWork? _work;
     private bool _isRunningInvokes;
 
     /// <param name="onPreemptionPoint">Called between two modules of a pass, where passes of other traces may run.</param>
     public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action? onPreemptionPoint = null)
     {
-        _onPreemptionPoint = onPreemptionPoint;
+        (_onPreemptionPoint, _work) = (onPreemptionPoint, traces is [var first, ..] ? first.Job.Work : null);
         (_model, _traces, Sites) = (model, traces, new SiteValues(model));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
         foreach (TraceRun trace in traces)
@@ -89,6 +91,7 @@ internal sealed partial class Interleaver
             _isRunningInvokes = true;
             RunReady(_invokes); // 3
             _isRunningInvokes = false;
+            _work?.ResumePass();
             state.ApplyWrites(point, Sites);
             foreach (PendingWriteBack pending in state.PendingWriteBacks.All) WriteBack(state, point, pending);
             value = state.Value; // 4
@@ -116,6 +119,18 @@ internal sealed partial class Interleaver
         foreach (TraceRun trace in _traces)
             if (trace.Statement.Trace.Mode is not Mode.Forward) return false;
         return true;
+    }
+
+    /// <summary>A module of the pass begins.</summary>
+    public void OnModuleStarted(int module)
+    {
+        if (!_isRunningInvokes) _work?.BeginModule(module);
+    }
+
+    /// <summary>A module of the pass has run. In a graph it is a place where a backward pass looks at the cancellation.</summary>
+    public void OnModuleEnded(object? result)
+    {
+        if (_traces is [{ RequiresGrad: true } only]) only.Job.Limits.Backward?.Attach(result);
     }
 
     /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>

@@ -68,11 +68,13 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 
     private object? Run(SiteModule called, Arguments arguments)
     {
+        interleaver.OnModuleStarted(module);
         if (interleaver.Reuse?.TryGetOutput(module, arguments, isObserved: hasAfter) is { } earlier) return earlier;
         if (called is Embedding embedding) embedding.CheckIds(arguments);
         if (interleaver.RequiredTokenIds is { } ids && interleaver.IsLmHead(module) && called is Linear head
             && head.TryForward(arguments.Tensor(0, "input"), ids) is { } logits) return logits;
         object? result = operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+        interleaver.OnModuleEnded(result);
         interleaver.Reuse?.AddOutput(module, result);
         return result;
     }

@@ -1,4 +1,5 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Kernels.Costs;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -115,7 +116,10 @@ internal sealed partial class Interpreter
             Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
         try
         {
-            object? result = _plan.Model.CallModule(call.Module, new Arguments(arguments, keywords), CreateHooks(call.Adapters));
+            var given = new Arguments(arguments, keywords);
+            RequireCost(call.Module, given);
+            object? result =
+                _plan.Model.CallModule(call.Module, given, CreateHooks(call.Adapters), Job.Limits.ThrowIfCancelled);
             return TensorOwnership.TakeOwnership(BatchSlice.Whole().Narrow(result, _ => Axes.Shared));
         }
         catch (Exception e)
@@ -123,6 +127,15 @@ internal sealed partial class Interpreter
             throw ForwardErrorTranslator.Translate(e, $"The call of `{ModulePaths.DisplayName(_plan.Model.Paths[call.Module])}`",
                 "Check the shapes and element types of its arguments.");
         }
+    }
+
+    /// <summary>Checks that a call fits into the memory and the time that the job has left.</summary>
+    private void RequireCost(int module, Arguments arguments)
+    {
+        OpCost cost = _plan.Model.CostOfCall(module, arguments);
+        string what = $"A call of `{ModulePaths.DisplayName(_plan.Model.Paths[module])}`";
+        Job.Limits.RequireMemory(what, cost.OutputBytes, cost.WorkspaceBytes);
+        Job.Limits.RequireTime(what, Throughput.Seconds(cost, _plan.Model.Device.type));
     }
 
     /// <summary>The hooks that apply adapters in a call, by module index; null if there are none.</summary>

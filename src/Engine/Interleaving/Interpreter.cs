@@ -242,6 +242,7 @@ internal sealed partial class Interpreter
             else _ = _slots[input]; // throws the error that names the missing value
             return;
         }
+        Job.Work?.BeginStatement(Job, CurrentNode);
         if (Execute(statement)) CompleteStatement(statement);
     }
 

@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
+using Ndif.Engine.Gradients;
 using Ndif.Engine.Kernels;
 using Ndif.Engine.Scheduling;
 using Ndif.Protocol;
@@ -22,12 +23,14 @@ internal sealed class JobRun : IDisposable
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
+    /// <param name="sharedMemory">The memory of the values of all jobs; null for no limit.</param>
     /// <param name="timeLeft">Returns the time until the token is cancelled; operations that would take longer are refused.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue,
-        Func<TimeSpan>? timeLeft = null, CancellationToken cancellationToken = default)
+        Func<TimeSpan>? timeLeft = null, CancellationToken cancellationToken = default, SharedJobMemory? sharedMemory = null)
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
-        Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
+        Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes,
+            sharedMemory);
         Seed = Random.Shared.NextInt64();
         Context = new KernelContext
         {
@@ -35,8 +38,9 @@ internal sealed class JobRun : IDisposable
             DefaultType = plan.Model.DType,
             Limits = Limits = new OperationLimits
             {
-                FreeBytes = () => Slots.FreeBytes, MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLeft = timeLeft,
+                FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
+                MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
+                TimeLeft = timeLeft, Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };
@@ -58,6 +62,12 @@ internal sealed class JobRun : IDisposable
 
     /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
+
+    /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
+    internal CurrentWork? Work { get; set; }
+
+    /// <summary>Whether nobody waits for what the job still computes.</summary>
+    internal bool IsStopped => HasFailed || CancellationToken.IsCancellationRequested;
 
     /// <summary>The error that ended the run; null while it runs and if it succeeded.</summary>
     public Error? Error { get; private set; }

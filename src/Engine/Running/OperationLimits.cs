@@ -12,10 +12,19 @@ internal sealed class OperationLimits
     /// <summary>The bytes that the job may hold at a time.</summary>
     public long MaxBytes { get; init; } = long.MaxValue;
 
+    /// <summary>The memory of all jobs; null if only that of each is limited.</summary>
+    public SharedJobMemory? Shared { get; init; }
+
+    /// <summary>Returns the bytes that the job holds.</summary>
+    public Func<long> HeldBytes { get; init; } = () => 0;
+
     /// <summary>Returns the time that the job has left; null if there is no limit.</summary>
     public Func<TimeSpan>? TimeLeft { get; init; }
 
     public CancellationToken CancellationToken { get; init; }
+
+    /// <summary>Looks at the operations that are recorded in graphs; null if the job has no gradients.</summary>
+    public Gradients.BackwardCancellation? Backward { get; init; }
 
     /// <summary>Whether everything that can be computed in parts is, however small. For tests.</summary>
     public bool DividesAll { get; init; }
@@ -29,7 +38,12 @@ internal sealed class OperationLimits
     {
         if (MaxBytes == long.MaxValue) return;
         long free = FreeBytes();
-        if (resultBytes + workspaceBytes <= free) return;
+        if (resultBytes + workspaceBytes <= free)
+        {
+            if (Shared is not null && resultBytes + workspaceBytes > Math.Max(0, Shared.FreeFor(HeldBytes())))
+                throw SharedMemoryShortage(what, resultBytes + workspaceBytes, HeldBytes(), Shared);
+            return;
+        }
         string parts = workspaceBytes <= 0 ? "" : $" ({resultBytes:N0} for its result, {workspaceBytes:N0} while it computes)";
         throw Errors.CreateException(ErrorCode.OutOfMemory,
             $"{what} needs up to {resultBytes + workspaceBytes:N0} bytes{parts}. A job may hold {MaxBytes:N0} bytes at a time here, of "
@@ -39,16 +53,32 @@ internal sealed class OperationLimits
     }
 
     /// <summary>
+    /// OUT_OF_MEMORY, because other jobs hold memory. It is retryable if the job could have the memory while no other job runs.
+    /// </summary>
+    public static Exception SharedMemoryShortage(string what, double bytes, long held, SharedJobMemory shared)
+    {
+        bool fitsAlone = held + bytes <= shared.MostAlone;
+        return Errors.ToException(new Error
+        {
+            Code = ErrorCode.OutOfMemory, Retryable = fitsAlone,
+            Message = $"{what} needs up to {bytes:N0} bytes. The jobs of this worker together may hold {shared.Total:N0} bytes, and one of "
+                + $"them at most half of it; they hold {shared.Used:N0}, of which this job has {held:N0}.",
+            Hint = fitsAlone ? "Run it again when the service is less busy, or use fewer rows at once."
+                : "Use fewer rows at once or a narrower type.",
+        });
+    }
+
+    /// <summary>
     /// Checks that an operation can end within the time of the job. Estimates may be twice too long, so an operation is refused if half
     /// of its estimate exceeds the time.
     /// </summary>
     /// <exception cref="NdifException">JOB_TIMEOUT.</exception>
-    public void RequireTime(string op, double seconds)
+    public void RequireTime(string what, double seconds)
     {
         ThrowIfCancelled();
         if (TimeLeft?.Invoke() is not { } left || seconds / 2 <= left.TotalSeconds) return;
         throw Errors.CreateException(ErrorCode.JobTimeout,
-            $"{op}() would take about {seconds:N0} s here, and the job has {Math.Max(left.TotalSeconds, 0):N0} s of its time left.",
+            $"{what} would take about {seconds:N0} s here, and the job has {Math.Max(left.TotalSeconds, 0):N0} s of its time left.",
             "Use fewer or smaller rows, or request a longer time limit.");
     }
 }

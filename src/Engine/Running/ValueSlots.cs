@@ -6,14 +6,16 @@ namespace Ndif.Engine.Running;
 
 /// <summary>The values of one run by node. A value is set once (in a loop once per iteration) and freed after its last use.</summary>
 /// <param name="maxBytes">The bytes that the values may have at a time; a view counts as much as its shape.</param>
-internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant, long maxBytes = long.MaxValue) : IDisposable
+/// <param name="shared">The memory of all jobs; null if it is not limited.</param>
+internal sealed class ValueSlots(
+    Plan plan, Func<uint, TensorData> loadConstant, long maxBytes = long.MaxValue, SharedJobMemory? shared = null) : IDisposable
 {
     private static readonly object _empty = new();
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
     private readonly bool[] _isRecorded = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
-    private long _totalBytes, _graphBytes;
+    private long _totalBytes, _graphBytes, _constantBytes, _sharedBytes;
     private int _recordedCount;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
@@ -33,8 +35,14 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
     public bool HasAmpleRoom => _totalBytes <= maxBytes / 64;
 
+    /// <summary>Whether a value of an operation is part of a graph.</summary>
+    public bool HasGraph => _recordedCount > 0;
+
     /// <summary>The bytes that the job may still allocate.</summary>
-    public long FreeBytes => maxBytes - _totalBytes - _graphBytes;
+    public long FreeBytes => maxBytes - HeldBytes;
+
+    /// <summary>The bytes of the values, of the constants, and of what graphs keep.</summary>
+    public long HeldBytes => _totalBytes + _graphBytes + _constantBytes;
 
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
     /// <param name="isNew">
@@ -68,9 +76,12 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
         long bytes = ValueMemory.BytesOf(item);
         _bytes[node] += bytes;
         _totalBytes += bytes;
-        if (_totalBytes + _graphBytes > maxBytes)
+        ReportShared();
+        if (shared is not null && shared.Used > shared.Total && bytes > 0)
+            throw OperationLimits.SharedMemoryShortage("The value", bytes, HeldBytes - bytes, shared);
+        if (HeldBytes > maxBytes)
             throw Errors.CreateException(ErrorCode.OutOfMemory,
-                $"The values that the program holds at this point have {_totalBytes + _graphBytes:N0} bytes; "
+                $"The values that the program holds at this point have {HeldBytes:N0} bytes; "
                 + $"a job may hold {maxBytes:N0} at a time "
                 + "here.",
                 "A value is freed after its last use: save what is needed "
@@ -88,6 +99,7 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
             _graphBytes = _recordedCount == 0 ? 0 : _graphBytes + Math.Max(_bytes.Length > 0 ? _bytes[node] : 0, MinNodeBytes);
         }
         if (_bytes.Length > 0) (_totalBytes, _bytes[node]) = (_totalBytes - _bytes[node], 0);
+        ReportShared();
         if (!ReferenceEquals(value, _empty)) TensorOwnership.DisposeTensors(value);
         if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
     }
@@ -107,16 +119,33 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
 
     /// <summary>A constant of the program on the model's device, borrowed.</summary>
     public torch.Tensor Constant(uint index) =>
-        _constants[index] ??= TensorBytes.ToTorch(loadConstant(index), plan.Model.Device).DetachFromDisposeScope();
+        _constants[index] ??= LoadConstant(index);
+
+    private torch.Tensor LoadConstant(uint index)
+    {
+        torch.Tensor constant = TensorBytes.ToTorch(loadConstant(index), plan.Model.Device).DetachFromDisposeScope();
+        _constantBytes += ValueMemory.BytesOf(constant);
+        ReportShared();
+        return constant;
+    }
 
     public void Dispose()
     {
+        _constantBytes = 0;
         for (uint i = 0; i < _values.Length; i++) Free(i);
         for (int i = 0; i < _constants.Length; i++)
         {
             _constants[i]?.Dispose();
             _constants[i] = null;
         }
+        ReportShared();
+    }
+
+    private void ReportShared()
+    {
+        if (shared is null || HeldBytes == _sharedBytes) return;
+        shared.Add(HeldBytes - _sharedBytes);
+        _sharedBytes = HeldBytes;
     }
 
     /// <summary>The memory of an operation in a graph.</summary>

@@ -16,6 +16,9 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread,
     private ModelScheduler? _scheduler;
     private bool _isRunning;
 
+    /// <summary>What the thread of the model does.</summary>
+    public CurrentWork Work { get; } = new();
+
     /// <summary>Runs a job to its end. A failure is reported by the job (<see cref="JobRun.Error"/>) and not thrown.</summary>
     /// <param name="onStarted">Called on the thread of the model when the job joins.</param>
     /// <exception cref="Exception">The scheduler itself has failed, and with it all of its jobs.</exception>
@@ -39,7 +42,7 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread,
         HashSet<Entry> running = [];
         try
         {
-            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running), _prefixes);
+            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running), _prefixes) { Work = Work };
             _scheduler = scheduler;
             while (HasJobs(running)) scheduler.Step();
         }
@@ -53,6 +56,7 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread,
             }
             foreach (Entry entry in running) entry.Completion.TrySetException(e);
         }
+        Work.End();
         return true;
     }
 

@@ -49,6 +49,9 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// </summary>
     public TimeSpan MinTimeSlice { get; init; } = TimeSpan.FromMilliseconds(10);
 
+    /// <summary>What the calling thread does.</summary>
+    public CurrentWork Work { get; init; } = new();
+
     /// <summary>The number of jobs that have not ended.</summary>
     public int JobCount => _jobs.Count;
 
@@ -58,7 +61,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
-        job.RunOthers = () => RunOthers(job);
+        (job.RunOthers, job.Work) = (() => RunOthers(job), Work);
         _shares.AddJob(job.Owner);
         _jobs.Add(new ScheduledJob(job, onEnded));
     }
@@ -168,6 +171,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         long start = Stopwatch.GetTimestamp();
         _isPreempted = true;
         int[] sharers = [.. pass.Jobs.Select(job => job.Run.OwnTime?.Suspend() ?? 0)];
+        using (Work.BeginPass([]))
         using (SiteHook.Register(null))
         using (torch.no_grad())
         using (torch.NewDisposeScope())
@@ -193,6 +197,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         _isPreempted = true;
         try
         {
+            using (Work.BeginPass([]))
             using (SiteHook.Register(null))
             using (torch.no_grad())
             using (torch.NewDisposeScope())
@@ -284,6 +289,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         }
         try
         {
+            using (Work.BeginPass(traces))
             using (new GradModeScope(traces)) run();
             return true;
         }

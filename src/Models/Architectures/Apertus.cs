@@ -64,7 +64,9 @@ public sealed partial class ApertusMLP : TensorModule
 /// αp x² + βx for positive x, and αn (exp(min(x, ε)) - 1 - x) + βx for others, with αp = softplus(alpha_p) and
 /// αn = β + softplus(alpha_n).
 /// </summary>
-/// <remarks>XIELUActivation in transformers/activations.py; Huang and Schlag, Deriving Activation Functions Using Integration, 2024</remarks>
+/// <remarks>
+/// XIELUActivation in transformers/activations.py; Huang and Schlag, Deriving Activation Functions Using Integration, 2024
+/// </remarks>
 public sealed partial class XIELUActivation : TensorModule
 {
     private const double Beta = 0.5, Epsilon = -1e-6;

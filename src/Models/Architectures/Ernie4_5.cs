@@ -9,8 +9,8 @@ public record Ernie4_5Config : DecoderConfig
 {
     public Ernie4_5Config(ConfigReader json) : this(json, new()
     {
-        VocabSize = 103424, MaxPositions = 131072, HiddenSize = 1024, IntermediateSize = 3072, NumLayers = 18, NumHeads = 16, NumKvHeads = 2,
-        HeadDim = 128, NormEps = 1e-5, RopeTheta = 500000, TieWordEmbeddings = true, PadTokenId = 0,
+        VocabSize = 103424, MaxPositions = 131072, HiddenSize = 1024, IntermediateSize = 3072, NumLayers = 18, NumHeads = 16,
+        NumKvHeads = 2, HeadDim = 128, NormEps = 1e-5, RopeTheta = 500000, TieWordEmbeddings = true, PadTokenId = 0,
     }) { }
 
     private protected Ernie4_5Config(ConfigReader json, DecoderDefaults defaults) : base(json, defaults) { }

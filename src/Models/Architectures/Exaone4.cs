@@ -15,8 +15,7 @@ public record Exaone4Config : DecoderConfig
         IReadOnlyList<string> types = SlidingWindows.LayerTypes(json, NumLayers);
         int? window = json.IsNull("sliding_window") ? null : json.Size("sliding_window", 4096);
         string pattern = json.TextOrNull("sliding_window_pattern") ?? "";
-        int period = pattern.Length > 0 ? pattern.Length : json.TextOrNull("sliding_window_pattern") is null && json.Has("sliding_window_pattern")
-            ? json.Size("sliding_window_pattern") : 4;
+        int period = pattern.Length > 0 ? pattern.Length : json.Size("sliding_window_pattern", 4);
         Windows = [.. Enumerable.Range(0, NumLayers).Select(layer => IsSliding(layer) ? window : null)];
 
         // without layer_types the last layer of each period and the last of all see all tokens

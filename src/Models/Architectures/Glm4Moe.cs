@@ -42,7 +42,8 @@ public sealed class Glm4MoeForCausalLM : DecoderForCausalLM
 
     private static DecoderDescription Describe(Glm4MoeConfig config) => new(config, "Glm4Moe")
     {
-        QkvBias = config.AttentionBias, IsPartialRotary = true, QkNorms = config.UseQkNorm ? QkNorms.EachHeadAfterProjections : QkNorms.None,
+        QkvBias = config.AttentionBias, IsPartialRotary = true,
+        QkNorms = config.UseQkNorm ? QkNorms.EachHeadAfterProjections : QkNorms.None,
         CreateMlp = (description, layer) => layer >= config.Json.Integer("first_k_dense_replace", 1)
             ? new SharedExpertsMoe("Glm4MoeMoE",
                 new Experts("Glm4MoeNaiveMoe", config.NumRoutedExperts, config.HiddenSize, config.MoeIntermediateSize,

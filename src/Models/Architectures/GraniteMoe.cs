@@ -46,7 +46,8 @@ public sealed partial class GraniteMoeDecoderLayer : DecoderBlock
     private readonly GraniteMoeMoE _blockSparseMoe;
     private readonly GraniteMoeSharedMLP? _sharedMlp;
 
-    internal GraniteMoeDecoderLayer(GraniteMoeConfig config, DecoderDescription description, int layer, bool hasSharedMlp) : base(description)
+    internal GraniteMoeDecoderLayer(GraniteMoeConfig config, DecoderDescription description, int layer, bool hasSharedMlp) :
+        base(description)
     {
         _residualMultiplier = description.ResidualMultiplier ?? 1;
         _selfAttn = Child("self_attn", description.CreateAttention(description, layer));

@@ -5,7 +5,8 @@ namespace Ndif.Models.Architectures;
 
 /// <summary>The config.json of a Hunyuan, dense or with experts.</summary>
 /// <remarks>
-/// transformers/models/hunyuan_v1_dense/configuration_hunyuan_v1_dense.py, transformers/models/hunyuan_v1_moe/configuration_hunyuan_v1_moe.py
+/// transformers/models/hunyuan_v1_dense/configuration_hunyuan_v1_dense.py and
+/// transformers/models/hunyuan_v1_moe/configuration_hunyuan_v1_moe.py
 /// </remarks>
 public record HunYuanV1Config : DecoderConfig
 {

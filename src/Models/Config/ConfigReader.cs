@@ -63,10 +63,15 @@ public sealed class ConfigReader
     }
 
     /// <summary>This object with another value of a flag.</summary>
-    public ConfigReader With(string key, bool value)
+    public ConfigReader With(string key, bool value) => With(key, value ? "true" : "false");
+
+    /// <summary>This object with another value of a number.</summary>
+    public ConfigReader With(string key, int value) => With(key, value.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    private ConfigReader With(string key, string value)
     {
         // a later property replaces an earlier one of the same name
-        string json = $"{_json.GetRawText().TrimEnd()[..^1]}{(Keys.Any() ? "," : "")} \"{key}\": {(value ? "true" : "false")}}}";
+        string json = $"{_json.GetRawText().TrimEnd()[..^1]}{(Keys.Any() ? "," : "")} \"{key}\": {value}}}";
         using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
         return new ConfigReader(document.RootElement.Clone(), File, _prefix);
     }

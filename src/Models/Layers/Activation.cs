@@ -24,6 +24,9 @@ public sealed partial class Activation : TensorModule
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input) => _function(input);
 
+    /// <summary>x · sigmoid(x)</summary>
+    public static Activation Silu() => new("SiLUActivation", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu);
+
     /// <summary>The activation that a config.json names under a key.</summary>
     public static Activation Read(ConfigReader config, string key, string defaultName) => config.Text(key, defaultName) switch
     {
@@ -34,7 +37,7 @@ public sealed partial class Activation : TensorModule
         "gelu_accurate" => new("AccurateGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
         "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
         "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
-        "silu" => new("SiLUActivation", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu),
+        "silu" => Silu(),
         "swish" => new("SiLU", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu),
         "relu" => new("ReLU", Relu, kind: Ndif.Models.CpuKernels.ActivationKind.Relu),
         "relu2" => new("ReLUSquaredActivation", x => Relu(x).square()),

@@ -43,7 +43,7 @@ public static partial class AdjacentRotary
     [Operation("rotate_half")]
     private static Tensor RotateHalf(Tensor x)
     {
-        Tensor pairs = x.reshape(x.size(0), x.size(1), x.size(2), x.size(3) / 2, 2);                    // [batch, heads, seq, rotaryDim/2, 2]
+        Tensor pairs = x.reshape(x.size(0), x.size(1), x.size(2), x.size(3) / 2, 2); // [batch, heads, seq, rotaryDim/2, 2]
         return stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);
     }
 }

@@ -25,6 +25,23 @@ public static partial class AttentionMask
         return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>The mask of a token that sees only the earlier tokens of its own chunk.</summary>
+    /// <remarks>create_chunked_causal_mask in transformers/masking_utils.py; chunks are counted from the first token of a row.</remarks>
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <param name="chunkSize">The tokens of a chunk.</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    [Operation("create_chunked_causal_mask")]
+    public static Tensor Chunked(Tensor attentionMask, long seqLen, ScalarType dtype, int chunkSize)
+    {
+        using var scope = NewDisposeScope();
+        Tensor causal = Causal(attentionMask, seqLen, dtype);                                               // [batch, 1, seq, kvSeq]
+        long kvSeqLen = attentionMask.size(1);
+        Tensor chunks = (attentionMask.cumsum(-1) - 1).div(chunkSize, RoundingMode.floor);                  // [batch, kvSeq]
+        Tensor own = chunks.narrow(1, kvSeqLen - seqLen, seqLen).unsqueeze(1).unsqueeze(-1);                // [batch, 1, seq, 1]
+        Tensor masked = own != chunks.unsqueeze(1).unsqueeze(1);                                            // [batch, 1, seq, kvSeq]
+        return causal.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
+    }
+
     /// <summary>
     /// Finite, so that a padding token, which may attend to nothing, gets equal probabilities and not NaN. In float16 half of the lowest
     /// value, because the sum with a score of -16 would be minus infinity.

@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Layers;
 
 /// <summary>Rotary positions as products of complex numbers, in float32.</summary>
-/// <remarks>apply_rotary_emb in transformers/models/llama4/modeling_llama4.py and transformers/models/deepseek_v2/modeling_deepseek_v2.py</remarks>
+/// <remarks>
+/// apply_rotary_emb in transformers/models/llama4/modeling_llama4.py and transformers/models/deepseek_v2/modeling_deepseek_v2.py
+/// </remarks>
 public static partial class ComplexRotary
 {
     /// <param name="x">[batch, heads, seq, headDim], whose dimensions 2i and 2i + 1 are a complex number</param>

@@ -9,6 +9,7 @@ namespace Ndif.Models.Layers;
 public abstract class DecoderAttention : SiteModule
 {
     private readonly DecoderDescription _description;
+    private readonly bool _passesPositionIds;
 
     private protected DecoderAttention(DecoderDescription description, int layer)
     {
@@ -16,7 +17,8 @@ public abstract class DecoderAttention : SiteModule
         ClassName = $"{description.Family}Attention";
         (Layer, Scale, SoftCap) = (layer, description.Scale, description.AttentionSoftCap);
         (NumHeads, NumKvHeads, HeadDim) = (description.Config.NumHeads, description.Config.NumKvHeads, description.Config.HeadDim);
-        PositionEmbeddingsAt = description.AttentionPositionEmbeddingsAt;
+        (PositionEmbeddingsAt, HasRotaryEmbedding) = (description.AttentionPositionEmbeddingsAt, description.HasRotaryEmbedding);
+        _passesPositionIds = description.PassesPositionIdsToAttention ?? description.PassesPositionIds;
     }
 
     public override string ClassName { get; }
@@ -35,6 +37,12 @@ public abstract class DecoderAttention : SiteModule
 
     protected int PositionEmbeddingsAt { get; }
 
+    /// <summary>Whether the attention receives position embeddings.</summary>
+    protected bool HasRotaryEmbedding { get; }
+
+    /// <summary>Whether the forward has the position of each token.</summary>
+    protected virtual bool PassesPositionIds => _passesPositionIds;
+
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
@@ -47,9 +55,12 @@ public abstract class DecoderAttention : SiteModule
     public sealed override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
         arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
+        PassesPositionIds ? PositionIds(arguments) : null!, // an attention that receives none reads none
         arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(PositionEmbeddingsAt, "position_embeddings"));
+        HasRotaryEmbedding ? arguments.Tuple(PositionEmbeddingsAt, "position_embeddings") : []);
+
+    /// <summary>The position of each token, [batch, seq], in a call with arguments that are known only at run time.</summary>
+    protected virtual Tensor PositionIds(Arguments arguments) => arguments.Tensor(2, "position_ids");
 
     protected abstract object?[] Forward(
         Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings);

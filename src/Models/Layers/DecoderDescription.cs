@@ -106,6 +106,21 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>How queries grow with their position; null if they do not.</summary>
     public QueryScaling? QueryScaling { get; init; }
 
+    /// <summary>Whether the model has a rotary embedding, whose result all layers receive.</summary>
+    public bool HasRotaryEmbedding { get; init; } = true;
+
+    /// <summary>The class and the name of the rotary embedding. Default class: that of the family.</summary>
+    public (string? Class, string Name) Rotary { get; init; } = (null, "rotary_emb");
+
+    /// <summary>Whether the constructor of Hugging Face's model creates the rotary embedding before the final norm.</summary>
+    public bool IsRotaryBeforeNorm { get; init; }
+
+    /// <summary>The name of the token embeddings.</summary>
+    public string EmbeddingName { get; init; } = "embed_tokens";
+
+    /// <summary>The sections of frequencies that belong to time, height and width of an image; null for text only.</summary>
+    public IReadOnlyList<int>? RotarySections { get; init; }
+
     /// <summary>The dimensions of a head that are rotated together.</summary>
     public RotaryPairs RotaryPairs { get; init; }
 
@@ -139,6 +154,12 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Whether layers receive use_cache.</summary>
     public bool PassesUseCache { get; init; } = true;
 
+    /// <summary>Whether layers receive position_ids.</summary>
+    public bool PassesPositionIds { get; init; } = true;
+
+    /// <summary>Whether attentions receive position_ids. Default: as layers.</summary>
+    public bool? PassesPositionIdsToAttention { get; init; }
+
     /// <summary>Whether attentions receive use_cache. Default: as layers.</summary>
     public bool? PassesUseCacheToAttention { get; init; }
 
@@ -162,37 +183,39 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <param name="size">The size of the last dimension.</param>
     /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     public TensorModule CreateNorm(int size, Axes? axes = null) => CreateNormOfFamily is not null ? CreateNormOfFamily(size, axes)
-        : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
+        : Norm is NormKind.Layer ? new LayerNorm(size, Config.NormEps, axes: axes)
+        : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 
-    public RotaryEmbedding CreateRotaryEmbedding() => new($"{Family}RotaryEmbedding",
-        new(Config.Json, Config.RopeParameters, RotaryDim ?? (IsPartialRotary ? Config.RotaryDim : Config.HeadDim)), PassesPositionIdsByPosition,
-        RotatesInFloat32, RotaryPairs);
+    public RotaryEmbedding CreateRotaryEmbedding() => new(Rotary.Class ?? $"{Family}RotaryEmbedding",
+        new(Config.Json, Config.RopeParameters, RotaryDim ?? (IsPartialRotary ? Config.RotaryDim : Config.HeadDim)),
+        PassesPositionIdsByPosition, RotatesInFloat32, RotaryPairs, RotarySections);
 
     /// <summary>The keyword arguments of a layer's call.</summary>
     public IEnumerable<KeyValuePair<string, object?>> CreateArguments(
-        Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        CreateArguments(mask, positionIds, cache, positionEmbeddings, PassesUseCache);
+        Tensor? mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        CreateArguments(mask, PassesPositionIds ? positionIds : null, cache, positionEmbeddings, PassesUseCache);
 
     /// <summary>The keyword arguments of an attention's call.</summary>
     public IEnumerable<KeyValuePair<string, object?>> CreateAttentionArguments(
         Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        CreateArguments(mask, positionIds, cache, positionEmbeddings, PassesUseCacheToAttention ?? PassesUseCache)
-            .Prepend(new("hidden_states", hidden));
+        CreateArguments(mask, PassesPositionIdsToAttention ?? PassesPositionIds ? positionIds : null, cache, positionEmbeddings,
+            PassesUseCacheToAttention ?? PassesUseCache).Prepend(new("hidden_states", hidden));
 
     /// <summary>The position of position_embeddings among a layer's arguments.</summary>
-    public int PositionEmbeddingsAt => PassesUseCache ? 5 : 4;
+    public int PositionEmbeddingsAt => 3 + (PassesPositionIds ? 1 : 0) + (PassesUseCache ? 1 : 0);
 
     /// <summary>The position of position_embeddings among an attention's arguments.</summary>
-    public int AttentionPositionEmbeddingsAt => PassesUseCacheToAttention ?? PassesUseCache ? 5 : 4;
+    public int AttentionPositionEmbeddingsAt =>
+        3 + (PassesPositionIdsToAttention ?? PassesPositionIds ? 1 : 0) + (PassesUseCacheToAttention ?? PassesUseCache ? 1 : 0);
 
     private IEnumerable<KeyValuePair<string, object?>> CreateArguments(
-        Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings, bool passesUseCache)
+        Tensor? mask, Tensor? positionIds, KeyValueCache? cache, object?[] positionEmbeddings, bool passesUseCache)
     {
-        yield return new("attention_mask", mask);
-        yield return new("position_ids", positionIds);
+        if (mask is not null) yield return new("attention_mask", mask);
+        if (positionIds is not null) yield return new("position_ids", positionIds);
         yield return new("past_key_values", cache);
         if (passesUseCache) yield return new("use_cache", cache is not null);
-        yield return new("position_embeddings", positionEmbeddings);
+        if (HasRotaryEmbedding) yield return new("position_embeddings", positionEmbeddings);
         if (PassesRouterLogits) yield return new("output_router_logits", false);
     }
 }

@@ -20,8 +20,8 @@ public partial class DecoderForCausalLM : CausalLM
         description,
         new StandardNames
         {
-            Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}", LmHead = "lm_head",
-            Attention = "self_attn", Mlp = description.MlpName,
+            Embed = $"model.{description.EmbeddingName}", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}",
+            LmHead = "lm_head", Attention = "self_attn", Mlp = description.MlpName,
         },
         model ?? new DecoderModel(description)) { }
 
@@ -54,6 +54,9 @@ public partial class DecoderForCausalLM : CausalLM
 
     public override string BaseModelPrefix { get; }
 
+    /// <summary>The name of the cache in outputs.</summary>
+    private protected virtual string CacheName => "past_key_values";
+
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
@@ -63,6 +66,6 @@ public partial class DecoderForCausalLM : CausalLM
         if (_logitMultiplier is not null) logits = logits * _logitMultiplier.Value; // [batch, seq kept, vocab]
         if (_logitDivisor is not null) logits = logits / _logitDivisor.Value;       // [batch, seq kept, vocab]
         if (_softCap is { } cap) logits = (logits / cap).tanh() * cap;              // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+        return new ModelOutput(new("logits", logits), new(CacheName, output[CacheName]));
     }
 }

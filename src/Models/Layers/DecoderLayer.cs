@@ -17,7 +17,7 @@ public partial class DecoderLayer : DecoderBlock
     private readonly bool _mlpReadsInputNorm;
     private readonly double? _residualMultiplier;
 
-    internal DecoderLayer(DecoderDescription description, int layer) : base(description)
+    internal DecoderLayer(DecoderDescription description, int layer, string? className = null) : base(description, className)
     {
         _selfAttn = Child("self_attn", description.CreateAttention(description, layer));
         _mlp = Child(description.MlpName, description.CreateMlp(description, layer));

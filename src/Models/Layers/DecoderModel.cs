@@ -26,7 +26,7 @@ public partial class DecoderModel : BaseModel
         Description = description;
         (ClassName, _window, _windows) = (description.ModelClass, description.Window, description.Windows);
         (_takesEmbeddings, _embeddingMultiplier) = (description.TakesEmbeddings, description.EmbeddingMultiplier);
-        _embedTokens = Child("embed_tokens", new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
+        _embedTokens = Child(description.EmbeddingName, new Embedding(description.Config.VocabSize, description.Config.HiddenSize,
             description.Config.PadTokenId, description.EmbeddingClass, description.ScalesEmbeddings));
         _layers = Child("layers",
             new ModuleList<DecoderBlock>(description.Config.NumLayers, layer => description.CreateLayer(description, layer)));
@@ -35,8 +35,9 @@ public partial class DecoderModel : BaseModel
             _rotaryEmb = Child("rotary_emb", description.CreateRotaryEmbedding());
             _embedDropout = Child("embed_dropout", new Dropout(p));
         }
+        if (description.IsRotaryBeforeNorm) _rotaryEmb = Child(description.Rotary.Name, description.CreateRotaryEmbedding());
         _norm = Child(description.FinalNormName, description.CreateNorm(description.Config.HiddenSize));
-        if (hasRotaryEmbedding) _rotaryEmb ??= Child("rotary_emb", description.CreateRotaryEmbedding());
+        if (hasRotaryEmbedding) _rotaryEmb ??= Child(description.Rotary.Name, description.CreateRotaryEmbedding());
     }
 
     public override string ClassName { get; }
@@ -54,7 +55,8 @@ public partial class DecoderModel : BaseModel
     public sealed override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
         Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
-            new(_takesEmbeddings ? "inputs_embeds" : "input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new(_takesEmbeddings ? "inputs_embeds" : "input_ids", inputIds), new("attention_mask", attentionMask),
+            new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
             .. Description.PassesRouterLogits ? [new("output_router_logits", false)] : (KeyValuePair<string, object?>[])[],
         ]))

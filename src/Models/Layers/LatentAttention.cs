@@ -55,7 +55,8 @@ public sealed partial class LatentAttention : DecoderAttention
         Tensor query = EagerAttention.SplitHeads(projected, NumHeads, _nopeDim + _ropeDim);         // [batch, heads, seq, qkDim]
         Tensor compressed = _kvAProjWithMqa.Call(hidden);                                           // [batch, seq, kvRank + ropeDim]
         Tensor latent = _kvALayernorm.Call(compressed.narrow(-1, 0, _kvRank));                      // [batch, seq, kvRank]
-        Tensor expanded = EagerAttention.SplitHeads(_kvBProj.Call(latent), NumHeads, _nopeDim + _valueDim); // [batch, heads, seq, nopeDim + valueDim]
+        // [batch, heads, seq, nopeDim + valueDim]
+        Tensor expanded = EagerAttention.SplitHeads(_kvBProj.Call(latent), NumHeads, _nopeDim + _valueDim);
         Tensor value = expanded.narrow(-1, _nopeDim, _valueDim);                                    // [batch, heads, seq, valueDim]
         Tensor queryPart = query.narrow(-1, _nopeDim, _ropeDim);                                    // [batch, heads, seq, ropeDim]
         Tensor keyPart = compressed.narrow(-1, _kvRank, _ropeDim).unsqueeze(1);                     // [batch, 1, seq, ropeDim]

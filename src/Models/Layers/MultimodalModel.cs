@@ -70,13 +70,14 @@ public abstract class MultimodalForConditionalGeneration : DecoderForCausalLM
 
     /// <summary>Checkpoints from before transformers 4.52 name the language model with its head first.</summary>
     public override string ToTreeName(string tensorName) =>
-        tensorName.StartsWith("language_model.model.", StringComparison.Ordinal) ? $"{Prefix}.{tensorName["language_model.model.".Length..]}"
+        tensorName.StartsWith("language_model.model.", StringComparison.Ordinal)
+            ? $"{Prefix}.{tensorName["language_model.model.".Length..]}"
         : tensorName.StartsWith("language_model.lm_head.", StringComparison.Ordinal) ? tensorName["language_model.".Length..]
         : tensorName;
 
     /// <summary>The section of the language model, with the tie of the whole.</summary>
     /// <param name="isTiedByDefault">Whether the head has the weight of the embedding if neither the file nor the section says.</param>
-    private protected static ConfigReader TextConfig(ConfigReader json, bool isTiedByDefault = false)
+    internal static ConfigReader TextConfig(ConfigReader json, bool isTiedByDefault = false)
     {
         ConfigReader text = json.Section("text_config")
             ?? throw json.InvalidValue("text_config", "must be there: it describes the language model", "absent");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
@@ -12,22 +13,24 @@ namespace Ndif.Models.Layers;
 [SharedLayer]
 public sealed partial class RMSNorm : TensorModule, INormLayer
 {
-    private readonly int _hiddenSize;
     private readonly double _epsilon;
     private readonly NormKind _kind;
     private readonly Parameter _weight; // [hidden]
 
     /// <param name="className">The class name in Hugging Face's code of the model: "LlamaRMSNorm".</param>
     /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
-    internal RMSNorm(string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null)
+    /// <param name="format">The printed options, from size and eps, if they are not printed as in Llama.</param>
+    internal RMSNorm(string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null,
+        string format = "({0},), eps={1}")
     {
-        (ClassName, _hiddenSize, _epsilon, _kind, Axes) = (className, hiddenSize, epsilon, kind, axes ?? Axes.Hidden);
+        ExtraRepr = string.Format(CultureInfo.InvariantCulture, format, hiddenSize, PythonNumberFormat.Format(epsilon));
+        (ClassName, _epsilon, _kind, Axes) = (className, epsilon, kind, axes ?? Axes.Hidden);
         _weight = Weight("weight", hiddenSize);
     }
 
     public override string ClassName { get; }
 
-    public override string ExtraRepr => $"({_hiddenSize},), eps={PythonNumberFormat.Format(_epsilon)}";
+    public override string ExtraRepr { get; }
 
     NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(_kind, _weight, null, _epsilon, type);
 

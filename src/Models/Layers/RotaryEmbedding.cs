@@ -10,9 +10,13 @@ namespace Ndif.Models.Layers;
 /// <param name="passesPositionIdsByPosition">Whether the model passes the positions as a positional argument.</param>
 /// <param name="isFloat32">Whether the result is float32 in a model of another type, for <see cref="RotateInFloat32"/>.</param>
 /// <param name="pairs">The layout of the result.</param>
+/// <param name="sections">
+/// The numbers of frequencies for the three positions of a token of an image or video, which alternate; null if a token has one position.
+/// Then position ids are [3, batch, seq]: for a text three times the same.
+/// </param>
 public sealed partial class RotaryEmbedding(
     string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false,
-    RotaryPairs pairs = RotaryPairs.Halves) : SiteModule
+    RotaryPairs pairs = RotaryPairs.Halves, IReadOnlyList<int>? sections = null) : SiteModule
 {
     public override string ClassName => className;
 
@@ -22,7 +26,13 @@ public sealed partial class RotaryEmbedding(
     /// <param name="hidden">A tensor with the device of the result and, unless that is float32, its dtype.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <returns>Cosines and sines, each [batch, seq, rotaryDim]; or one complex tensor [batch, seq, rotaryDim/2].</returns>
-    public object?[] Call(Tensor hidden, Tensor positionIds) => Hook is { } observer
+    public object?[] Call(Tensor hidden, Tensor positionIds) => sections is null ? CallWith(hidden, positionIds)
+        : CallWith(hidden, positionIds.unsqueeze(0).expand(3, -1, -1)); // [3, batch, seq]
+
+    public override Axes InputAxes(string argument) =>
+        sections is not null && argument is "1" or "position_ids" ? new Axes(1, 2) : Axes.Hidden;
+
+    private object?[] CallWith(Tensor hidden, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, passesPositionIdsByPosition
             ? new Arguments([hidden, positionIds], [])
             : new Arguments([hidden], [new("position_ids", positionIds)]))
@@ -38,6 +48,7 @@ public sealed partial class RotaryEmbedding(
     {
         using var scope = NewDisposeScope();
         ScalarType type = isFloat32 ? ScalarType.Float32 : hidden.dtype;
+        if (sections is not null) return FromSections(hidden, positionIds);
         Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
         if (pairs is RotaryPairs.Complex) return [Turns(angles).MoveToOuterDisposeScope()];
@@ -47,10 +58,27 @@ public sealed partial class RotaryEmbedding(
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
     }
 
+    /// <summary>Each frequency has the time, the height or the width of a token, in turn as far as there are sections of each.</summary>
+    /// <remarks>apply_interleaved_mrope in transformers/models/qwen3_5/modeling_qwen3_5.py</remarks>
+    /// <param name="positionIds">[3, batch, seq] int64</param>
+    private object?[] FromSections(Tensor hidden, Tensor positionIds)
+    {
+        int half = frequencies.InverseFrequencies.Length;
+        long[] axes = [.. Enumerable.Range(0, half).Select(i => (long)(i % 3 > 0 && i < 3 * sections![i % 3] ? i % 3 : 0))];
+        Tensor inverse = tensor(frequencies.InverseFrequencies, device: positionIds.device);            // [rotaryDim/2]
+        Tensor selected = positionIds.index_select(0, tensor(axes, device: positionIds.device));        // [rotaryDim/2, batch, seq]
+        Tensor positions = selected.to(ScalarType.Float32);                                             // [rotaryDim/2, batch, seq]
+        Tensor both = Repeat(positions.permute(1, 2, 0) * inverse);                                     // [batch, seq, rotaryDim]
+        Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(hidden.dtype);                  // [batch, seq, rotaryDim]
+        Tensor sines = (both.sin() * frequencies.AttentionScaling).to(hidden.dtype);                    // [batch, seq, rotaryDim]
+        return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
+    }
+
     /// <summary>The complex factors of the rotations.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>
     /// <returns>[batch, seq, rotaryDim/2] complex64</returns>
-    private Tensor Turns(Tensor angles) => complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
+    private Tensor Turns(Tensor angles) =>
+        complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
 
     /// <summary>The angle of each rotated dimension.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>

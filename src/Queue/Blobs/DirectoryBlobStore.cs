@@ -31,6 +31,9 @@ public sealed class DirectoryBlobStore : IBlobStore
         _time = time ?? new FileSystemClock(_draftDirectory);
     }
 
+    /// <summary>The folder of the blobs.</summary>
+    public string Folder => _options.Root;
+
     /// <inheritdoc/>
     public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
         PutAsync(write, draft => new HashingStream(draft), null, cancellationToken);

@@ -27,6 +27,14 @@ internal sealed class InMemoryJob(JobSubmission submission, long number, DateTim
 
     public Dictionary<ulong, LocalReply> Replies { get; } = [];
 
+    /// <summary>The bytes of the job that count as stored in the queue: its program, events and answers.</summary>
+    public long QueueBytes { get; set; }
+
+    /// <summary>The bytes of the blobs of its events, as they count.</summary>
+    public long BlobBytes { get; set; }
+
+    public List<string> Blobs { get; } = [];
+
     public JobState State { get; set; }
 
     /// <summary>The number of leases so far.</summary>

@@ -21,6 +21,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     private readonly Lock _lock = new();
     private readonly WakeupHub _wakeups = new();
     private readonly LeaseWaitLoop _leaseLoop;
+    private readonly InMemoryStorageAccounts _storage;
     private readonly InMemoryJobStore _jobs;
     private readonly HashSet<string> _closedOwners = [];
     private bool _isDisposed;
@@ -30,9 +31,13 @@ public sealed class InMemoryJobQueue : IJobQueue
         _options = (options ?? new QueueOptions()).Validate();
         _time = time ?? TimeProvider.System;
         _logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
-        _jobs = new InMemoryJobStore(_options, _time, _wakeups, _logger);
+        _storage = new InMemoryStorageAccounts(_lock, _time);
+        _jobs = new InMemoryJobStore(_options, _time, _wakeups, _storage, _logger);
         _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.PollInterval, _time);
     }
+
+    /// <inheritdoc/>
+    public IStorageAccounts Storage => _storage;
 
     /// <summary>The wake-ups for new jobs and job events.</summary>
     internal WakeupHub Wakeups => _wakeups;
@@ -106,6 +111,14 @@ public sealed class InMemoryJobQueue : IJobQueue
             {
                 Telemetry.EventFenced(lease.Model);
                 Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
+                return Task.FromResult(false);
+            }
+            _jobs.AddBlobs(job, stamped);
+            if (stamped.State is null && _jobs.FindStorageViolation(job, stamped.CalculateSize()) is NdifException violation)
+            {
+                // the job ends here; its worker learns of it as of a lost lease
+                _jobs.ReleaseLease(job, isLost: true);
+                _jobs.End(job, JobRules.CreateFailure(lease, violation.Error), GetChargeOfRun(job));
                 return Task.FromResult(false);
             }
             if (stamped.State is { } state && state.State.IsTerminal())
@@ -188,7 +201,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 if (job.ActiveLease is not null)
                 {
                     _jobs.ReleaseLease(job, isLost: true);
-                    charge = charge with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds };
+                    charge = GetChargeOfRun(job);
                 }
                 else
                 {
@@ -298,7 +311,10 @@ public sealed class InMemoryJobQueue : IJobQueue
                 .Where(m => m.Value.Queue.Count + m.Value.Running > 0)
                 .ToDictionary(m => m.Key, m => (m.Value.Queue.Count, m.Value.Running));
             return Task.FromResult(new QueueCounts(
-                byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), _jobs.Completed, _jobs.Failed, byModel));
+                byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), _jobs.Completed, _jobs.Failed, byModel)
+            {
+                Cancelled = _jobs.Cancelled, TimedOut = _jobs.TimedOut,
+            });
         }
     }
 
@@ -350,7 +366,13 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
-            if (!job.State.IsTerminal()) job.Replies.TryAdd(reply.Ticket, reply.Clone());
+            if (!job.State.IsTerminal() && !job.Replies.ContainsKey(reply.Ticket))
+            {
+                long bytes = InMemoryJobStore.GetReplyBytes(reply);
+                if (_jobs.FindStorageViolation(job, bytes) is { } violation) return Task.FromException(violation);
+                job.Replies.Add(reply.Ticket, reply.Clone());
+                _jobs.CountBytes(job, bytes);
+            }
         }
         _wakeups.Notify(InMemoryJobStore.GetReplyKey(jobId, reply.Ticket));
         return Task.CompletedTask;
@@ -368,7 +390,11 @@ public sealed class InMemoryJobQueue : IJobQueue
             lock (_lock)
             {
                 if (_jobs.FindLeased(lease) is not { } job) return null;
-                if (job.Replies.Remove(ticket, out LocalReply? reply)) return reply;
+                if (job.Replies.Remove(ticket, out LocalReply? reply))
+                {
+                    _jobs.CountBytes(job, -InMemoryJobStore.GetReplyBytes(reply));
+                    return reply;
+                }
             }
             TimeSpan left = timeout - _time.GetElapsedTime(started);
             if (left <= TimeSpan.Zero) return null;
@@ -382,6 +408,10 @@ public sealed class InMemoryJobQueue : IJobQueue
         _wakeups.NotifyAll();
         return ValueTask.CompletedTask;
     }
+
+    /// <summary>The charge for a job that ends here while it runs: the time since its lease.</summary>
+    private UsageCharge GetChargeOfRun(InMemoryJob job) =>
+        UsageCharge.Zero with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds };
 
     private Lease? TryLease(string worker, IReadOnlyCollection<string> models)
     {

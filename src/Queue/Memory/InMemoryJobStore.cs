@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
@@ -10,7 +11,8 @@ namespace Ndif.Queue.Memory;
 /// The jobs and per-model queues of the in-memory queue, and the state transitions of a job. It corresponds to the Lua scripts on Redis.
 /// Accessed only under the lock of the queue.
 /// </summary>
-internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, WakeupHub wakeups, ILogger logger)
+internal sealed class InMemoryJobStore(
+    QueueOptions options, TimeProvider time, WakeupHub wakeups, InMemoryStorageAccounts storage, ILogger logger)
 {
     private readonly Dictionary<string, InMemoryJob> _jobs = [];
     private readonly Dictionary<string, InMemoryModelState> _models = [];
@@ -28,10 +30,15 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
 
     public long Failed { get; private set; }
 
+    public long Cancelled { get; private set; }
+
+    /// <summary>The failed jobs that ran too long.</summary>
+    public long TimedOut { get; private set; }
+
     /// <summary>Returns the error for the quota that this submission exceeds, or null.</summary>
     public Exception? CheckQuota(JobSubmission submission)
     {
-        if (submission.Quota is not { } quota) return null;
+        if (submission.Quota is not { } quota) return FindStorageViolation(submission);
         DateTimeOffset now = time.GetUtcNow();
         InMemoryOwnerState owner = GetOwner(submission.Owner);
         InMemoryModelState? model = _models.GetValueOrDefault(submission.Model);
@@ -39,14 +46,50 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         TimeSpan rateRetryDelay = recent >= quota.PerMinute ? owner.GetTimeUntilBelow(quota.PerMinute, now) : TimeSpan.Zero;
         return QuotaRules.GetViolation(quota, new QuotaRules.Counts(
             owner.Active, recent, owner.Waiting, _models.Values.Sum(m => m.Queue.Count),
-            rateRetryDelay, model?.MeanSeconds ?? 0, model?.Running ?? 0));
+            rateRetryDelay, model?.MeanSeconds ?? 0, model?.Running ?? 0)) ?? FindStorageViolation(submission);
     }
+
+    private Exception? FindStorageViolation(JobSubmission submission) => storage.FindViolation(
+        submission.Owner, submission.Storage, submission.Program.Length + StorageRules.JobBytes, 1);
+
+    /// <summary>Adds to the bytes that the job stores in the queue.</summary>
+    public void CountBytes(InMemoryJob job, long bytes)
+    {
+        job.QueueBytes += bytes;
+        storage.Count(job.Submission.Owner, bytes, 0);
+    }
+
+    /// <summary>Adds the blobs of an event to those of the job.</summary>
+    public void AddBlobs(InMemoryJob job, Event jobEvent)
+    {
+        foreach (BlobRef blob in StorageRules.GetBlobs(jobEvent))
+        {
+            job.Blobs.Add(blob.Id);
+            job.BlobBytes += StorageRules.CountBlob(blob.Length);
+            storage.Count(job.Submission.Owner, 0, StorageRules.CountBlob(blob.Length));
+            CountBytes(job, blob.Id.Length);
+        }
+    }
+
+    /// <summary>Returns the error if the owner of the job may not store so many more bytes in the queue, or has too many blobs.</summary>
+    public Exception? FindStorageViolation(InMemoryJob job, long bytes) =>
+        storage.FindViolation(job.Submission.Owner, job.Submission.Storage, bytes, 0);
+
+    /// <summary>Deletes the answers that were sent to a job.</summary>
+    private void ClearReplies(InMemoryJob job)
+    {
+        foreach (LocalReply reply in job.Replies.Values) CountBytes(job, -GetReplyBytes(reply));
+        job.Replies.Clear();
+    }
+
+    public static long GetReplyBytes(LocalReply reply) => reply.CalculateSize() + StorageRules.EventBytes;
 
     public InMemoryJob Add(JobSubmission submission, string? traceParent)
     {
         GetOwner(submission.Owner).RecordSubmission(time.GetUtcNow());
         var job = new InMemoryJob(submission, ++_lastNumber, time.GetUtcNow(), traceParent);
         _jobs[submission.JobId] = job;
+        CountBytes(job, submission.Program.Length + StorageRules.JobBytes);
         GetModel(job).Queue.Enqueue(job.QueueEntry);
         Append(job, new StateChanged { State = JobState.Received });
         OnEnqueued(job);
@@ -66,7 +109,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
     /// <summary>Deletes a job and wakes the readers of its events, which then fail with UNKNOWN_JOB.</summary>
     public void Remove(InMemoryJob job)
     {
-        _jobs.Remove(job.Submission.JobId);
+        if (_jobs.Remove(job.Submission.JobId)) storage.OnDeleted(job);
         wakeups.Notify(GetEventsKey(job.Submission.JobId));
     }
 
@@ -136,7 +179,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
     private void Requeue(InMemoryJob job, Action<QueueEntry> enqueue)
     {
         job.Worker = "";
-        job.Replies.Clear(); // the next attempt sends its requests again
+        ClearReplies(job); // the next attempt sends its requests again
         enqueue(job.QueueEntry);
         OnEnqueued(job);
     }
@@ -189,11 +232,18 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         Telemetry.Charged(job.Submission.Model, charge);
         job.Error = outcome.Error;
         job.Usage = outcome.Usage;
-        job.Replies.Clear();
+        ClearReplies(job);
         job.Followers.Clear();
-        if (!job.IsDeadLetter) job.ReleaseProgram();
+        CountBytes(job, (outcome.Error?.CalculateSize() ?? 0) + (outcome.Usage?.CalculateSize() ?? 0));
+        if (!job.IsDeadLetter)
+        {
+            CountBytes(job, -job.Submission.Program.Length);
+            job.ReleaseProgram();
+        }
         if (outcome.State == JobState.Completed) Completed++;
-        if (outcome.State == JobState.Failed) Failed++;
+        else if (outcome.State == JobState.Failed) Failed++;
+        else Cancelled++;
+        if (outcome.Error?.Code is ErrorCode.JobTimeout) TimedOut++;
         Append(job, outcome);
         GetModel(job).ResetIfIdle();
         Log.JobEnded(logger, job.Submission.JobId, outcome.State);
@@ -207,6 +257,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         jobEvent.Sequence = (ulong)job.Events.Count + 1;
         jobEvent.Time = time.GetUtcNow().ToTimestamp();
         job.Events.Add(jobEvent);
+        CountBytes(job, jobEvent.CalculateSize() + StorageRules.EventBytes);
         wakeups.Notify(GetEventsKey(job.Submission.JobId));
     }
 

@@ -5,6 +5,7 @@ using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
+using Ndif.Protocol.Wire;
 using Ndif.Queue.Rules;
 using Ndif.Queue.Wakeups;
 using StackExchange.Redis;
@@ -57,9 +58,13 @@ public sealed class RedisJobQueue : IJobQueue
         _keys = new RedisKeys(_options.Prefix);
         _commands = new RedisCommandExecutor(connection, _keys);
         _wakeups = new RedisWakeupHub(connection, _keys, _logger);
+        Storage = new RedisStorageAccounts(_commands, _keys);
         _eventStream = new RedisEventStream(_commands, _wakeups, _options);
         _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.PollInterval, TimeProvider.System);
     }
+
+    /// <inheritdoc/>
+    public IStorageAccounts Storage { get; }
 
     /// <inheritdoc/>
     public async Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default)
@@ -73,7 +78,8 @@ public sealed class RedisJobQueue : IJobQueue
             submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "",
             submission.MaxResultBytes is { } maxBytes ? maxBytes : "",
             submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
-            submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0, JobRules.HashProgram(submission.Program), submission.Notice);
+            submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0, JobRules.HashProgram(submission.Program), submission.Notice,
+            submission.Storage?.Format() ?? "");
         if (reply.Resp2Type != ResultType.Array)
         {
             throw (string?)reply switch
@@ -85,7 +91,7 @@ public sealed class RedisJobQueue : IJobQueue
         }
         var parts = (RedisResult[])reply!;
         if (parts[0].Resp2Type != ResultType.Array)
-            throw QuotaRules.ToException(
+            throw RedisStorageAccounts.ReadViolation(reply) ?? QuotaRules.ToException(
                 (string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
         JobInfo info = RedisJobReader.Read(parts[0]);
         if ((int)parts[1] == 1)
@@ -146,13 +152,24 @@ public sealed class RedisJobQueue : IJobQueue
         Event stamped = JobRules.StampWorkerEvent(lease, jobEvent);
         StateChanged? state = stamped.State;
         UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
-        bool published = (int)await executeAsync(RedisScript.Publish,
+        BlobRef[] blobs = [.. StorageRules.GetBlobs(stamped)];
+        RedisResult reply = await executeAsync(RedisScript.Publish,
         [
             lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
             state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),
-            charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes,
+            charge.Tokens, charge.Passes, state is { Usage: null } ? "" : charge.ComputeMilliseconds, charge.ResultBytes,
             ToMilliseconds(JobRules.GetLoadTime(state?.Usage)), _leases.GetLastSequence(lease),
-        ]) == 1;
+            blobs.Sum(blob => StorageRules.CountBlob(blob.Length)), state?.Error?.Code is ErrorCode.JobTimeout ? 1 : 0,
+            .. blobs.Select(blob => (RedisValue)blob.Id),
+        ]);
+        if (RedisStorageAccounts.ReadViolation(reply) is { } violation)
+        {
+            // the job ends here; its worker learns of it as of a lost lease
+            _leases.MarkLost(lease.Token);
+            await PublishAsync(lease, new Event { State = JobRules.CreateFailure(lease, violation.Error) }, executeAsync);
+            return false;
+        }
+        bool published = (int)reply == 1;
         if (published) _leases.CountEvent(lease);
         if (!published)
         {
@@ -307,10 +324,13 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.CountJobs))!;
-        Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(2).Chunk(3)
+        Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(4).Chunk(3)
             .ToDictionary(m => (string)m[0]!, m => ((int)m[1], (int)m[2]));
         return new QueueCounts(
-            byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel);
+            byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel)
+        {
+            Cancelled = (long)counts[2], TimedOut = (long)counts[3],
+        };
     }
 
     /// <inheritdoc/>
@@ -355,13 +375,13 @@ public sealed class RedisJobQueue : IJobQueue
         double? failedAt = await _commands.ExecuteAsync("requeue", database => database.SortedSetScoreAsync(_keys.Dead, deadJobId));
         if (failedAt is null) return null;
         RedisValue[] job = await _commands.ExecuteAsync("requeue", database =>
-            database.HashGetAsync(_keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most"]));
+            database.HashGetAsync(_keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most", "storage"]));
         if (job[0].IsNull || job[2].IsNull) return null; // deleted concurrently
         JobInfo info = await SubmitAsync(
             new JobSubmission(
                 newJobId, job[0]!, job[1]!, (byte[])job[2]!, (double)job[3], (double)job[4],
                 job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]),
-                MaxResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
+                MaxResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]) { Storage = StorageLimits.Parse(job[7]) },
             cancellationToken);
         await _commands.ExecuteAsync("requeue", database => database.SortedSetRemoveAsync(_keys.Dead, deadJobId));
         Log.Requeued(_logger, deadJobId, newJobId);
@@ -372,8 +392,9 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        if ((await _commands.ExecuteScriptAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray())).IsNull)
-            throw QueueErrors.UnknownJob(jobId);
+        RedisResult stored = await _commands.ExecuteScriptAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray());
+        if (stored.IsNull) throw QueueErrors.UnknownJob(jobId);
+        if (RedisStorageAccounts.ReadViolation(stored) is { } violation) throw violation;
     }
 
     /// <inheritdoc/>
@@ -387,11 +408,18 @@ public sealed class RedisJobQueue : IJobQueue
         while (true)
         {
             RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
-            if (reply.Resp2Type == ResultType.BulkString) return LocalReply.Parser.ParseFrom((byte[])reply!);
+            if (reply.Resp2Type == ResultType.BulkString) return ParseReply((byte[])reply!);
             TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(started);
             if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left < _options.PollInterval ? left : _options.PollInterval, TimeProvider.System, cancellationToken);
         }
+    }
+
+    /// <summary>Parses what a client has sent, after the objects in it have been counted.</summary>
+    private static LocalReply ParseReply(byte[] reply)
+    {
+        WireScan.Measure(reply, LocalReply.Descriptor, WireLimits.ForMessagesOf(reply.Length));
+        return LocalReply.Parser.ParseFrom(reply);
     }
 
     /// <summary>Wakes all waiting calls, which then fail. The connection stays open.</summary>

@@ -23,7 +23,11 @@ namespace Ndif.Queue.Redis;
 /// jobs:{owner}           sorted set: job ids by number; active:{owner}: the jobs that have not ended
 /// recent:{owner}         sorted set: numbers of the submissions of the last minute by time; expires after a minute
 /// usage:{day}            set: owners with usage on that day (days since 1970); usage:{day} {owner}: hash, amount by "counter model"
-/// totals                 hash: completed, failed
+/// totals                 hash: completed, failed, cancelled, timed_out; queue_bytes and blob_bytes of all owners
+/// queue_bytes            hash by owner: bytes of jobs and events; blob_bytes: of results and uploads
+/// blobs:{id}             list: the ids of the blobs of a job; blobs:{number}:{id}: of a deleted job
+/// unused                 sorted set: "number:id owner" of deleted jobs whose blobs are to be deleted
+/// uploads                sorted set: "owner blob bytes" of uploads by the time of their next check
 /// workers, worker:{id}   set of ids; heartbeats with a time to live
 /// descriptions, stamps   hashes by model: descriptions and their checksums
 /// deployments            hash: deployments by name
@@ -52,7 +56,17 @@ internal sealed class RedisKeys(string prefix)
 
     public RedisKey Stamps { get; } = prefix + "stamps";
 
+    public RedisKey Totals { get; } = prefix + "totals";
+
+    public RedisKey Unused { get; } = prefix + "unused";
+
     public RedisKey Deployments { get; } = prefix + "deployments";
+
+    public RedisKey QueueBytes { get; } = prefix + "queue_bytes";
+
+    public RedisKey BlobBytes { get; } = prefix + "blob_bytes";
+
+    public RedisKey Blobs(string job) => prefix + "blobs:" + job;
 
     public RedisKey Holders(string name) => prefix + "holders:" + name;
 

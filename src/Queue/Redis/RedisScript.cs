@@ -15,7 +15,8 @@ internal sealed class RedisScript
         ReleaseLease = new("release_lease"), Cancel = new("cancel"), Reap = new("reap"), GetJobs = new("get_jobs"),
         ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Reply = new("reply"), TakeReply = new("take_reply"),
         Delete = new("delete"), Usage = new("usage"), ClaimReplica = new("claim_replica"), DequeueOrders = new("dequeue_orders"),
-        PublishPositions = new("publish_positions"), Follow = new("follow");
+        PublishPositions = new("publish_positions"), Follow = new("follow"), RecordUpload = new("record_upload"),
+        ListUploads = new("list_uploads"), RemoveUploads = new("remove_uploads");
 
     private RedisScript(string name)
     {

@@ -42,6 +42,12 @@ internal static class JobRules
         return stamped;
     }
 
+    /// <summary>The end of a job that the queue ends while it runs.</summary>
+    public static StateChanged CreateFailure(Lease lease, Error error) => new()
+    {
+        State = JobState.Failed, Error = error, Attempt = (uint)lease.Attempt, Worker = lease.Worker,
+    };
+
     /// <summary>
     /// Estimates the wait of a job at a position by Little's law: one job ends per (mean duration / number of concurrent jobs). The mean
     /// is a moving average of the recent jobs, without the time in which their model was loaded. It follows a shorter job faster than a

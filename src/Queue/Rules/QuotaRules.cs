@@ -36,7 +36,8 @@ internal static class QuotaRules
         "active" => QueueErrors.TooManyJobs(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
         "recent" => QueueErrors.RateExceeded(limit, TimeSpan.FromMilliseconds(waitMilliseconds)),
         "own" => QueueErrors.TooManyWaiting(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
-        _ => QueueErrors.QueueFull(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
+        "all" => QueueErrors.QueueFull(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
+        _ => throw new ArgumentException($"There is no limit `{limitName}`.", nameof(limitName)),
     };
 
     /// <summary>

@@ -22,8 +22,8 @@ namespace Ndif.Server.Admission;
 /// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
-    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, ServiceNotices notices, GatewayOptions options,
-    ILogger<JobAdmissionService> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, ServiceNotices notices, WorkerLimits workerLimits,
+    GatewayOptions options, ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 
@@ -77,7 +77,7 @@ internal sealed class JobAdmissionService(
         {
             // 2. Size, features, time limit.
             Program program = request.Program ?? throw ServerErrors.NoProgram();
-            ProgramLimits limits = options.GetLimits(caller.Tier);
+            ProgramLimits limits = await workerLimits.GetAsync(caller, cancellationToken);
             ProgramTableLimits.Validate(program, limits);
             ConstantValidator.ValidateSize(program, limits);
             if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
@@ -104,7 +104,7 @@ internal sealed class JobAdmissionService(
                 throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
             return (new JobSubmission(
                 id, caller.Id, model, bytes, options.GetTier(caller.Tier).Weight, ProgramCostEstimator.ComputeCost(estimate), timeLimit,
-                options.GetQuota(caller.Tier), (long)limits.ResultBytes),
+                options.GetQuota(caller.Tier), (long)limits.ResultBytes) { Storage = options.GetStorageLimits(caller.Tier) },
                 estimate, program.Nodes.Count);
         }
         catch (NdifException refusal)

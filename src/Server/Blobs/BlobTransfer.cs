@@ -6,12 +6,14 @@ using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Blobs;
 
 /// <summary>Uploads and downloads of blobs, for gRPC and HTTP: checks access, size and content hash.</summary>
-internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, UploadLimiter uploads, ILogger<BlobTransfer> logger)
+internal sealed class BlobTransfer(
+    IBlobStore blobs, IJobQueue jobs, GatewayOptions options, UploadLimiter uploads, ILogger<BlobTransfer> logger)
 {
     private const int MaxIds = 10_000;
 
@@ -46,10 +48,14 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, Upl
     /// Stores the bytes that <paramref name="write"/> writes, and grants them to the caller if they have the expected hash.
     /// </summary>
     /// <param name="getExpectedId">Returns the id that the caller expects; empty for none. Called after the last write.</param>
-    /// <exception cref="NdifException">CORRUPT_DATA: the hash differs. LIMIT_EXCEEDED: the blob is too large.</exception>
+    /// <exception cref="NdifException">
+    /// CORRUPT_DATA: the hash differs. LIMIT_EXCEEDED: the blob is too large. QUOTA_EXCEEDED: the caller may not store it.
+    /// </exception>
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
+        StorageLimits limits = options.GetStorageLimits(caller.Tier);
+        await jobs.Storage.ThrowIfFullAsync(caller.Id, limits, cancellationToken); // before anything is received
         BlobRef stored;
         try
         {
@@ -66,9 +72,24 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, Upl
             logger.BlobNotStored(caller.Id, failure.Message);
             throw StorageFailure.ToException(failure);
         }
+        await CountAsync(caller, stored, limits);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;
+    }
+
+    /// <summary>Counts a stored upload for the quota of the caller. One that is beyond it is deleted again.</summary>
+    private async Task CountAsync(Caller caller, BlobRef stored, StorageLimits limits)
+    {
+        try
+        {
+            await jobs.Storage.RecordUploadAsync(caller.Id, stored, limits, StoredBytesCleanupService.UploadCheckInterval);
+        }
+        catch (NdifException)
+        {
+            await blobs.RevokeAsync(stored.Id, caller.Id);
+            throw;
+        }
     }
 
     /// <summary>Receives an upload in chunks.</summary>

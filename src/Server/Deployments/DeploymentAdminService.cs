@@ -90,6 +90,20 @@ internal sealed class DeploymentAdminService(
     }
 
     /// <summary>
+    /// Orders the worker that runs a cancelled job to end at once if the job does not react. Workers ignore the order for jobs that have
+    /// ended.
+    /// </summary>
+    public async Task KillAsync(JobInfo job, string requestedBy, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<WorkerStatus> liveWorkers = await workers.ListWorkersAsync(cancellationToken);
+        foreach (WorkerStatus worker in liveWorkers.Where(worker => worker.Id == job.Worker || worker.Jobs.Contains(job.Id)))
+        {
+            await deployments.SendOrderAsync(worker.Id, new WorkerOrder { Kill = job.Id }, cancellationToken);
+            logger.Killing(job.Id, worker.Id, requestedBy);
+        }
+    }
+
+    /// <summary>
     /// Returns the names under which jobs for the model are queued. The name with the commit is included only if no other deployment of
     /// the same model exists, which would use it too.
     /// </summary>

@@ -83,7 +83,10 @@ internal sealed class AdminService(
         (JobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
             ?? throw ServerErrors.UnknownJob(request.JobId);
 
-    /// <summary>Cancels a job of any owner. A running job loses its lease, and its worker stops it.</summary>
+    /// <summary>
+    /// Cancels a job of any owner. A running job loses its lease, and its worker stops it. With `kill`, a worker that cannot stop it within
+    /// a second ends, and starts again without it.
+    /// </summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> CancelJob(CancelJobRequest request, ServerCallContext context)
     {
@@ -92,6 +95,7 @@ internal sealed class AdminService(
         JobInfo job = await jobs.CancelAsync(request.JobId, reason, context.CancellationToken)
             ?? throw ServerErrors.UnknownJob(request.JobId);
         logger.CancelledByOperator(job.Id, job.Owner, reason, GetCallerId(context));
+        if (request.Kill) await deployments.KillAsync(job, GetCallerId(context), context.CancellationToken);
         return job;
     }
 
@@ -120,7 +124,13 @@ internal sealed class AdminService(
     public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
     {
         (DateOnly since, DateOnly until) = UsageDateRange.Parse(request, time);
-        return new GetUsageReply { Rows = { await jobs.GetUsageAsync(request.Key, since, until, context.CancellationToken) } };
+        string? tier = request.Key.Length == 0 ? null
+            : (await keys.ListAsync(context.CancellationToken)).FirstOrDefault(key => key.Id == request.Key)?.Tier ?? "";
+        return new GetUsageReply
+        {
+            Rows = { await jobs.GetUsageAsync(request.Key, since, until, context.CancellationToken) },
+            Storage = options.DescribeStorage(await jobs.Storage.GetAsync(request.Key, context.CancellationToken), tier),
+        };
     }
 
     private static TimeSpan? ParseLifetime(double seconds) => seconds switch

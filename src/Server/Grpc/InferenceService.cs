@@ -19,8 +19,9 @@ namespace Ndif.Server.Grpc;
 [BindServiceMethod(typeof(SubmissionBinding), nameof(SubmissionBinding.Bind))]
 internal sealed class InferenceService(
     JobAdmissionService admissionService, JobAuthorizer jobAuthorizer, BlobTransfer blobs, ServiceStatusReader statusReader,
-    IJobQueue jobs, ServedModelCatalog modelCatalog, GatewayOptions options, StreamDrainer streamDrainer,
-    RunStreamTracker runStreams, JobDeletionService deletionService, QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
+    IJobQueue jobs, ServedModelCatalog modelCatalog, WorkerLimits workerLimits, GatewayOptions options,
+    StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService,
+    QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
     IServer server, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int MaxListLength = 1000;
@@ -115,17 +116,17 @@ internal sealed class InferenceService(
     public override Task<ServiceStatus> GetStatus(GetStatusRequest request, ServerCallContext context) =>
         statusReader.ReadAsync(context.CancellationToken);
 
-    public override Task<Capabilities> GetCapabilities(GetCapabilitiesRequest request, ServerCallContext context) =>
-        Task.FromResult(new Capabilities
+    public override async Task<Capabilities> GetCapabilities(GetCapabilitiesRequest request, ServerCallContext context) =>
+        new()
         {
             Version = ServiceStatusReader.Version,
             ProgramVersion = ProgramFormat.Version,
             Ops = { _ops },
             Features = { ProgramFormat.Features },
-            Limits = options.GetLimits(GetCaller(context).Tier),
+            Limits = await workerLimits.GetAsync(GetCaller(context), context.CancellationToken),
             HttpPort = options.HasTls ? 0 : (uint)GatewayHost.GetAddress(server).Http.Port,
             GrpcPort = (uint)GatewayHost.GetAddress(server).Grpc.Port,
-        });
+        };
 
     public override async Task<HasBlobsReply> HasBlobs(HasBlobsRequest request, ServerCallContext context) =>
         new() { Missing = { await blobs.MissingAsync(GetCaller(context), request.Ids, context.CancellationToken) } };
@@ -142,7 +143,12 @@ internal sealed class InferenceService(
         Caller caller = GetCaller(context);
         if (request.Key.Length > 0 && request.Key != caller.Id) throw ServerErrors.NotYourUsage();
         (DateOnly since, DateOnly until) = UsageDateRange.Parse(request, time);
-        return new GetUsageReply { Rows = { await jobs.GetUsageAsync(caller.Id, since, until, context.CancellationToken) } };
+        return new GetUsageReply
+        {
+            Rows = { await jobs.GetUsageAsync(caller.Id, since, until, context.CancellationToken) },
+            Storage = options.DescribeStorage(
+                await jobs.Storage.GetAsync(caller.Id, context.CancellationToken), caller.Tier),
+        };
     }
 
     public override async Task<DeleteJobReply> DeleteJob(DeleteJobRequest request, ServerCallContext context)

@@ -24,7 +24,12 @@ internal sealed class RunStreamTracker(IJobQueue jobs, TimeProvider time, ILogge
     private readonly ConcurrentDictionary<string, string> _postponedCancels = new(StringComparer.Ordinal); // job id, reason
     private readonly SemaphoreSlim[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))]; // by the hash of the job id
 
-    /// <summary>Counts a stream that follows a job.</summary>
+    /// <summary>
+    /// Counts a stream that follows a job. The stream must not begin before the queue has noted it: its client would rely on it and drop
+    /// another one, and that gateway would cancel the job.
+    /// </summary>
+    /// <exception cref="NdifException">UNAVAILABLE: the queue cannot be reached. The stream does not count, and its client tries again.
+    /// </exception>
     public Task AddAsync(string jobId) => WithLockAsync(jobId, async () =>
     {
         _streams.Add(jobId);
@@ -33,9 +38,10 @@ internal sealed class RunStreamTracker(IJobQueue jobs, TimeProvider time, ILogge
         {
             await jobs.FollowAsync([jobId], _follower, _lifetime);
         }
-        catch (NdifException e) when (e.Retryable)
+        catch
         {
-            // the renewal notes it
+            _streams.Remove(jobId);
+            throw;
         }
     });
 

@@ -42,10 +42,14 @@ internal sealed class ServiceNotices(IWorkerRegistry workers, IJobQueue jobs, Ti
         else
             foreach (ModelStatus model in status.Models.Where(model => model.Waiting > 0 && !ServiceStatusReader.IsServed(model)))
                 yield return $"{model.Waiting} jobs wait for `{model.Id}`, and no worker serves it.";
+        if (IsAlmostFull(status.Storage.QueueBytes, status.Storage.QueueBytesLimit))
+            yield return "The jobs of all keys take more than nine tenths of Gateway:TotalQueueBytes; new ones are soon refused.";
+        if (IsAlmostFull(status.Storage.BlobBytes, status.Storage.BlobBytesLimit))
+            yield return "Results and uploads take more than nine tenths of Gateway:TotalBlobBytes; new ones are soon refused.";
     }
 
     /// <summary>The number of waiting jobs of a model for which no live worker is there.</summary>
-    public static uint CountUnserved(ServiceStatus status, ModelStatus model) =>
+    public static uint CountWithoutWorker(ServiceStatus status, ModelStatus model) =>
         HasWorkers(status) && ServiceStatusReader.IsServed(model) ? 0 : model.Waiting;
 
     private static string GetNotice(Reading reading, string name)
@@ -64,6 +68,8 @@ internal sealed class ServiceNotices(IWorkerRegistry workers, IJobQueue jobs, Ti
         Volatile.Write(ref _last, reading);
         return reading;
     }
+
+    private static bool IsAlmostFull(ulong bytes, ulong limit) => bytes > 0.9 * limit;
 
     private static bool HasWorkers(ServiceStatus status) => status.Workers.Any(worker => !worker.Draining);
 

@@ -9,7 +9,8 @@ namespace Ndif.Server.Monitoring;
 /// Reads the public status of the service, without job ids and owners. The status is cached for a fraction of a second, so that many
 /// callers do not load the queue.
 /// </summary>
-internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, TimeProvider time)
+internal sealed class ServiceStatusReader(
+    IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, GatewayOptions options, TimeProvider time)
 {
     private static readonly TimeSpan _cacheDuration = TimeSpan.FromMilliseconds(200);
 
@@ -55,6 +56,9 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
             Running = (uint)counts.Running,
             Completed = (ulong)counts.Completed,
             Failed = (ulong)counts.Failed,
+            Cancelled = (ulong)counts.Cancelled,
+            TimedOut = (ulong)counts.TimedOut,
+            Storage = options.DescribeStorage(await jobs.Storage.GetAsync("", cancellationToken), tier: null),
         };
         var unserved = new Dictionary<string, (int Waiting, int Running)>(counts.ByModel);
         foreach (ModelStatus model in models)

@@ -9,19 +9,26 @@ namespace Ndif.Server.Monitoring;
 /// </summary>
 /// <param name="UptimeSeconds">The uptime of this gateway.</param>
 /// <param name="Queue">The jobs of all models and gateways.</param>
+/// <param name="Storage">What all keys store.</param>
 /// <param name="Problems">What operators should look at: no worker is alive, or jobs wait for a model that no worker serves.</param>
 public sealed record StatusJson(
     string Version, DateTimeOffset Started, double UptimeSeconds, QueueJson Queue, IReadOnlyList<ModelJson> Models,
-    IReadOnlyList<WorkerJson> Workers, IReadOnlyList<string> Problems)
+    IReadOnlyList<WorkerJson> Workers, IReadOnlyList<string> Problems, StorageJson Storage)
 {
     public static StatusJson Of(ServiceStatus status, DateTimeOffset now) => new(
         status.Version, status.Started.ToDateTimeOffset(), Math.Round((now - status.Started.ToDateTimeOffset()).TotalSeconds, 1),
-        new QueueJson(status.Waiting, status.Running, status.Completed, status.Failed),
-        [.. status.Models.Select(ModelJson.Of)], [.. status.Workers.Select(WorkerJson.Of)], [.. status.Problems]);
+        new QueueJson(status.Waiting, status.Running, status.Completed, status.Failed, status.Cancelled, status.TimedOut),
+        [.. status.Models.Select(ModelJson.Of)], [.. status.Workers.Select(WorkerJson.Of)], [.. status.Problems],
+        new StorageJson(
+            status.Storage.QueueBytes, status.Storage.QueueBytesLimit, status.Storage.BlobBytes, status.Storage.BlobBytesLimit));
 }
 
 /// <summary>The number of waiting and running jobs, and of the jobs that have ended since the queue was created.</summary>
-public sealed record QueueJson(uint Waiting, uint Running, ulong Completed, ulong Failed);
+/// <param name="TimedOut">The failed jobs that ran too long.</param>
+public sealed record QueueJson(uint Waiting, uint Running, ulong Completed, ulong Failed, ulong Cancelled, ulong TimedOut);
+
+/// <summary>The bytes of jobs in the queue and of results and uploads as blobs, of all keys, and their limits.</summary>
+public sealed record StorageJson(ulong QueueBytes, ulong QueueBytesLimit, ulong BlobBytes, ulong BlobBytesLimit);
 
 /// <summary>A model that is deployed, served or waited for.</summary>
 /// <param name="Heat">

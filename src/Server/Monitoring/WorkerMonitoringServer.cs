@@ -15,11 +15,15 @@ public static class WorkerMonitoringServer
     /// <summary>Starts the server. Dispose the result to stop it.</summary>
     /// <param name="host">An address of this machine, or "+" for all addresses.</param>
     /// <param name="isReady">Whether the worker takes jobs.</param>
+    /// <param name="folders">The folders whose disks are reported, by their label.</param>
     /// <exception cref="IOException">The port is in use.</exception>
-    public static async Task<IAsyncDisposable> StartAsync(string host, int port, Func<bool> isReady)
+    public static async Task<IAsyncDisposable> StartAsync(string host, int port, Func<bool> isReady,
+        IReadOnlyDictionary<string, string>? folders = null)
     {
         CollectorRegistry registry = Prometheus.Metrics.NewCustomRegistry();
-        IDisposable meters = PrometheusExporter.StartListening(registry, Prometheus.Metrics.WithCustomRegistry(registry));
+        MetricFactory metrics = Prometheus.Metrics.WithCustomRegistry(registry);
+        IDisposable meters = PrometheusExporter.StartListening(registry, metrics);
+        if (folders is not null) _ = new DiskMetrics(registry, metrics, folders);
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false).UseUrls($"http://{host}:{port}");
         builder.Services.AddRoutingCore();

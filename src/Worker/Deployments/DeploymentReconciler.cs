@@ -12,7 +12,7 @@ namespace Ndif.Worker.Deployments;
 /// Reconciles the models of this worker with the deployments of the service, like a Kubernetes controller: it compares the desired state
 /// with the actual state and acts on the difference. Every worker does this on its own; replica claims
 /// (<see cref="IDeployments.ClaimReplicaAsync"/>) limit how many workers load the same model. After every change and at every heartbeat:
-/// 1. Apply the orders of operators: drain, evict.
+/// 1. Apply the orders of operators: drain, evict, kill.
 /// 2. Measure new deployments and publish their descriptions, so that the gateway can validate programs before the model is loaded.
 /// 3. Renew the claims of loaded models, and evict the models that are no longer wanted.
 /// 4. Fail the jobs that wait for a model which no worker can load.
@@ -23,7 +23,7 @@ namespace Ndif.Worker.Deployments;
 /// </summary>
 internal sealed class DeploymentReconciler(
     WorkerOptions options, QueueBackend backend, ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat,
-    ILogger logger, TimeProvider time)
+    LeasedJobs jobs, ILogger logger, TimeProvider time)
 {
     private static readonly TimeSpan _minReconcileInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan _evictionDelay = TimeSpan.FromMilliseconds(500); // gives workers with free memory precedence
@@ -95,6 +95,7 @@ internal sealed class DeploymentReconciler(
         foreach (WorkerOrder order in await backend.Deployments.DequeueOrdersAsync(options.Id, stopping))
         {
             if (order.Drain) isStaying = false;
+            if (order.Kill.Length > 0) jobs.Kill(order.Kill);
             if (order.Evict.Length == 0) continue;
             if (_desiredModels.GetValueOrDefault(order.Evict) is { } model) model.EvictedByOperator = true;
             if (residency.Find(order.Evict) is { } loop) Evict(loop);

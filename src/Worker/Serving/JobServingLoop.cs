@@ -18,13 +18,19 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobServingLoop(
     ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
+    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(20);
+
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
     private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
     private readonly HashSet<Task> _running = [];
+    private Task _leasing = Task.CompletedTask;
     private readonly FailureBackoff _failures = new($"leasing of jobs for {host.Name}", logger, time);
 
     public ModelHost Host => host;
+
+    /// <summary>What the thread of the model does.</summary>
+    public CurrentWork Work => _scheduler.Work;
 
     /// <summary>True for a model that was loaded at the start of the worker. It is evicted only by an operator.</summary>
     public bool IsPreloaded { get; init; }
@@ -51,6 +57,13 @@ internal sealed class JobServingLoop(
         await Completion;
     }
 
+    /// <summary>Leases no new jobs, and returns when that is certain. Running jobs go on.</summary>
+    public async Task StopLeasingAsync()
+    {
+        await _drain.CancelAsync();
+        await _leasing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
     /// <summary>Disposes the drained loop. It does not own the model.</summary>
     public void Dispose()
     {
@@ -73,7 +86,7 @@ internal sealed class JobServingLoop(
         foreach (Lease lease in first) _running.Add(RunAsync(lease, abort));
         try
         {
-            await LeaseJobsAsync(abort);
+            await (_leasing = LeaseJobsAsync(abort));
         }
         finally
         {
@@ -93,6 +106,11 @@ internal sealed class JobServingLoop(
                 if (_running.Count >= options.MaxBatch)
                 {
                     await Task.WhenAny(_running).WaitAsync(_drain.Token);
+                    continue;
+                }
+                if (jobs.IsShortOfMemory)
+                {
+                    await Task.Delay(_memoryPoll, time, _drain.Token);
                     continue;
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
@@ -124,7 +142,9 @@ internal sealed class JobServingLoop(
         host.OnJobStarted(time.GetUtcNow());
         jobs.Add(lease);
         Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, host.RunningJobCount);
-        JobExecution execution = JobExecution.Start(lease, host.Model, host.LoadedAt, _leases, backend, options, time, abort);
+        JobExecution execution = JobExecution.Start(
+            lease, host.Model, host.LoadedAt, _leases, jobs, backend, options, time, abort);
+        jobs.Start(execution);
         using var ended = new CancellationTokenSource();
         Task renewal = execution.RenewLeaseAsync(ended.Token);
         try

@@ -24,6 +24,7 @@ public sealed class BoundedValuesTests : IDisposable
     [InlineData("an expanded value that is saved")]
     [InlineData("an expanded value in a saved list")]
     [InlineData("a graph")]
+    [InlineData("a call of a module")]
     [InlineData("the operation")]
     public void WhatKeepsTooMuch_RunsOutOfMemory(string what)
     {
@@ -53,6 +54,7 @@ public sealed class BoundedValuesTests : IDisposable
                         ValueList numbers = t.List();
                         t.ForEach(Op.Arange(150_000), number => numbers.Append(number.Shape));
                         break;
+                    case "a call of a module": _fixture.Model.LmHead.Call(Op.Ones(new long[] { 1, 1, 16 }).Expand(1, 100_000, 16)); break;
                     case "a log line": t.Log(Expanded()); break;
                     case "an expanded value that is saved": Expanded().Save("all"); break;
                     case "an expanded value in a saved list":

@@ -56,6 +56,11 @@ public sealed class LeastPrivilegeTests(RedisServer server)
         CancellationToken cancel = TestContext.Current.CancellationToken;
         HashSet<string> before = [.. Denied(await database.ExecuteAsync("ACL", "LOG"))];
 
+        ConfigurationOptions plain = ConfigurationOptions.Parse(server.ServiceConnection.Configuration);
+        plain.AllowAdmin = false; // as in gateways
+        await using ConnectionMultiplexer gateway = await ConnectionMultiplexer.ConnectAsync(plain);
+        RedisReading reading = (await new RedisMonitor(gateway).ReadAsync(cancel))!;
+        Assert.True(reading is { UsedMemory: > 100_000, EvictedKeys: 0, Latency.TotalSeconds: > 0 and < 2 }, $"{reading}");
         await registry.PublishHeartbeatAsync(new WorkerStatus { Id = "w" }, [new ModelStatus { Id = "gpt2" }], cancel);
         await registry.SetDescriptionAsync(new ModelDescription { Id = "gpt2" }, cancel);
         Assert.Single(await registry.ListWorkersAsync(cancel));

@@ -149,7 +149,7 @@ public sealed class JobAdmissionServiceTests
         SubmitRequest request = TestModels.Submit("echo");
         request.TimeoutSeconds = seconds;
         Assert.Contains(
-            "3600 seconds", (await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument)).Message, StringComparison.Ordinal);
+            "600 seconds", (await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

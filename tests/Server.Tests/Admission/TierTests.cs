@@ -23,7 +23,7 @@ public sealed class TierTests
             (3u, 10ul, 77ul, 5.0, 20u, 9u, 8u, 10u, 40u),
             (narrow.Nodes, narrow.ConstantBytes, narrow.ResultBytes, narrow.WallSeconds, narrow.Tokens, narrow.JobsInFlight,
             narrow.JobsPerMinute, narrow.JobsWaiting, narrow.QueueDepth));
-        Assert.Equal((100_000u, 16ul << 30, 3600.0, 64u, 40u),
+        Assert.Equal((100_000u, 16ul << 30, 600.0, 64u, 40u),
             (standard.Nodes, standard.ResultBytes, standard.WallSeconds, standard.JobsInFlight, standard.JobsWaiting));
     }
 

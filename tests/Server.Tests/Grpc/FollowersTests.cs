@@ -38,6 +38,27 @@ public sealed class FollowersTests
     }
 
     [Fact]
+    public async Task AStreamThatTheQueueHasNotNoted_DoesNotBegin()
+    {
+        bool isRefused = true;
+        await using TestGateway gateway = await TestGateway.StartAsync(configure: backend => backend with
+        {
+            Jobs = QueueWithoutNotes.Wrap(backend.Jobs, () => isRefused),
+        });
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
+        await client.SubmitAsync(TestModels.Submit("hang", "a"), cancellationToken: TestGateway.Cancel);
+        Error error = await GrpcAssert.FailsAsync(StatusCode.Unavailable, async () =>
+        {
+            using var watch = client.Watch(new WatchRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);
+            await watch.ResponseStream.MoveNext(TestGateway.Cancel);
+        });
+        Assert.True(error.Retryable);
+        isRefused = false;
+        using var again = client.Watch(new WatchRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);
+        Assert.True(await again.ResponseStream.MoveNext(TestGateway.Cancel));
+    }
+
+    [Fact]
     public async Task AJobThatIsWatched_GoesOn_WhenTheClientThatSubmittedItDrops()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();

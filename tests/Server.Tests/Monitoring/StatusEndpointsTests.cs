@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json;
 using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Queue.Blobs;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Monitoring;
@@ -17,8 +19,8 @@ public sealed class StatusEndpointsTests
         using JsonDocument json = JsonDocument.Parse(await response.Content.ReadAsStreamAsync(TestGateway.Cancel));
         JsonElement status = json.RootElement;
 
-        Assert.Equal(["version", "started", "uptimeSeconds", "queue", "models", "workers", "problems"], Names(status));
-        Assert.Equal(["waiting", "running", "completed", "failed"], Names(status.GetProperty("queue")));
+        Assert.Equal(["version", "started", "uptimeSeconds", "queue", "models", "workers", "problems", "storage"], Names(status));
+        Assert.Equal(["waiting", "running", "completed", "failed", "cancelled", "timedOut"], Names(status.GetProperty("queue")));
         Assert.Equal(1, status.GetProperty("queue").GetProperty("waiting").GetInt32());
         JsonElement model = Assert.Single(status.GetProperty("models").EnumerateArray());
         Assert.Equal(
@@ -91,6 +93,22 @@ public sealed class StatusEndpointsTests
         foreach (string name in (string[])["ndif_server_request_seconds_bucket", "ndif_server_events", "ndif_server_event_bytes",
             "ndif_server_submissions", "ndif_workers 1"])
             Assert.Contains(name, metrics, StringComparison.Ordinal);
+        Assert.Contains("ndif_jobs_total{outcome=\"cancelled\"} 0", metrics, StringComparison.Ordinal);
+        Assert.Contains("ndif_disk_free_bytes{folder=\"blobs\"} ", metrics, StringComparison.Ordinal);
+        Assert.Matches("ndif_stored_bytes\\{kind=\"queue\"\\} [1-9]", metrics);
+    }
+
+    [Fact]
+    public async Task Metrics_AnswerWhileRedisCannotBeReached_AndSayIt()
+    {
+        await using QueueBackend unreachable = QueueBackend.Redis(
+            "127.0.0.1:9,connectTimeout=200,syncTimeout=200,asyncTimeout=200", blobs: new BlobOptions { Root = Path.GetTempPath() });
+        await using TestGateway gateway = await TestGateway.StartAsync(configure: _ => unreachable);
+        string metrics = await gateway.CreateHttpClient().GetStringAsync("/metrics", TestGateway.Cancel);
+        Assert.Contains("ndif_redis_connected 0", metrics, StringComparison.Ordinal);
+        Assert.Contains("process_cpu_seconds_total", metrics, StringComparison.Ordinal);
+        foreach (string name in (string[])["ndif_workers ", "ndif_queue_waiting{", "ndif_redis_used_memory_bytes "])
+            Assert.DoesNotContain('\n' + name, metrics, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -75,6 +75,15 @@ internal static class TestPrograms
         }
     }
 
+    /// <summary>A number of tensors of 4 MiB that are alive while the client is asked for a value, and their sums.</summary>
+    public static Program WaitWithLiveTensors(string model, int tensors, double timeoutSeconds)
+    {
+        Program program = ManyLiveTensors(model, tensors);
+        program.Regions[0].Nodes.Insert(tensors, (uint)program.Nodes.Count);
+        program.Nodes.Add(new Node { Local = new LocalCall { Callback = 0, TimeoutSeconds = timeoutSeconds } });
+        return program;
+    }
+
     /// <summary>Creates a tensor with a number of elements.</summary>
     public static Program HugeTensor(string model, long elements) => new()
     {

@@ -46,8 +46,11 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
     }
 
     /// <summary>Starts a worker with memory for a number of models.</summary>
+    /// <param name="blobs">Its blob store, if it is not that of the cluster.</param>
+    /// <param name="endProcess">Called in place of the end of the process by the watchdog; null for no watchdog.</param>
     public async Task StartWorkerAsync(
-        string id = "w1", double modelCapacity = 2, double offloadCapacity = 0, Func<WorkerOptions, WorkerOptions>? configure = null)
+        string id = "w1", double modelCapacity = 2, double offloadCapacity = 0, Func<WorkerOptions, WorkerOptions>? configure = null,
+        IBlobStore? blobs = null, Action? endProcess = null)
     {
         var options = new WorkerOptions
         {
@@ -55,7 +58,9 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
                 MinResidence = TimeSpan.Zero, HeartbeatInterval = TimeSpan.FromMilliseconds(50),
             LoadRetryDelay = TimeSpan.FromMinutes(1), ShutdownGracePeriod = TimeSpan.Zero, LeaseRenewalInterval = TimeSpan.FromSeconds(1),
         };
-        var worker = new ModelWorker(configure?.Invoke(options) ?? options, Backend, new Logger<ModelWorker>(Logs));
+        QueueBackend backend = blobs is null ? Backend : Backend with { Blobs = blobs };
+        var worker = new ModelWorker(
+            configure?.Invoke(options) ?? options, backend, new Logger<ModelWorker>(Logs), endProcess: endProcess);
         var stop = new CancellationTokenSource();
         _workers.Add(id, (worker.RunAsync(stopping: stop.Token), stop));
         await worker.Ready.WaitAsync(Cancel);

@@ -35,6 +35,13 @@ internal static class BoundedOperation
     /// <param name="product">The product of the element counts of the tensors among the arguments.</param>
     public static object? Run(Kernel kernel, in OpArguments a, long product)
     {
+        object? result = Compute(kernel, a, product);
+        if (a.Context.Limits!.Backward is { } backward && IsRecorded(a)) backward.OnRecorded(a, result);
+        return result;
+    }
+
+    private static object? Compute(Kernel kernel, in OpArguments a, long product)
+    {
         CostEntry entry = CostTable.Entries[a.Schema.Name];
         OperationLimits limits = a.Context.Limits!;
         if (product <= entry.SkipBelow && !limits.DividesAll) return kernel(a);
@@ -43,7 +50,7 @@ internal static class BoundedOperation
         DeviceType device = a.Context.Device.type;
         double seconds = Throughput.Seconds(cost, device);
         if (seconds <= SplitAbove && !limits.DividesAll) return kernel(a);
-        limits.RequireTime(a.Schema.Name, seconds);                                                                     // 2
+        limits.RequireTime($"{a.Schema.Name}()", seconds);                                                                   // 2
         if (entry.Split?.Invoke(a) is { } split) return RunInParts(kernel, entry, a, split, seconds);                   // 3
         if (entry.IsCancellable) return kernel(a);
         bool isRecorded = IsRecorded(a);
@@ -92,6 +99,7 @@ internal static class BoundedOperation
             {
                 object? part = RunPart(kernel, entry, a, split, start, count, secondsOfRow * count);
                 if (a.Context.Device.type == DeviceType.CUDA) cuda.synchronize();
+                if (isRecorded) a.Context.Limits.Backward?.Attach(part);
                 if (isRecorded && !split.IsInPlace) recorded.Add(MoveOut(part));
                 else if (!split.IsInPlace) results = Store(results, part, split, start, count);
             }

@@ -17,9 +17,54 @@ local function job_key(id) return prefix .. 'job:' .. id end
 local function get(id, field) return redis.call('HGET', job_key(id), field) end
 local function is_end(state) return tonumber(state) >= COMPLETED end
 
+-- ---- the bytes that owners store; Memory/InMemoryStorageAccounts.cs is the same in C# ----
+
+-- What Redis needs for a job, an event and an upload beyond their own bytes: measured (docs/operating/sizing.md).
+local JOB_BYTES, EVENT_BYTES, UPLOAD_BYTES = 4096, 160, 320
+
+-- Adds to a count of an owner, and to that of all owners. kind: 'queue_bytes' or 'blob_bytes'.
+local function count_bytes(kind, owner, bytes)
+  if bytes == 0 then return end
+  if redis.call('HINCRBY', key(kind), owner, bytes) <= 0 then redis.call('HDEL', key(kind), owner) end
+  redis.call('HINCRBY', key('totals'), kind, bytes)
+end
+
+-- Adds to a count of a job, which is subtracted again when the job is deleted.
+local function count_bytes_of_job(id, kind, bytes)
+  redis.call('HINCRBY', job_key(id), kind, bytes)
+  count_bytes(kind, get(id, 'owner'), bytes)
+end
+
+-- Returns the name of the first limit that more bytes would exceed, the bytes that are stored, and the limit; or nil.
+-- limits: bytes in the queue of the owner, of all, bytes of blobs of the owner, of all; '' for no limits (StorageLimits.cs).
+local function find_exceeded_storage(owner, limits, more_queue_bytes, more_blob_bytes)
+  local queue, blobs, all_queue, all_blobs = string.match(limits or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  if not queue then return nil end
+  local function exceeds(name, used, limit, more)
+    if tonumber(used or '0') + more > tonumber(limit) then return { name, used or '0', limit } end
+  end
+  local all = redis.call('HMGET', key('totals'), 'queue_bytes', 'blob_bytes')
+  return exceeds('queue_bytes', redis.call('HGET', key('queue_bytes'), owner), queue, more_queue_bytes)
+    or exceeds('blob_bytes', redis.call('HGET', key('blob_bytes'), owner), blobs, more_blob_bytes)
+    or exceeds('all_queue_bytes', all[1], all_queue, more_queue_bytes)
+    or exceeds('all_blob_bytes', all[2], all_blobs, more_blob_bytes)
+end
+
+-- Deletes the answers that were sent to a job.
+local function delete_replies(id)
+  redis.call('DEL', key('replies:' .. id))
+  local bytes = get(id, 'reply_bytes')
+  if not bytes then return end
+  redis.call('HDEL', job_key(id), 'reply_bytes')
+  count_bytes_of_job(id, 'queue_bytes', -bytes)
+end
+
 -- Appends an event to a job's stream under the next sequence number, and wakes its readers.
 local function append(id, ...)
   local sequence = redis.call('HINCRBY', job_key(id), 'sequence', 1)
+  local bytes = EVENT_BYTES
+  for _, field in ipairs({ ... }) do bytes = bytes + #tostring(field) end
+  count_bytes_of_job(id, 'queue_bytes', bytes)
   redis.call('XADD', key('events:' .. id), sequence .. '-0', 'time', now, ...)
   redis.call('PUBLISH', key('news'), id)
 end
@@ -65,7 +110,7 @@ end
 -- Queues a job that was leased before. Its owner was already charged.
 local function requeue(id, model, tag)
   redis.call('HDEL', job_key(id), 'worker')
-  redis.call('DEL', key('replies:' .. id)) -- the next attempt sends its requests again
+  delete_replies(id) -- the next attempt sends its requests again
   redis.call('ZADD', key('waiting:' .. model), tag, get(id, 'member'))
   redis.call('SADD', key('models'), model)
   publish_queued(id, model)
@@ -137,22 +182,34 @@ local function charge(owner, model, state, tokens, passes, ms, bytes)
 end
 
 -- Completes the transition to a terminal state, after its event: records usage, updates totals, and schedules the deletion by reap.lua.
-local function end_job(id, model, state, keep_program, tokens, passes, ms, bytes)
+local function end_job(id, model, state, keep_program, tokens, passes, ms, bytes, is_timeout)
   local owner = get(id, 'owner')
   charge(owner, model, state, tokens or 0, passes or 0, ms or 0, bytes or 0)
   redis.call('HSET', job_key(id), 'ended', now)
-  if not keep_program then redis.call('HDEL', job_key(id), 'program') end
-  redis.call('DEL', key('replies:' .. id), key('followers:' .. id))
+  if not keep_program then
+    local program = get(id, 'program')
+    redis.call('HDEL', job_key(id), 'program')
+    if program and get(id, 'storage') then count_bytes_of_job(id, 'queue_bytes', -#program) end
+  end
+  delete_replies(id)
+  redis.call('DEL', key('followers:' .. id))
   redis.call('ZREM', key('active:' .. owner), id)
   redis.call('ZREM', key('unended'), id)
   redis.call('ZADD', key('ended'), now, id .. ' ' .. owner)
-  if state == COMPLETED then redis.call('HINCRBY', key('totals'), 'completed', 1) end
-  if state == FAILED then redis.call('HINCRBY', key('totals'), 'failed', 1) end
+  redis.call('HINCRBY', key('totals'), state == COMPLETED and 'completed' or state == FAILED and 'failed' or 'cancelled', 1)
+  if is_timeout then redis.call('HINCRBY', key('totals'), 'timed_out', 1) end
   reset_if_idle(model)
 end
 
--- Deletes what is kept of an ended job.
+-- Deletes what is kept of an ended job. Its blobs are deleted by a gateway, which finds them in a list that the set 'unused' names.
 local function delete_job(id, owner)
+  local job = redis.call('HMGET', job_key(id), 'queue_bytes', 'blob_bytes', 'member')
+  count_bytes('queue_bytes', owner, -(job[1] or 0))
+  count_bytes('blob_bytes', owner, -(job[2] or 0))
+  if job[3] and redis.call('EXISTS', key('blobs:' .. id)) == 1 then
+    redis.call('RENAME', key('blobs:' .. id), key('blobs:' .. job[3]))
+    redis.call('ZADD', key('unused'), now, job[3] .. ' ' .. owner)
+  end
   redis.call('DEL', job_key(id), key('events:' .. id), key('replies:' .. id), key('followers:' .. id))
   redis.call('ZREM', key('jobs:' .. owner), id)
   redis.call('ZREM', key('all'), id)

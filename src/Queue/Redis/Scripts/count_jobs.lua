@@ -1,9 +1,9 @@
--- Counts the waiting and running jobs by model, and the completed and failed jobs in total.
+-- Counts the waiting and running jobs by model, and the ended jobs by outcome.
 --
--- Returns completed, failed, then per model: name, waiting, running.
+-- Returns completed, failed, cancelled, timed out (among the failed), then per model: name, waiting, running.
 
-local totals = redis.call('HMGET', key('totals'), 'completed', 'failed')
-local counts, running = { totals[1] or 0, totals[2] or 0 }, {}
+local totals = redis.call('HMGET', key('totals'), 'completed', 'failed', 'cancelled', 'timed_out')
+local counts, running = { totals[1] or 0, totals[2] or 0, totals[3] or 0, totals[4] or 0 }, {}
 local function add(model, waiting, runs)
   counts[#counts + 1], counts[#counts + 2], counts[#counts + 3] = model, waiting, runs
 end

@@ -4,16 +4,16 @@
 -- ARGV[2] job id  [3] owner  [4] model  [5] program  [6] cost/weight  [7] weight  [8] cost  [9] time limit in ms, or ''
 --     [10] trace parent, or ''  [11] maximum result bytes, or ''
 --     [12] the quota, or '': jobs in flight  [13] jobs per minute  [14] waiting jobs of the owner  [15] waiting jobs of all owners
---     [16] the SHA-256 of the program  [17] a notice for the queued job, or ''
+--     [16] the SHA-256 of the program  [17] a notice for the queued job, or ''  [18] the limits of stored bytes, or ''
 -- Returns one of:
 --   the job's row and whether it is new;
 --   'OTHER' if the id belongs to another owner; 'REUSED' if the owner has used it for another program; 'CLOSED' if the owner's key was
 --   revoked;
 --   if the quota is exceeded: the name of the limit, the current count, the limit, the wait in ms (for the rate limit), the mean duration
---   of the model in ms, the number of its running jobs.
+--   of the model in ms, the number of its running jobs. For a limit of stored bytes only the first three.
 
 local id, owner, model, program, share, weight, cost, limit, trace, most, in_flight, a_minute, own, depth, hash,
-  notice = unpack(ARGV, 2)
+  notice, storage = unpack(ARGV, 2)
 local known = get(id, 'owner')
 if known and known ~= owner then return 'OTHER' end
 if known then
@@ -47,6 +47,9 @@ if in_flight ~= '' then -- the same order as in QuotaRules.cs
   if all >= tonumber(depth) then return over('all', all, depth) end
 end
 
+local exceeded = find_exceeded_storage(owner, storage, #program + JOB_BYTES, 1)
+if exceeded then return exceeded end
+
 local number = redis.call('INCR', key('number'))
 local member = string.format('%016d:%s', number, id) -- of equal tags the older submission is first
 local clock = tonumber(redis.call('HGET', key('clock'), model) or '0')
@@ -61,7 +64,8 @@ redis.call('SADD', key('models'), model)
 
 redis.call('HSET', job_key(id), 'owner', owner, 'model', model, 'program', program, 'share', share, 'weight', weight, 'cost', cost,
   'limit', limit, 'trace', trace, 'most', most, 'submitted', now, 'member', member,
-  'hash', hash, 'notice', notice or '')
+  'hash', hash, 'notice', notice or '', 'storage', storage or '')
+count_bytes_of_job(id, 'queue_bytes', #program + JOB_BYTES)
 redis.call('ZADD', key('all'), number, id)
 redis.call('ZADD', key('unended'), number, id)
 redis.call('ZADD', key('jobs:' .. owner), number, id)

@@ -9,6 +9,11 @@ if not is_token_valid(id, token) then return -1 end
 local reply = redis.call('HGET', key('replies:' .. id), ticket)
 if not reply then return 0 end
 local before = redis.call('HGET', key('replies:' .. id), 'taken')
-if before and before ~= ticket then redis.call('HDEL', key('replies:' .. id), before) end
+if before and before ~= ticket then
+  local bytes = #(redis.call('HGET', key('replies:' .. id), before) or '') + EVENT_BYTES
+  redis.call('HDEL', key('replies:' .. id), before)
+  redis.call('HINCRBY', job_key(id), 'reply_bytes', -bytes)
+  count_bytes_of_job(id, 'queue_bytes', -bytes)
+end
 redis.call('HSET', key('replies:' .. id), 'taken', ticket)
 return reply

@@ -1,0 +1,65 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Ndif.Cli.Supervision;
+
+/// <summary>The child of a <see cref="Supervisor"/>.</summary>
+internal static partial class SupervisedProcess
+{
+    /// <summary>
+    /// The exit code of a worker that ended because a native call did not: EX_TEMPFAIL of sysexits.h. It is to be started again.
+    /// </summary>
+    public const int UnresponsiveExitCode = 75;
+
+    private static readonly TimeSpan _flushTimeout = TimeSpan.FromSeconds(3);
+
+    public static bool IsOne => Environment.GetEnvironmentVariable(Supervisor.Variable) is not null;
+
+    /// <summary>How often the supervisor has started this command again, by reason.</summary>
+    private static (long Unresponsive, long Failed) Restarts =>
+        Environment.GetEnvironmentVariable(Supervisor.Variable)?.Split(',') is [var unresponsive, var failed]
+        && long.TryParse(unresponsive, CultureInfo.InvariantCulture, out long first)
+        && long.TryParse(failed, CultureInfo.InvariantCulture, out long second) ? (first, second) : default;
+
+    /// <summary>Returns a token that is also cancelled when the supervisor has gone, so that its child does not live on unseen.</summary>
+    public static CancellationTokenSource StopWithSupervisor(CancellationToken stopping)
+    {
+        var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        if (!IsOne) return stop;
+        (long unresponsive, long failed) = Restarts;
+        Ndif.Worker.Telemetry.ReportRestarts(unresponsive, failed);
+        new Thread(() =>
+        {
+            using Stream input = Console.OpenStandardInput();
+            while (input.ReadByte() >= 0) { }
+            try
+            {
+                stop.Cancel();
+            }
+            catch (ObjectDisposedException)
+            {
+                // stopped already
+            }
+        }) { IsBackground = true, Name = "supervisor" }.Start();
+        return stop;
+    }
+
+    /// <summary>
+    /// Ends the process without a word to its threads and libraries: one of them is in a call that does not end.
+    /// </summary>
+    /// <param name="outputs">What has buffered something: logs, metrics.</param>
+    public static void EndUnresponsive(params IDisposable[] outputs)
+    {
+        try
+        {
+            Task.Run(() => Array.ForEach(outputs, output => output.Dispose())).Wait(_flushTimeout);
+        }
+        finally
+        {
+            Exit(UnresponsiveExitCode);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "_exit")]
+    private static partial void Exit(int code);
+}

@@ -1,0 +1,89 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Ndif.Server.Hosting;
+using Serilog.Extensions.Logging;
+
+namespace Ndif.Cli.Supervision;
+
+/// <summary>
+/// Runs a command as a child process and starts it again when it fails (docs/decisions/0015-a-worker-can-be-killed.md).
+/// 1. The child inherits the arguments, the environment and the output. Its standard input is a pipe that only this process holds open: its
+///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
+/// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
+/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="MinRunTime"/> of its start has a
+///    wrong option, most likely: its code is that of this process.
+/// 4. Otherwise it is started again, after a delay that doubles up to <see cref="MaxDelay"/> and is reset by a run of
+///    <see cref="SteadyRunTime"/>.
+/// </summary>
+internal sealed partial class Supervisor(ILogger logger)
+{
+    /// <summary>Set in the environment of the child: the number of restarts, by reason.</summary>
+    public const string Variable = "NDIF_SUPERVISED";
+
+    private static readonly TimeSpan MinRunTime = TimeSpan.FromSeconds(10), MinDelay = TimeSpan.FromSeconds(0.5),
+        MaxDelay = TimeSpan.FromSeconds(30), SteadyRunTime = TimeSpan.FromMinutes(2);
+
+    private const int SignalTerminate = 15, FirstSignalCode = 128;
+
+    private int _unresponsive, _failed;
+
+    /// <summary>
+    /// Runs the command of this process in a child. Returns null in that child, and if the command should run in this process.
+    /// </summary>
+    public static async Task<int?> RunAsync(Option<bool> noRestart, Option<bool> logJson, ParseResult parsed, CancellationToken stopping)
+    {
+        if (parsed.GetValue(noRestart) || SupervisedProcess.IsOne) return null;
+        using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+        using var logs = new SerilogLoggerFactory(log);
+        return await new Supervisor(logs.CreateLogger<Supervisor>()).RunAsync(stopping);
+    }
+
+    private async Task<int> RunAsync(CancellationToken stopping)
+    {
+        for (TimeSpan delay = MinDelay; ; delay = delay * 2 < MaxDelay ? delay * 2 : MaxDelay)
+        {
+            long started = Stopwatch.GetTimestamp();
+            int code = await RunChildAsync(stopping);
+            TimeSpan ran = Stopwatch.GetElapsedTime(started);
+            bool isUnresponsive = code == SupervisedProcess.UnresponsiveExitCode;
+            if (code == 0 || stopping.IsCancellationRequested
+                || (!isUnresponsive && code < FirstSignalCode && ran < MinRunTime)) return code; // 2, 3
+            if (ran >= SteadyRunTime) delay = MinDelay;
+            if (isUnresponsive) _unresponsive++;
+            else _failed++;
+            LogRestart(Describe(code), ran.TotalSeconds, delay.TotalSeconds);
+            await Task.Delay(delay, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (stopping.IsCancellationRequested) return 0;
+        }
+    }
+
+    private async Task<int> RunChildAsync(CancellationToken stopping)
+    {
+        var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardInput = true }; // 1
+        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
+            start.ArgumentList.Add(Assembly.GetEntryAssembly()!.Location);
+        foreach (string argument in Environment.GetCommandLineArgs().Skip(1)) start.ArgumentList.Add(argument);
+        start.Environment[Variable] = string.Create(CultureInfo.InvariantCulture, $"{_unresponsive},{_failed}");
+        using Process child = Process.Start(start)!;
+        using CancellationTokenRegistration stop = stopping.Register(() => _ = Signal(child.Id, SignalTerminate)); // 2
+        await child.WaitForExitAsync(CancellationToken.None);
+        return child.ExitCode;
+    }
+
+    [LoggerMessage(4001, LogLevel.Error, "Ended after {Seconds:0.0} s: {Reason}. It is started again in {Delay} s")]
+    private partial void LogRestart(string reason, double seconds, double delay);
+
+    private static string Describe(int code) => code switch
+    {
+        SupervisedProcess.UnresponsiveExitCode => "a native call did not end",
+        > FirstSignalCode => $"signal {code - FirstSignalCode}",
+        _ => $"exit code {code}",
+    };
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Signal(int process, int signal);
+}

@@ -1,0 +1,69 @@
+using Ndif.Engine.Kernels.Costs;
+using Ndif.Models;
+using Ndif.Models.Layers;
+using TorchSharp;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.HookedModels;
+
+/// <summary>
+/// What a call of a module on values of a program takes at most. The values have as many rows as the program likes: an output projection
+/// makes a row of the vocabulary's size of each, and an attention compares each with each.
+/// </summary>
+internal static class ModuleCallCost
+{
+    private const int TypicalHeadDim = 64;
+
+    /// <summary>How many additions an element of an intermediate value takes: norms, activations, sums.</summary>
+    private const double WorkPerElement = 8;
+
+    public static OpCost Of(SiteModule called, Arguments arguments)
+    {
+        if (arguments.Positional.Concat(arguments.Keywords.Select(keyword => keyword.Value)).OfType<Tensor>().FirstOrDefault()
+            is not { ndim: > 0 } input) return default;
+        bool areIds = called is Embedding;
+        double tokens = areIds ? input.numel() : (double)input.numel() / Math.Max(1, input.size(-1)); // rows of the last dimension
+        var layers = new Layers();
+        layers.Add(called, isCounted: true);
+        double elementBytes = Math.Max(areIds ? sizeof(float) : input.element_size(), sizeof(float));
+        double bytes = tokens * layers.Width * elementBytes, flops = 2 * tokens * layers.Weights;
+        if (layers.Attentions > 0 && input.ndim >= 2)
+        {
+            double kvSeq = input.size(-2), hidden = input.size(-1);
+            bool hasScores = torch.is_grad_enabled() || input.device_type != DeviceType.CPU;
+            double scores = 1 + (hasScores ? 2 * Math.Max(1, hidden / TypicalHeadDim) : 0); // the mask, and what is not fused
+            bytes += tokens * kvSeq * sizeof(float) * scores;
+            flops += 4 * tokens * kvSeq * hidden * layers.Attentions;
+        }
+        return new OpCost(0, bytes, WorkPerElement * tokens * layers.Width, flops);
+    }
+
+    /// <summary>Sums over a module and those inside it.</summary>
+    private struct Layers
+    {
+        /// <summary>The elements that a token has in all values together. Of the layers of a list one counts: they run in turn.</summary>
+        public double Width;
+
+        /// <summary>The elements of weights that a token is multiplied with.</summary>
+        public double Weights;
+
+        public int Attentions;
+
+        public void Add(SiteModule module, bool isCounted)
+        {
+            if (module.ClassName.EndsWith("Attention", StringComparison.Ordinal)) Attentions++;
+            foreach (Parameter parameter in module.Parameters)
+            {
+                long[] shape = parameter.Value.shape;
+                if (module is not Embedding && shape.Length >= 2) Weights += parameter.Value.numel();
+                if (isCounted) Width += module is Embedding ? shape[^1] : shape.TakeLast(2).Max();
+            }
+            bool isFirst = true;
+            foreach (SiteModule child in module.Children)
+            {
+                Add(child, isCounted && (isFirst || !module.IsList));
+                isFirst = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>The tokens of a pass that are not padding, for layers whose state must not see padding.</summary>
+/// <remarks>apply_mask_to_padding_states in transformers/models/mamba2/modeling_mamba2.py</remarks>
+internal static class PaddingMask
+{
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <returns>[batch, seq]; null if no token of the pass is padding.</returns>
+    public static Tensor? Of(Tensor attentionMask, long seqLen)
+    {
+        if (seqLen == 1 || attentionMask.device_type == TorchSharp.DeviceType.META) return null;
+        Tensor mask = attentionMask.narrow(1, attentionMask.size(1) - seqLen, seqLen);      // [batch, seq]
+        using Tensor least = mask.min();
+        return least.to(ScalarType.Int64).item<long>() == 0 ? mask : null;
+    }
+
+    /// <summary>Sets padding to zero.</summary>
+    /// <param name="x">[batch, seq, ...]</param>
+    /// <param name="mask">[batch, seq]; null for no padding.</param>
+    public static Tensor Apply(Tensor x, Tensor? mask) => mask is null ? x : x * mask.unsqueeze(-1).to(x.dtype);
+}

@@ -1,0 +1,31 @@
+using System.Globalization;
+
+namespace Ndif.Chaos.Faults;
+
+/// <summary>
+/// A gateway or a worker starts again on a machine whose clock is wrong by minutes to days (libfaketime). Its monotonic clock and the times
+/// of files are right, as on such a machine.
+/// </summary>
+internal sealed class ClocksApart(ChaosCluster cluster, Random random)
+{
+    private static readonly string? _library = new[]
+    {
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    }.FirstOrDefault(File.Exists);
+
+    /// <summary>Whether libfaketime is installed (Debian's package faketime).</summary>
+    public static bool IsPossible => _library is not null;
+
+    public async Task InjectAsync()
+    {
+        double seconds = (random.Next(2) == 0 ? -1 : 1) * Math.Pow(10, 2 + 3.3 * random.NextDouble()); // two minutes to two days
+        using IDisposable clock = cluster.Services.SetEnvironment(
+            ("LD_PRELOAD", _library!), ("FAKETIME", seconds.ToString("+0;-0", CultureInfo.InvariantCulture)),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("NO_FAKE_STAT", "1"));
+        ChildProcess process = random.Next(2) == 0 ? cluster.Gateway(random.Next(ChaosCluster.Gateways))
+            : cluster.Worker(random.Next(ChaosCluster.Workers)).Process;
+        await process.TerminateAsync();
+        await cluster.RestartDeadProcessesAsync();
+        await Task.Delay(TimeSpan.FromSeconds(2));
+    }
+}
