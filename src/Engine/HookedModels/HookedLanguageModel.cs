@@ -263,7 +263,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// </summary>
     private sealed class RequiresGradScope : IDisposable
     {
-        private readonly List<(Parameter Parameter, torch.Tensor Weight)> _weights = [];
+        private readonly List<(Parameter Parameter, torch.Tensor? Weight)> _weights = [];
 
         public RequiresGradScope(IEnumerable<Parameter> parameters)
         {
@@ -273,8 +273,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
                     throw Errors.CreateException(ErrorCode.Unsupported,
                         $"The weight `{parameter.Name}` is kept in eight bits, which have no gradient.",
                         "Load the model without eightBit.");
-                _weights.Add((parameter, parameter.Value));
-                parameter.Value = parameter.Value.detach().requires_grad_(true).DetachFromDisposeScope();
+                torch.Tensor? own = parameter.IsPacked ? null : parameter.Value; // a packed weight is dequantized for the pass
+                _weights.Add((parameter, own));
+                parameter.Value = (own ?? parameter.Value).detach().requires_grad_(true).DetachFromDisposeScope();
             }
         }
 
@@ -283,7 +284,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
             foreach (var (parameter, weight) in _weights)
             {
                 parameter.Value.Dispose();
-                parameter.Value = weight;
+                if (weight is not null) parameter.Value = weight;
+                else parameter.ClearValue();
             }
         }
     }

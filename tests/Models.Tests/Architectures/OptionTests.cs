@@ -12,7 +12,6 @@ public sealed class OptionTests
         TinyConfigs.LikeLlama(architecture, 2, more.Length == 0 ? "" : ", " + more)), "config.json"));
 
     [Theory]
-    [InlineData("LlamaForCausalLM", "\"quantization_config\": { \"quant_method\": \"gptq\" }", "quantization_config")]
     [InlineData("LlamaForCausalLM", "\"hidden_act\": \"xielu\"", "hidden_act")]
     [InlineData("GemmaForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
     [InlineData("Gemma2ForCausalLM", "\"layer_types\": [\"full_attention\", \"chunked_attention\"]", "layer_types")]
