@@ -1,4 +1,4 @@
-using System.Text.Json.Nodes;
+using System.Text.Json;
 
 namespace Ndif.Tests.Support.Models;
 
@@ -187,7 +187,11 @@ public static class TinyConfigs
 
     private static readonly Dictionary<string, string> _byArchitecture;
 
-    private static string Architecture(string config) => JsonNode.Parse(config)!["architectures"]![0]!.GetValue<string>();
+    private static string Architecture(string config)
+    {
+        using JsonDocument parsed = JsonDocument.Parse(config); // allows repeated keys
+        return parsed.RootElement.GetProperty("architectures")[0].GetString()!;
+    }
 
     public static IReadOnlyCollection<string> Names => _all.Keys;
 
