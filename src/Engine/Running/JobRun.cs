@@ -126,6 +126,9 @@ internal sealed class JobRun : IDisposable
         return HasFailed;
     }
 
+    /// <summary>The time for which its statements have kept jobs waiting that share its passes.</summary>
+    internal TimeSpan ExcessTime { get; set; }
+
     /// <summary>Whether it was taken out of a pass, and has to be restarted. Until then it counts as failed.</summary>
     internal bool IsWithdrawn { get; private set; }
 

@@ -12,8 +12,8 @@ internal sealed partial class ModelScheduler
     private long _lastStatement;
 
     /// <summary>
-    /// The time, beyond that of the rest of a turn, after which the statements of a job leave a turn that others wait for: those in the same
-    /// pass, or those in whose middle it runs. It starts again in turns of its own. Default 250 ms.
+    /// A job leaves a turn that others wait for, those in the same pass or in whose middle it runs, when its statements have taken this time
+    /// more than the rest of the turn. It starts again in turns of its own. Default 250 ms.
     /// </summary>
     public TimeSpan MaxStatementTime { get; init; } = TimeSpan.FromMilliseconds(250);
 
@@ -28,11 +28,10 @@ internal sealed partial class ModelScheduler
     {
         if (_turn is not { } turn || !turn.Jobs.Contains(job)) return;
         long now = Stopwatch.GetTimestamp();
-        if (turn.Jobs.Count > 1 || turn.Interrupted is not null)
+        if (turn.KeepsOthersWaiting)
         {
-            TimeSpan statements = turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
-            bool canRestart = turn.Jobs.Count > 1 || _jobs.Find(scheduled => scheduled.Run == job) is { NeedsOwnTurn: false };
-            if (canRestart && statements > MaxStatementTime && statements + statements > MaxStatementTime + turn.Own) job.Withdraw();
+            turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
+            if (job.ExcessTime + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Withdraw();
         }
         if (turn is { Interrupted: null, IsSliceOver: true } && !job.HasFailed)
         {
@@ -59,6 +58,7 @@ internal sealed partial class ModelScheduler
     {
         using (Work.BeginPass([]))
         using (SiteHook.Register(null))
+        using (model.SuspendGrad())
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
@@ -66,12 +66,21 @@ internal sealed partial class ModelScheduler
             RunSessions();
             RunPrefill(maxTokens);
             RunBatches();
-            // the parameters of a graph are those of the model meanwhile
-            if (maxTokens == long.MaxValue && model.CanBatch && _turn!.HasNoGraph
+            if (maxTokens == long.MaxValue && model.CanBatch
                 && TakeNext(_exclusive, job => job is { NeedsOwnTurn: false, HasLocalCalls: false }) is { } exclusive) Start([exclusive]);
             RunStatements();
         }
     }
+
+    /// <summary>Notes how long a job has kept others waiting in a turn that ends. The earlier, the less it counts.</summary>
+    private static void AddExcessTime(Turn turn)
+    {
+        const double Kept = 0.9;
+        if (!turn.KeepsOthersWaiting) return;
+        foreach (JobRun job in turn.Jobs) job.ExcessTime = Kept * job.ExcessTime + turn.ExcessOf(job);
+    }
+
+    private bool NeedsOwnTurn(JobRun run) => _jobs.Find(job => job.Run == run) is { NeedsOwnTurn: true };
 
     /// <summary>Whether a job is not part of a turn that has begun, and may run in the middle of those that have.</summary>
     private bool CanRunNow(ScheduledJob job) => _turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run));

@@ -20,8 +20,8 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
 
     public Turn? Interrupted => interrupted;
 
-    /// <summary>Whether it is a pass without gradients, and so is everything that it interrupts.</summary>
-    public bool HasNoGraph { get; } = pass.Count > 0 && !pass.Any(trace => trace.RequiresGrad) && interrupted?.HasNoGraph != false;
+    /// <summary>Whether it is a pass with gradients.</summary>
+    public bool HasGraph { get; } = pass.Any(trace => trace.RequiresGrad);
 
     /// <summary>The tokens of the prompts of a pass, between whose modules prompts of at most half of them may run.</summary>
     public long? PromptTokens { get; init; }
@@ -38,9 +38,20 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Whether a job is part of it or of a turn that it interrupts.</summary>
     public bool Includes(JobRun job) => jobs.Contains(job) || interrupted?.Includes(job) == true;
 
-    /// <summary>Adds a statement of a job. Returns the time of its statements.</summary>
-    public TimeSpan AddStatement(JobRun job, TimeSpan time) =>
-        CollectionsMarshal.GetValueRefOrAddDefault(_statements, job, out _) += time;
+    /// <summary>Whether others wait for what a job does: those that share the pass, or those in whose middle it runs.</summary>
+    public bool KeepsOthersWaiting => jobs.Count > 1 || interrupted is not null;
+
+    /// <summary>Adds a statement of a job.</summary>
+    public void AddStatement(JobRun job, TimeSpan time) => CollectionsMarshal.GetValueRefOrAddDefault(_statements, job, out _) += time;
+
+    /// <summary>The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more.</summary>
+    public TimeSpan ExcessOf(JobRun job)
+    {
+        const int GradientPasses = 3; // forward, and backward through values and weights
+        TimeSpan statements = _statements.GetValueOrDefault(job), rest = Own - statements;
+        TimeSpan excess = statements - (HasGraph ? GradientPasses * rest : rest);
+        return excess > TimeSpan.Zero ? excess : TimeSpan.Zero;
+    }
 
     /// <summary>Others have run.</summary>
     public void Resume(TimeSpan others)
