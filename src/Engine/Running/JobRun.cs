@@ -140,8 +140,8 @@ internal sealed class JobRun : IDisposable
     }
 
     /// <summary>
-    /// Restarts the run after a shared pass has failed, or it was withdrawn. The random numbers are the same again; what was already reported is
-    /// not reported again.
+    /// Restarts the run after a shared pass has failed, or it was withdrawn. The random numbers are the same again; what was already
+    /// reported is not reported again.
     /// </summary>
     internal void Restart()
     {

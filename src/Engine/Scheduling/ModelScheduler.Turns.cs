@@ -12,8 +12,8 @@ internal sealed partial class ModelScheduler
     private long _lastStatement;
 
     /// <summary>
-    /// A job leaves a turn that others wait for, those in the same pass or in whose middle it runs, when its statements have taken this time
-    /// more than the rest of the turn. It starts again in turns of its own. Default 250 ms.
+    /// A job leaves a turn that others wait for, those in the same pass or in whose middle it runs, when its statements have taken this
+    /// time more than the rest of the turn. It starts again in turns of its own. Default 250 ms.
     /// </summary>
     public TimeSpan MaxStatementTime { get; init; } = TimeSpan.FromMilliseconds(250);
 
@@ -50,6 +50,14 @@ internal sealed partial class ModelScheduler
         RunOthers(maxTokens);
         for (int i = 0; i < sharers.Length; i++)
             if (sharers[i] > 0) turn.Jobs[i].OwnTime!.Start(sharers[i]);
+        turn.Resume(Stopwatch.GetElapsedTime(start));
+    }
+
+    /// <summary>Lets the others go on while a job waits for the answer of its client.</summary>
+    private void RunWhileWaiting()
+    {
+        (Turn turn, long start) = (_turn!, Stopwatch.GetTimestamp());
+        RunOthers(long.MaxValue);
         turn.Resume(Stopwatch.GetElapsedTime(start));
     }
 

@@ -62,7 +62,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
-        (job.RunOthers, job.Work) = (() => RunOthers(long.MaxValue), Work);
+        (job.RunOthers, job.Work) = (RunWhileWaiting, Work);
         (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
         _shares.AddJob(job.Owner);
         _statementShares.AddJob(job.Owner);
