@@ -247,7 +247,21 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
 
     internal override IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters) =>
-        new RequiresGradScope(parameters.Select(p => FindParameter(p.Module, p.Name)));
+        _requiresGrad = new RequiresGradScope(this, parameters.Select(p => FindParameter(p.Module, p.Name)));
+
+    internal override IDisposable? SuspendGrad()
+    {
+        if (_requiresGrad is not { } suspended) return null;
+        suspended.Swap();
+        _requiresGrad = null;
+        return new SuspendedGradScope(() =>
+        {
+            suspended.Swap();
+            _requiresGrad = suspended;
+        });
+    }
+
+    private RequiresGradScope? _requiresGrad;
 
     /// <summary>Moves the weights to host memory. No run may be in progress.</summary>
     public void Offload() => _model.Offload();
@@ -263,10 +277,14 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// </summary>
     private sealed class RequiresGradScope : IDisposable
     {
-        private readonly List<(Parameter Parameter, torch.Tensor? Weight)> _weights = [];
+        private readonly HookedLanguageModel _model;
 
-        public RequiresGradScope(IEnumerable<Parameter> parameters)
+        /// <summary>The tensor that is not in use: the leaf or the own one; null is the packed weight.</summary>
+        private readonly List<(Parameter Parameter, torch.Tensor? Other)> _weights = [];
+
+        public RequiresGradScope(HookedLanguageModel model, IEnumerable<Parameter> parameters)
         {
+            _model = model;
             foreach (Parameter parameter in parameters.Distinct())
             {
                 if (parameter.IsEightBit)
@@ -279,14 +297,28 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
             }
         }
 
-        public void Dispose()
+        /// <summary>Replaces the leaves by the weights, or the weights by the leaves.</summary>
+        public void Swap()
         {
-            foreach (var (parameter, weight) in _weights)
+            for (int i = 0; i < _weights.Count; i++)
             {
-                parameter.Value.Dispose();
-                if (weight is not null) parameter.Value = weight;
+                (Parameter parameter, torch.Tensor? other) = _weights[i];
+                _weights[i] = (parameter, parameter.IsPacked ? null : parameter.Value);
+                if (other is not null) parameter.Value = other;
                 else parameter.ClearValue();
             }
         }
+
+        public void Dispose()
+        {
+            Swap();
+            foreach (var (_, leaf) in _weights) leaf!.Dispose();
+            _model._requiresGrad = null;
+        }
+    }
+
+    private sealed class SuspendedGradScope(Action resume) : IDisposable
+    {
+        public void Dispose() => resume();
     }
 }

@@ -104,6 +104,11 @@ internal abstract class HookedModel
     /// <summary>Makes parameters require gradients until the result is disposed.</summary>
     internal abstract IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters);
 
+    /// <summary>
+    /// Undoes <see cref="RequireGrad"/> until the result is disposed, so that other passes build no graph on these parameters.
+    /// </summary>
+    internal virtual IDisposable? SuspendGrad() => null;
+
     /// <summary>A parameter, borrowed.</summary>
     public abstract torch.Tensor Parameter(int module, string name);
 }

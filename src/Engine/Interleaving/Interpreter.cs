@@ -102,13 +102,23 @@ internal sealed partial class Interpreter
     private bool IsInIteration => _frames.Any(f => f.Loop is StepLoop);
 
     /// <summary>Runs until it waits or is done. An error fails its own job only.</summary>
-    public void Run()
+    /// <param name="isSliceOver">
+    /// Returns whether it stops after a statement, with <see cref="WaitReason.None"/>. By default others run meanwhile
+    /// (<see cref="JobRun.OnStatementEnded"/>).
+    /// </param>
+    public void Run(Func<bool>? isSliceOver = null)
     {
         IsRunning = true;
+        Job.OnStatementsStarted?.Invoke();
         RunGuarded(() =>
         {
             WaitReason = WaitReason.None;
-            while (WaitReason is WaitReason.None && !Job.CheckCancelled()) Step();
+            while (WaitReason is WaitReason.None && !Job.CheckCancelled())
+            {
+                Step();
+                if (isSliceOver is null) Job.OnStatementEnded?.Invoke();
+                else if (isSliceOver()) break;
+            }
         });
         IsRunning = false;
     }
@@ -118,7 +128,11 @@ internal sealed partial class Interpreter
     {
         if (block.IsComplete) return;
         WaitReason = WaitReason.None;
-        while (WaitReason is WaitReason.None && !block.IsComplete && !Job.CheckCancelled()) Step();
+        while (WaitReason is WaitReason.None && !block.IsComplete && !Job.CheckCancelled())
+        {
+            Step();
+            Job.OnStatementEnded?.Invoke();
+        }
     }
 
     /// <summary>Completes the trace statement after its pass has run.</summary>

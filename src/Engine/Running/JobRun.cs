@@ -63,6 +63,15 @@ internal sealed class JobRun : IDisposable
     /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
 
+    /// <summary>Called when statements begin to run, on the thread of the model; null if the job runs without a scheduler.</summary>
+    internal Action? OnStatementsStarted { get; set; }
+
+    /// <summary>
+    /// Called after a statement that cannot wait for the next turn of its job, because a pass or another statement contains it: others may
+    /// run meanwhile. Null if the job runs without a scheduler.
+    /// </summary>
+    internal Action? OnStatementEnded { get; set; }
+
     /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
     internal CurrentWork? Work { get; set; }
 
@@ -117,12 +126,26 @@ internal sealed class JobRun : IDisposable
         return HasFailed;
     }
 
+    /// <summary>The time for which its statements have kept jobs waiting that share its passes.</summary>
+    internal TimeSpan ExcessTime { get; set; }
+
+    /// <summary>Whether it was taken out of a pass, and has to be restarted. Until then it counts as failed.</summary>
+    internal bool IsWithdrawn { get; private set; }
+
+    /// <summary>Takes the run out of a pass, whose other jobs go on.</summary>
+    internal void Withdraw()
+    {
+        if (HasFailed) return;
+        (IsWithdrawn, Error) = (true, Errors.Create(ErrorCode.JobCancelled, "The run starts again without company."));
+    }
+
     /// <summary>
-    /// Restarts the run after a shared pass has failed. The random numbers are the same again; log lines, warnings and tokens that were
-    /// already reported are not reported again.
+    /// Restarts the run after a shared pass has failed, or it was withdrawn. The random numbers are the same again; what was already
+    /// reported is not reported again.
     /// </summary>
     internal void Restart()
     {
+        if (IsWithdrawn) (IsWithdrawn, Error) = (false, null);
         Slots.Dispose();
         _containersToSave.Clear();
         _retainedNodes.Clear();
@@ -179,7 +202,7 @@ internal sealed class JobRun : IDisposable
             object? value = operand.Evaluate(Slots);
             // an expanded tensor is sent with all of its elements
             Limits.RequireMemory("The value that is saved", ValueMemory.CopyBytesOf(value), 0);
-            _sink.OnValueSaved(node, name, value);
+            if (IsFirstReport()) _sink.OnValueSaved(node, name, value);
         }
     }
 

@@ -5,7 +5,6 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
-using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -13,20 +12,22 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>
 /// Runs the programs of jobs on one model, a pass at a time, on the calling thread. Jobs can be added between any two passes.
-/// 1. Every session runs until it stands at a trace or has ended.
+/// 1. Every session runs until it stands at a trace or has ended. After a slice of time those that have not take turns: one has the next
+///    slice at each step, of the owner who has had the least for its weight.
 /// 2. The next pass is chosen in turn: the prompts of the traces that wait, a step of each batch that generates, or a trace that has to
 ///    have its pass to itself. So no trace waits longer than for one of each. Where not all traces fit in a pass or in the memory of the
 ///    cache, those of the owner go first who has had the least service for its weight (<see cref="OwnerShares"/>).
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
-/// 5. A long pass is preempted between two of its modules, so that the others generate and shorter prompts run.
-///    A job that waits for the answer of its client lets them go on in the same way.
+/// 5. A long pass is preempted between two of its modules, so that the others generate and shorter prompts run, and between two of its
+///    statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another turn,
+///    or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
 /// <param name="onPreemptionPoint">Called between passes and in long ones; it may add jobs.</param>
 /// <param name="prefixes">The tokens of earlier passes; by default, those of this scheduler's jobs.</param>
-internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
+internal sealed partial class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
     PrefixCache? prefixes = null) : IDisposable
 {
     /// <summary>The memory of the tokens of earlier passes of this scheduler's jobs, in bytes.</summary>
@@ -37,15 +38,15 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
 
     private readonly List<ScheduledJob> _jobs = [];
     private readonly List<ITraceBatch> _batches = [];
+    private readonly HashSet<ITraceBatch> _stepping = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
-    private readonly HashSet<JobRun> _suspended = []; // they wait for their clients
-    private readonly OwnerShares _shares = new();
+    private readonly List<ScheduledJob> _unfinished = []; // their slices ended between two statements
+    private readonly OwnerShares _shares = new(), _statementShares = new();
     private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
-    private LongPass? _longPass;
-    private bool _isPreempted;
 
     /// <summary>
-    /// A pass runs for at least this time before it is preempted, and for as long as the passes in between have taken. Default 10 ms.
+    /// A pass runs for at least this time before it is preempted, and for as long as the passes in between have taken. The statements of
+    /// sessions run for this time before others do. Default 10 ms.
     /// </summary>
     public TimeSpan MinTimeSlice { get; init; } = TimeSpan.FromMilliseconds(10);
 
@@ -61,8 +62,10 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
-        (job.RunOthers, job.Work) = (() => RunOthers(job), Work);
+        (job.RunOthers, job.Work) = (RunWhileWaiting, Work);
+        (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
         _shares.AddJob(job.Owner);
+        _statementShares.AddJob(job.Owner);
         _jobs.Add(new ScheduledJob(job, onEnded));
     }
 
@@ -74,7 +77,8 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         RunSessions(); // 1
         RunPrefill();
         RunBatches();
-        if (TakeNext(_exclusive) is { } exclusive) Start([exclusive]);
+        if (TakeNext(_exclusive, _ => true) is { } exclusive) Start([exclusive]);
+        RunStatements();
     }
 
     public void Dispose()
@@ -125,8 +129,12 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         foreach (ITraceBatch batch in _batches.ToList())
         {
             // a nested call may have ended it, or it stands in the middle of a step
-            if (!_batches.Contains(batch) || batch.Traces.Any(trace => _suspended.Contains(trace.Job))) continue;
-            if (!TryRun([.. batch.Traces], batch.Step) || batch.HasEnded)
+            if (!_batches.Contains(batch) || _stepping.Contains(batch)) continue;
+            if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
+            _stepping.Add(batch);
+            bool hasRun = TryRun([.. batch.Traces], batch.Step);
+            _stepping.Remove(batch);
+            if (!hasRun || batch.HasEnded)
             {
                 _batches.Remove(batch);
                 batch.Dispose();
@@ -136,10 +144,10 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     }
 
     /// <summary>Removes the trace of the owner who has had the least service.</summary>
-    private ScheduledJob? TakeNext(List<ScheduledJob> waiting)
+    private ScheduledJob? TakeNext(List<ScheduledJob> waiting, Func<ScheduledJob, bool> isPossible)
     {
         waiting.RemoveAll(job => job.Run.CheckCancelled());
-        ScheduledJob? next = waiting.MinBy(job => _shares.ServiceOf(job.Run.Owner));
+        ScheduledJob? next = waiting.Where(isPossible).MinBy(job => _shares.ServiceOf(job.Run.Owner));
         if (next is not null) waiting.Remove(next);
         return next;
     }
@@ -149,97 +157,74 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         List<IPreparedTrace> traces = [.. jobs.Select(job => job.Prepared!)];
         foreach (ScheduledJob job in jobs) job.HasStarted = true;
-        // a pass that preempts another is short, and is not preempted itself
-        if (!_isPreempted) _longPass = new LongPass(jobs, TokenCount(jobs), MinTimeSlice);
         TryRun([.. traces.Select(trace => trace.Trace)], () =>
         {
             if (model.Start(traces, OnPreemptionPoint, _prefixes) is { } batch) Join(batch); // 3
-        });
+        }, TokenCount(jobs));
         RunSessions(); // 4
     }
 
     private void Join(ITraceBatch batch)
     {
-        bool hasJoined = batch.Traces.All(CanShare) && _batches.Any(running => running.Traces.All(CanShare) && running.TryAppend(batch));
+        bool hasJoined = batch.Traces.All(CanShare)
+            && _batches.Any(running => !_stepping.Contains(running) && running.Traces.All(CanShare) && running.TryAppend(batch));
         if (!hasJoined) _batches.Add(batch);
     }
 
-    /// <summary>Between two modules of a pass: lets the others go on if the pass is long (5).</summary>
-    private void OnPreemptionPoint()
+    /// <summary>
+    /// Runs every session until it waits for a pass or has ended, or a slice of time is over for them together. Those of a turn that has
+    /// begun wait.
+    /// </summary>
+    private void RunSessions()
     {
-        if (_longPass is not { } pass || _isPreempted || pass.SinceResumed.Elapsed < pass.TimeSlice) return;
         long start = Stopwatch.GetTimestamp();
-        _isPreempted = true;
-        int[] sharers = [.. pass.Jobs.Select(job => job.Run.OwnTime?.Suspend() ?? 0)];
-        using (Work.BeginPass([]))
-        using (SiteHook.Register(null))
-        using (torch.no_grad())
-        using (torch.NewDisposeScope())
-        {
-            onPreemptionPoint?.Invoke();
-            RunSessions();
-            RunPrefill(pass.TokenCount / 2);
-            RunBatches();
-        }
-        _isPreempted = false;
-        for (int i = 0; i < sharers.Length; i++)
-            if (sharers[i] > 0) pass.Jobs[i].Run.OwnTime!.Start(sharers[i]);
-        TimeSpan others = Stopwatch.GetElapsedTime(start);
-        pass.TimeSlice = others > MinTimeSlice ? others : MinTimeSlice;
-        pass.SinceResumed.Restart();
+        foreach (ScheduledJob job in _jobs.ToList())
+            if (CanRunStatements(job) && (!_unfinished.Contains(job) || job.Run.IsStopped)) RunSession(job, start);
     }
 
-    /// <summary>Lets the others go on while a job waits for the answer of its client.</summary>
-    private void RunOthers(JobRun waiting)
+    /// <summary>Runs a slice of the statements that the last one has left.</summary>
+    private void RunStatements()
     {
-        if (!_suspended.Add(waiting)) return;
-        bool isNested = _isPreempted;
-        _isPreempted = true;
+        if (_unfinished.Where(CanRunStatements).MinBy(job => _statementShares.ServiceOf(job.Run.Owner)) is { } next)
+            RunSession(next, Stopwatch.GetTimestamp());
+    }
+
+    private bool CanRunStatements(ScheduledJob job) => _jobs.Contains(job) && CanRunNow(job) // a nested call may have ended it
+        && (job.Trace is not { HasEnded: false } || job.Run.HasFailed)
+        && !(job.Run.IsWithdrawn && (_turn is not null || _batches.Any(batch => batch.Traces.Contains(job.Trace))));
+
+    /// <param name="start">When the slice of time has begun.</param>
+    private void RunSession(ScheduledJob job, long start)
+    {
+        _unfinished.Remove(job);
+        _turn = new Turn([job.Run], [], _turn, MinTimeSlice);
+        job.Run.OwnTime?.Start(sharers: 1);
         try
         {
-            using (Work.BeginPass([]))
-            using (SiteHook.Register(null))
-            using (torch.no_grad())
-            using (torch.NewDisposeScope())
-            {
-                onPreemptionPoint?.Invoke();
-                RunSessions();
-                RunPrefill();
-                RunBatches();
-            }
+            RunSession(job, () => Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
         }
         finally
         {
-            _isPreempted = isNested;
-            _suspended.Remove(waiting);
-        }
-    }
-
-    /// <summary>Runs every session until it waits for a pass or has ended, except those of a suspended pass.</summary>
-    private void RunSessions()
-    {
-        foreach (ScheduledJob job in _jobs.ToList())
-        {
-            // a nested call may have ended it
-            if (_longPass?.Jobs.Contains(job) == true || _suspended.Contains(job.Run) || !_jobs.Contains(job)) continue;
-            if (job.Trace is { HasEnded: false } && !job.Run.HasFailed) continue;
-            job.Run.OwnTime?.Start(sharers: 1);
-            RunSession(job);
             job.Run.OwnTime?.Stop();
+            _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn.Own.TotalSeconds);
+            _turn = _turn.Interrupted;
         }
     }
 
-    private void RunSession(ScheduledJob job)
+    private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
     {
+        if (job.Run.IsWithdrawn) job.RestartAlone();
         if (job.Trace is not null)
         {
             job.EndTrace();
             if (!job.Run.HasFailed) job.Session.CompleteTrace();
         }
         if (!job.Run.CheckCancelled() && !job.Session.IsDone)
-            using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run();
-        if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
-        if (job.Trace is null || job.Run.HasFailed) End(job);
+            using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run(isSliceOver);
+        if (job.Run.IsWithdrawn || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
+        else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
+        else End(job);
+        if (job.Trace is not null && job.Run.HasFailed) End(job); // its inputs are not valid
     }
 
     private void Enqueue(ScheduledJob job)
@@ -264,7 +249,9 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         _jobs.Remove(job);
         _waiting.Remove(job);
         _exclusive.Remove(job);
+        _unfinished.Remove(job);
         _shares.RemoveJob(job.Run.Owner);
+        _statementShares.RemoveJob(job.Run.Owner);
         job.EndTrace();
         try
         {
@@ -278,7 +265,8 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     }
 
     /// <summary>Runs a pass of these traces. Returns false if it has failed in the model.</summary>
-    private bool TryRun(List<TraceRun> traces, Action run)
+    /// <param name="promptTokens">The tokens of its prompts; null for a step of a generation.</param>
+    private bool TryRun(List<TraceRun> traces, Action run, long? promptTokens = null)
     {
         const int GradientPasses = 3; // forward, and backward through values and weights
         long[] tokens = [.. traces.Select(trace => trace.Job.TokenCount)];
@@ -287,6 +275,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
             trace.Job.LastWriteNode = null;
             trace.Job.OwnTime?.Start(traces.Count);
         }
+        _turn = new Turn([.. traces.Select(trace => trace.Job)], traces, _turn, MinTimeSlice) { PromptTokens = promptTokens };
         try
         {
             using (Work.BeginPass(traces))
@@ -316,21 +305,9 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
                 long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }
-            if (!_isPreempted) _longPass = null;
+            AddExcessTime(_turn);
+            _turn = _turn.Interrupted;
         }
         return false;
-    }
-
-    /// <summary>A pass that others may preempt between two modules.</summary>
-    private sealed class LongPass(IReadOnlyList<ScheduledJob> jobs, long tokenCount, TimeSpan timeSlice)
-    {
-        public IReadOnlyList<ScheduledJob> Jobs => jobs;
-
-        /// <summary>The tokens of its prompts. Prompts of at most half of them may preempt it.</summary>
-        public long TokenCount => tokenCount;
-
-        public Stopwatch SinceResumed { get; } = Stopwatch.StartNew();
-
-        public TimeSpan TimeSlice { get; set; } = timeSlice;
     }
 }

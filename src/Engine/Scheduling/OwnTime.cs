@@ -63,6 +63,13 @@ internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
         return sharers;
     }
 
+    /// <summary>The job starts again from its beginning: what it has computed does not count.</summary>
+    public void Discard()
+    {
+        Stop();
+        Used = TimeSpan.Zero;
+    }
+
     private void SetTimer(TimeSpan delay)
     {
         try

@@ -4,7 +4,7 @@ namespace Ndif.Engine.Scheduling;
 /// The order in which owners are served: the next is the one that has had the least service for its weight. An owner that comes back has
 /// no claim to the service that it did not use.
 /// </summary>
-/// <remarks>Start-time fair queueing; service is counted in tokens.</remarks>
+/// <remarks>Start-time fair queueing; service is counted in tokens of passes, or in seconds of statements.</remarks>
 internal sealed class OwnerShares
 {
     private readonly Dictionary<string, (double Service, int Jobs)> _owners = [];
@@ -28,11 +28,10 @@ internal sealed class OwnerShares
         _owners[owner] = (service, jobs - 1);
     }
 
-    /// <summary>Counts tokens that were computed for an owner.</summary>
-    public void Charge(string owner, double weight, double tokens)
+    /// <summary>Counts what an owner got.</summary>
+    public void Charge(string owner, double weight, double amount)
     {
-        var (service, jobs) = _owners[owner];
-        _owners[owner] = (service + tokens / weight, jobs);
+        if (_owners.TryGetValue(owner, out var state)) _owners[owner] = (state.Service + amount / weight, state.Jobs);
     }
 
     /// <summary>The service of an owner for its weight.</summary>

@@ -1,4 +1,5 @@
 using Ndif.Engine.Batching;
+using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
@@ -26,6 +27,19 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     /// <summary>Whether its traces share no pass with those of other jobs.</summary>
     public bool IsAlone { get; private set; }
 
+    /// <summary>
+    /// Whether it never runs in the middle of the turn of another job, which would have to wait for it: it was too slow for that, or what
+    /// it cannot leave contains local calls, which a restart would repeat.
+    /// </summary>
+    public bool NeedsOwnTurn => IsAlone || (HasLocalCalls && _hasBlocks.Value);
+
+    public bool HasLocalCalls => _hasLocalCalls.Value;
+
+    private readonly Lazy<bool> _hasLocalCalls = new(() => run.Plan.Statements.OfType<LocalCallStatement>().Any(), isThreadSafe: false);
+
+    private readonly Lazy<bool> _hasBlocks = new(() => run.Plan.Statements.Any(statement =>
+        statement is CallDefinedStatement or BackwardStatement or CallModuleStatement { Adapters.Length: > 0 }), isThreadSafe: false);
+
     /// <summary>Reads the inputs of the trace at which the session stands.</summary>
     public void BeginTrace(HookedModel model)
     {
@@ -43,6 +57,7 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     public void RestartAlone()
     {
         EndTrace();
+        if (run.IsWithdrawn) run.OwnTime?.Discard();
         run.Restart();
         (Session, IsAlone) = (new Interpreter(run, 0, null), true);
     }

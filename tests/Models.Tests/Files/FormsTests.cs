@@ -52,7 +52,7 @@ public sealed class FormsTests : IDisposable
             return stored.alias(); // belongs to the scope
         }
 
-        using LoadedModel model = ModelLoader.Load(Path.Combine(folder, file), ScalarType.Float32);
+        using LoadedModel model = TinyModel.Load(Path.Combine(folder, file), ScalarType.Float32);
         Tensor ids = Read("input_ids"); // [1, seq]
         Tensor logits = Logits(model, ids);
         Assert.InRange((logits - Read(prefix + "logits")).abs().max().item<float>(), 0, Tolerance);
@@ -97,7 +97,8 @@ public sealed class FormsTests : IDisposable
         foreach (ScalarType? type in new ScalarType?[] { null, ScalarType.BFloat16 })
         {
             LoadOptions options = new() { DType = type };
-            using LoadedModel model = ModelLoader.Load(path, null, options, cancellationToken: TestContext.Current.CancellationToken);
+            using LoadedModel model = ModelLoader.Load(path, null, options,
+                cancellationToken: TestContext.Current.CancellationToken);
             Parameter[] parameters = [.. model.Modules.SelectMany(module => module.Parameters).Distinct()];
             Assert.Equal(packed, parameters.Count(parameter => parameter.IsPacked));
             Assert.Equal((long)model.Description.Bytes, ModelFootprint.Measure(path, null, options,
@@ -112,7 +113,7 @@ public sealed class FormsTests : IDisposable
     public void PackedModel_HasGradients()
     {
         using var scope = NewDisposeScope();
-        using LoadedModel packed = ModelLoader.Load(Path.Combine(Folder("gguf_llama"), "model-Q4_0.gguf"));
+        using LoadedModel packed = TinyModel.Load(Path.Combine(Folder("gguf_llama"), "model-Q4_0.gguf"));
         Tensor ids = tensor(new long[] { 5, 9, 300 }).unsqueeze(0); // [1, seq]
         Tensor table = packed.Module("model.embed_tokens")!.Parameters[0].Value;
         table.requires_grad_(true);

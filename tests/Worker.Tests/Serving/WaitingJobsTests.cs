@@ -81,6 +81,41 @@ public sealed class WaitingJobsTests
         Assert.Contains("of its own", end.Error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task AJobThatLogsInALoop_DoesNotKeepOthersWaiting()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with
+        {
+            Models = [a], EventBufferSize = 4, EventBytes = 1L << 34,
+        });
+        await cluster.RunAsync(a);
+        string loop = await cluster.SubmitAsync(a, LogForever(a), limit: TimeSpan.FromSeconds(60));
+        await cluster.WaitForStateAsync(loop, JobState.Running);
+        long began = Stopwatch.GetTimestamp();
+        for (int i = 0; i < 3; i++) await cluster.RunAsync(a);
+        Assert.InRange(Stopwatch.GetElapsedTime(began).TotalSeconds, 0, 6); // less than one on an idle machine
+        await cluster.Backend.Jobs.CancelAsync(loop, "", WorkerTestCluster.Cancel);
+        Assert.Equal(ErrorCode.JobCancelled, (await cluster.WaitForEndAsync(loop)).Error.Code);
+    }
+
+    /// <summary>while true: log(1)</summary>
+    private static Program LogForever(string model) => new()
+    {
+        Version = 1,
+        Model = new ModelRef { Id = model },
+        Nodes =
+        {
+            new Node
+            {
+                While = new While { ConditionRegion = 1, Condition = new Argument { Boolean = true }, Region = 2, Limit = int.MaxValue },
+            },
+            new Node { Log = new Protocol.Log { Values = { new Argument { Integer = 1 } } } },
+        },
+        Regions = { new Region { Nodes = { 0 } }, new Region(), new Region { Nodes = { 1 } } },
+    };
+
     private static async Task<LocalRequest> WaitForRequestAsync(WorkerTestCluster cluster, string job)
     {
         await foreach (Event jobEvent in cluster.Backend.Jobs.WatchAsync(job, 1, WorkerTestCluster.Cancel))

@@ -21,8 +21,11 @@ public sealed class GgufFileTests : IDisposable
     private static GgufWriter Small()
     {
         using var scope = NewDisposeScope();
+        bool[] flags = [true, false];
+        string[] tokens = ["a", "▁b"];
+        float[] list = [1, 2];
         return new GgufWriter().Set("general.architecture", "llama").Set("llama.block_count", 2).Set("llama.rope.freq_base", 1e-5f)
-            .Set("flags", new[] { true, false }).Set("tokenizer.ggml.tokens", new[] { "a", "▁b" }).Set("list", new[] { 1f, 2f })
+            .Set("flags", flags).Set("tokenizer.ggml.tokens", tokens).Set("list", list)
             .Add("token_embd.weight", arange(64, ScalarType.Float32).view(2, 32)).Add("blk.0.attn_q.weight", [2, 32], 8, new byte[68]);
     }
 

@@ -64,10 +64,10 @@ public sealed class GgufModelTests : IDisposable
     {
         TinyModel.Write(_folder, TinyModel.Llama(more: Settings + config).Replace("LlamaForCausalLM", className, StringComparison.Ordinal)
             .Replace("\"model_type\": \"llama\",", "", StringComparison.Ordinal));
-        using LoadedModel model = ModelLoader.Load(_folder.Path);
+        using LoadedModel model = TinyModel.Load(_folder.Path);
         string file = _folder.File("model.gguf");
         File.WriteAllBytes(file, Convert(model, architecture, metadata));
-        using LoadedModel converted = ModelLoader.Load(file);
+        using LoadedModel converted = TinyModel.Load(file);
         Assert.Equal(className, converted.Root.ClassName);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
@@ -90,14 +90,14 @@ public sealed class GgufModelTests : IDisposable
     public void Parts_AreOneModel()
     {
         TinyModel.Write(_folder, TinyModel.Llama(more: Settings));
-        using LoadedModel model = ModelLoader.Load(_folder.Path);
+        using LoadedModel model = TinyModel.Load(_folder.Path);
         byte[] whole = Convert(model, "llama", "", part: 0), rest = Convert(model, "llama", "", part: 1);
         File.WriteAllBytes(_folder.File("m-00001-of-00002.gguf"), whole);
         Assert.Contains("m-00002-of-00002.gguf is missing",
-            Assert.Throws<CheckpointException>(() => ModelLoader.Load(_folder.File("m-00001-of-00002.gguf"))).Message,
+            Assert.Throws<CheckpointException>(() => TinyModel.Load(_folder.File("m-00001-of-00002.gguf"))).Message,
                 StringComparison.Ordinal);
         File.WriteAllBytes(_folder.File("m-00002-of-00002.gguf"), rest);
-        using LoadedModel joined = ModelLoader.Load(_folder.File("m-00001-of-00002.gguf"));
+        using LoadedModel joined = TinyModel.Load(_folder.File("m-00001-of-00002.gguf"));
         Assert.Equal(model.Description.Parameters, joined.Description.Parameters);
     }
 
@@ -111,8 +111,8 @@ public sealed class GgufModelTests : IDisposable
         HuggingFaceTokenizer expected = HuggingFaceTokenizer.FromFolder(folder);
         HuggingFaceTokenizer actual = HuggingFaceTokenizer.FromFiles(ModelLoader.Describe(Path.Combine(folder, file)).Files
             .ToDictionary(entry => entry.Key, entry => entry.Value.Memory));
-        foreach (string text in (string[])["The thin heron stands in the water.", " two  spaces", "größe 12345", "<s>in</s>", "日本語", "",
-            "for id in it:\n  on", "a<|endoftext|>b"])
+        foreach (string text in (string[])["The thin heron stands in the water.", " two  spaces", "größe 12345", "<s>in</s>", "日本語",
+            "", "for id in it:\n  on", "a<|endoftext|>b"])
         {
             IReadOnlyList<int> ids = expected.Encode(text);
             Assert.Equal(ids, actual.Encode(text));

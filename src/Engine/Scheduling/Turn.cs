@@ -1,0 +1,63 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Ndif.Engine.Interleaving;
+using Ndif.Engine.Running;
+
+namespace Ndif.Engine.Scheduling;
+
+/// <summary>What has the thread of a model: a pass, or the statements of a job between its traces. Others may run in the middle.</summary>
+/// <param name="pass">The traces of a pass; none for statements.</param>
+/// <param name="interrupted">The turn in whose middle it runs, or null.</param>
+/// <param name="minSlice">It runs for at least this time before others run in its middle, and for as long as they have taken.</param>
+internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> pass, Turn? interrupted, TimeSpan minSlice)
+{
+    private readonly Dictionary<JobRun, TimeSpan> _statements = [];
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly Stopwatch _sinceResumed = Stopwatch.StartNew();
+    private TimeSpan _others; // since it was interrupted last
+
+    public IReadOnlyList<JobRun> Jobs => jobs;
+
+    public Turn? Interrupted => interrupted;
+
+    /// <summary>Whether it is a pass with gradients.</summary>
+    public bool HasGraph { get; } = pass.Any(trace => trace.RequiresGrad);
+
+    /// <summary>The tokens of the prompts of a pass, between whose modules prompts of at most half of them may run.</summary>
+    public long? PromptTokens { get; init; }
+
+    /// <summary>The time in which others ran.</summary>
+    public TimeSpan Others { get; private set; }
+
+    /// <summary>Its time without that of others.</summary>
+    public TimeSpan Own => Stopwatch.GetElapsedTime(_start) - Others;
+
+    /// <summary>Whether others may run now.</summary>
+    public bool IsSliceOver => _sinceResumed.Elapsed >= (_others > minSlice ? _others : minSlice);
+
+    /// <summary>Whether a job is part of it or of a turn that it interrupts.</summary>
+    public bool Includes(JobRun job) => jobs.Contains(job) || interrupted?.Includes(job) == true;
+
+    /// <summary>Whether others wait for what a job does: those that share the pass, or those in whose middle it runs.</summary>
+    public bool KeepsOthersWaiting => jobs.Count > 1 || interrupted is not null;
+
+    /// <summary>Adds a statement of a job.</summary>
+    public void AddStatement(JobRun job, TimeSpan time) => CollectionsMarshal.GetValueRefOrAddDefault(_statements, job, out _) += time;
+
+    /// <summary>The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more.</summary>
+    public TimeSpan ExcessOf(JobRun job)
+    {
+        const int GradientPasses = 3; // forward, and backward through values and weights
+        TimeSpan statements = _statements.GetValueOrDefault(job), rest = Own - statements;
+        TimeSpan excess = statements - (HasGraph ? GradientPasses * rest : rest);
+        return excess > TimeSpan.Zero ? excess : TimeSpan.Zero;
+    }
+
+    /// <summary>Others have run.</summary>
+    public void Resume(TimeSpan others)
+    {
+        Others += others;
+        _others = others;
+        _sinceResumed.Restart();
+    }
+}
