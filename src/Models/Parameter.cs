@@ -12,6 +12,7 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
 {
     private torch.Tensor? _value;
     private EightBitWeight? _eightBitWeight;
+    private BlockWeight? _blockWeight;
 
     public string Name { get; } = name;
 
@@ -31,7 +32,12 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>Whether PyTorch has this tensor as a buffer, which is not trained and not among the parameters of a module.</summary>
     public bool IsBuffer { get; internal init; }
 
-    public bool IsLoaded => _value is not null || _eightBitWeight is not null;
+    public bool IsLoaded => _value is not null || _eightBitWeight is not null || _blockWeight is not null;
+
+    /// <summary>
+    /// Whether the weight is kept in four or eight bits. <see cref="Value"/> then returns a dequantized copy.
+    /// </summary>
+    public bool IsPacked => _value is null && (_eightBitWeight is not null || _blockWeight is not null);
 
     /// <summary>Whether the weight is quantized to eight bits. <see cref="Value"/> then returns a dequantized copy.</summary>
     public bool IsEightBit => _eightBitWeight is not null;
@@ -39,22 +45,33 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>The quantized weight, if the parameter has one.</summary>
     internal EightBitWeight? EightBit => _eightBitWeight;
 
+    /// <summary>The weight in four or eight bits by blocks, if the parameter has one and no tensor in its place.</summary>
+    internal BlockWeight? Blocks => _value is null ? _blockWeight : null;
+
     /// <summary>
-    /// The tensor, which the model owns. For a quantized weight a new tensor, which belongs to the current dispose scope.
+    /// The tensor, which the model owns. For a packed weight a new tensor, which belongs to the current dispose scope; a tensor that is set
+    /// takes the packed weight's place until <see cref="ClearValue"/>.
     /// </summary>
     /// <exception cref="InvalidOperationException">The weights have not been loaded.</exception>
     public torch.Tensor Value
     {
         get => _eightBitWeight is { } quantized ? quantized.Dequantize()
-            : _value ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
+            : _value ?? _blockWeight?.Dequantize() ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
         set => _value = value;
     }
 
     /// <summary>The bytes in memory.</summary>
-    internal long Bytes => _eightBitWeight?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);
+    internal long Bytes => _eightBitWeight?.Bytes ?? _blockWeight?.Bytes ?? (_value is { } value ? value.numel() * value.element_size()
+        : 0);
 
     /// <summary>Sets the quantized weight.</summary>
     internal void SetEightBit(EightBitWeight weight) => _eightBitWeight = weight;
+
+    /// <summary>Sets the weight in four or eight bits by blocks.</summary>
+    internal void SetBlocks(BlockWeight weight) => _blockWeight = weight;
+
+    /// <summary>Forgets the tensor, so that a packed weight is used again. The caller owns the tensor.</summary>
+    internal void ClearValue() => _value = null;
 
     /// <summary>The device of the loaded tensor.</summary>
     internal torch.Device Device => _eightBitWeight?.Device ?? _value?.device ?? torch.CPU;
@@ -77,5 +94,7 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
         _value = null;
         _eightBitWeight?.Dispose();
         _eightBitWeight = null;
+        _blockWeight?.Dispose();
+        _blockWeight = null;
     }
 }

@@ -46,8 +46,8 @@ public sealed class GatewayOptions
     public bool AllowAnonymous { get; init; }
 
     /// <summary>
-    /// Folders of the workers: operators may deploy the folders below them by their paths. Without any, only ids on the Hugging Face hub
-    /// and the bundled model can be deployed; a worker loads any folder with its own `--model`. Default: none.
+    /// Folders of the workers: operators may deploy the folders and GGUF files below them by their paths. Without any, only ids on the
+    /// Hugging Face hub and the bundled model can be deployed; a worker loads any folder with its own `--model`. Default: none.
     /// </summary>
     public IReadOnlyList<string> ModelFolders { get; init; } = [];
 

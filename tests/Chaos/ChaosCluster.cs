@@ -69,9 +69,6 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"),
             Key]))];
 
-    /// <summary>The key of the clients.</summary>
-    public string Key => _key;
-
     /// <summary>The process of a worker; null if it has been replaced.</summary>
     public ChildProcess? FindWorker(string id) => _workers.FirstOrDefault(worker => worker.Id == id).Process;
 

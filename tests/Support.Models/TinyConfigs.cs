@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Ndif.Tests.Support.Models;
 
 /// <summary>
@@ -103,6 +105,7 @@ public static class TinyConfigs
             , "q_lora_rank": null, "topk_method": "group_limited_greedy"
             """),
         ["deepseek_v3"] = shape => LikeLlama("DeepseekV3ForCausalLM", shape, Latent + """, "first_k_dense_replace": 1 """),
+        ["glm4_moe_lite"] = shape => LikeLlama("Glm4MoeLiteForCausalLM", shape, Latent),
         ["mistral4"] = shape => LikeLlama("Mistral4ForCausalLM", shape, Latent + """
             , "rope_interleave": false, "rope_parameters": { "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 4,
               "llama_4_scaling_beta": 0.1, "rope_theta": 10000.0 }
@@ -141,6 +144,7 @@ public static class TinyConfigs
             """),
         ["qwen3_next"] = shape => LikeLlama("Qwen3NextForCausalLM", shape, Experts + DeltaNet),
         ["qwen3_5"] = shape => LikeLlama("Qwen3_5ForCausalLM", shape, DeltaNet),
+        ["qwen3_5_moe"] = shape => LikeLlama("Qwen3_5MoeForCausalLM", shape, Experts + DeltaNet),
         ["olmo_hybrid"] = shape => LikeLlama("OlmoHybridForCausalLM", shape, DeltaNet + """, "rope_theta": 10000.0 """),
     };
 
@@ -173,11 +177,29 @@ public static class TinyConfigs
             "Glm4Moe", "Granite", "GraniteMoe", "GraniteMoeShared", "GptOss", "Helium", "HunYuanMoEV1", "MiniMaxM2", "Nemotron", "Olmo3",
             "Olmoe", "Phimoe", "SeedOss", "SmolLM3"])
             _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
+        foreach (var (name, architecture) in (ReadOnlySpan<(string, string)>)[("gemma3", "Gemma3"), ("Mistral", "Mistral3"),
+            ("llama4", "Llama4"), ("qwen3_5", "Qwen3_5"), ("qwen3_5_moe", "Qwen3_5Moe")])
+            _all.Add($"{architecture} with images", shape => $$"""
+                { "architectures": ["{{architecture}}ForConditionalGeneration"], "text_config": {{Of(name, shape)}} }
+                """);
+        _byArchitecture = _all.Values.Select(make => make(2)).DistinctBy(Architecture).ToDictionary(Architecture);
+    }
+
+    private static readonly Dictionary<string, string> _byArchitecture;
+
+    private static string Architecture(string config)
+    {
+        using JsonDocument parsed = JsonDocument.Parse(config); // allows repeated keys
+        return parsed.RootElement.GetProperty("architectures")[0].GetString()!;
     }
 
     public static IReadOnlyCollection<string> Names => _all.Keys;
 
     public static string Of(string name, int shape) => _all[name](shape);
+
+    /// <summary>The first config of this class of transformers, in shape 2.</summary>
+    /// <param name="more">Keys to append; the last value of a repeated key is used.</param>
+    public static string OfArchitecture(string architecture, string more = "") => _byArchitecture[architecture].TrimEnd()[..^1] + more + " }";
 
     /// <summary>A Llama with this in rope_scaling.</summary>
     public static string Rope(int shape, string scaling, string more = "") =>

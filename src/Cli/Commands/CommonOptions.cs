@@ -54,7 +54,7 @@ internal static class CommonOptions
 
     public static Option<string[]> Model() => new("--model", "-m")
     {
-        Description = "Id or folder of a model to load; may be given several times. Default: the bundled ndif/tiny-landmarks.",
+        Description = "Id, folder or GGUF file of a model to load; may be given several times. Default: the bundled ndif/tiny-landmarks.",
         DefaultValueFactory = _ => ["ndif/tiny-landmarks"],
     };
 

@@ -22,7 +22,7 @@ internal static class DoctorCommand
         var json = CommonOptions.Json("The findings");
         var model = new Option<string[]>("--model", "-m")
         {
-            Description = "Id or folder of a model whose files are checked; may be given several times. Default: none.",
+            Description = "Id, folder or GGUF file of a model that is checked; may be given several times. Default: none.",
         };
         var hostName = new Option<string?>("--host-name") { Description = "Host name that clients use, which the certificate must have." };
         var command = new Command(

@@ -22,9 +22,10 @@ internal static class MachineChecks
         try
         {
             ModelFolder found = ModelStore.Find(model);
-            bool hasWeights = Directory.EnumerateFiles(found.Path, "*.safetensors").Any();
+            bool hasWeights = Checkpoint.IsComplete(found.Path);
             return hasWeights ? new($"model {model}", FindingLevel.Ok, $"Its files are in {found.Path}.")
-                : new($"model {model}", FindingLevel.Error, $"{found.Path} has no weights (*.safetensors).", "Download the model again.");
+                : new($"model {model}", FindingLevel.Error, $"{found.Path} has no weights, or not all of them.",
+                    "Download the model again.");
         }
         catch (NdifException missing)
         {

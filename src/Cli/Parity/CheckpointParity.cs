@@ -29,6 +29,11 @@ internal sealed class CheckpointParity
         {
             using var scope = NewDisposeScope();
             using GoldenOutputs golden = new(folder);
+            if (FormParity.IsForm(golden))
+            {
+                FormParity.Compare(golden, result);
+                return result;
+            }
             result.Architecture = golden.Json.GetProperty("architecture").GetString()!;
             result.ReferenceError = golden.Json.TryGetProperty("float64_max_diff", out JsonElement error)
                 && error.ValueKind == JsonValueKind.Number ? error.GetDouble() : 0;
@@ -113,15 +118,18 @@ internal sealed class CheckpointParity
         _result.Calls = CompareCalls(recorder);
     }
 
+    private double CompareHidden(CallRecorder recorder) => CompareHidden(_golden, "", _model, recorder);
+
     /// <summary>
     /// Compares hidden_states.k: the input of block k, or, for the last k, the output of the final norm. State-space models of transformers
     /// have the output of block k there.
     /// </summary>
-    private double CompareHidden(CallRecorder recorder)
+    /// <param name="prefix">What the names of the reference's tensors begin with.</param>
+    internal static double CompareHidden(GoldenOutputs golden, string prefix, LoadedModel model, CallRecorder recorder)
     {
-        StandardNames names = _model.Root.Names;
+        StandardNames names = model.Root.Names;
         double largest = 0;
-        for (int k = 0; _golden.Find($"hidden_states.{k}") is { } reference; k++)
+        for (int k = 0; golden.Find($"{prefix}hidden_states.{k}") is { } reference; k++)
         {
             RecordedCall? block = recorder.Find($"{names.Layers}.{k}");
             Tensor?[] candidates = block is null ? [recorder.Find(names.FinalNorm)?.Output] : [block.Input, block.Output];

@@ -7,7 +7,9 @@ namespace Ndif.Cli.Parity;
 internal static class ParityRunner
 {
     /// <summary>Compares one or more checkpoints.</summary>
-    /// <param name="folder">The folder of a checkpoint with its reference outputs, or a folder of such folders.</param>
+    /// <param name="folder">
+    /// The folder of a checkpoint with its reference outputs, or a folder of such folders, also one level deeper.
+    /// </param>
     /// <param name="json">True to write a JSON array, and nothing else, to <paramref name="stdout"/>; false to write a table.</param>
     /// <param name="stdout">The writer of the results.</param>
     /// <param name="stderr">The writer of the error if there is nothing to compare.</param>
@@ -44,7 +46,9 @@ internal static class ParityRunner
     {
         if (!Directory.Exists(folder)) return [];
         if (IsCheckpoint(folder)) return [folder];
-        return [.. Directory.EnumerateDirectories(folder).Where(IsCheckpoint).Order(StringComparer.Ordinal)];
+        return [.. Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal).SelectMany(inner => IsCheckpoint(inner)
+            ? (IEnumerable<string>)[inner]
+            : Directory.EnumerateDirectories(inner).Where(IsCheckpoint).Order(StringComparer.Ordinal))];
     }
 
     private static bool IsCheckpoint(string folder) =>

@@ -278,7 +278,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private sealed class RequiresGradScope : IDisposable
     {
         private readonly HookedLanguageModel _model;
-        private readonly List<(Parameter Parameter, torch.Tensor Other)> _weights = [];
+        private readonly List<(Parameter Parameter, torch.Tensor? Other)> _weights = [];
 
         public RequiresGradScope(HookedLanguageModel model, IEnumerable<Parameter> parameters)
         {
@@ -289,8 +289,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
                     throw Errors.CreateException(ErrorCode.Unsupported,
                         $"The weight `{parameter.Name}` is kept in eight bits, which have no gradient.",
                         "Load the model without eightBit.");
-                _weights.Add((parameter, parameter.Value));
-                parameter.Value = parameter.Value.detach().requires_grad_(true).DetachFromDisposeScope();
+                torch.Tensor? own = parameter.IsPacked ? null : parameter.Value; // a packed weight is dequantized for the pass
+                _weights.Add((parameter, own));
+                parameter.Value = (own ?? parameter.Value).detach().requires_grad_(true).DetachFromDisposeScope();
             }
         }
 
@@ -299,16 +300,17 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         {
             for (int i = 0; i < _weights.Count; i++)
             {
-                (Parameter parameter, torch.Tensor other) = _weights[i];
-                _weights[i] = (parameter, parameter.Value);
-                parameter.Value = other;
+                (Parameter parameter, torch.Tensor? other) = _weights[i];
+                _weights[i] = (parameter, parameter.IsPacked ? null : parameter.Value);
+                if (other is not null) parameter.Value = other;
+                else parameter.ClearValue();
             }
         }
 
         public void Dispose()
         {
             Swap();
-            foreach (var (_, leaf) in _weights) leaf.Dispose();
+            foreach (var (_, leaf) in _weights) leaf?.Dispose();
             _model._requiresGrad = null;
         }
     }

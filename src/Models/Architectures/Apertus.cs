@@ -79,6 +79,7 @@ public sealed partial class XIELUActivation : TensorModule
     /// <returns>[..., intermediate]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (input.device_type == TorchSharp.DeviceType.META) return empty_like(input); // libtorch has no meta kernel for where
         using var scope = NewDisposeScope();
         Tensor alphaP = nn.functional.softplus(_alphaP.Value);                                  // [1]
         Tensor alphaN = Beta + nn.functional.softplus(_alphaN.Value);                           // [1]

@@ -30,9 +30,6 @@ public static class ArchitectureCatalog
         Type type = Find(config);
         CheckCounts(config);
         if (config.Section("text_config") is { } text) CheckCounts(text);
-        if (config.Has("quantization_config"))
-            throw config.InvalidValue("quantization_config",
-                "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
         CausalLM model;
         try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
         catch (TargetInvocationException e) when (e.InnerException is not null)

@@ -154,13 +154,19 @@ public sealed partial class OlmoHybridShortConvolution : SiteModule
     public override object? Run(Arguments arguments) =>
         Forward(arguments.Tensor(0, "hidden_states"), arguments.Get(1, "cache") as Tensor);
 
+    /// <param name="window">[batch, channels, kernelSize - 1 + seq]</param>
+    /// <returns>[batch, channels, seq]</returns>
+    private Tensor Convolve(Tensor window) => window.device_type == TorchSharp.DeviceType.META
+        ? empty([window.size(0), _channels, window.size(2) - _kernelSize + 1], window.dtype, window.device) // libtorch has no meta kernel
+        : nn.functional.conv1d(window, _weight.Value, groups: _channels);
+
     private object?[] Forward(Tensor input, Tensor? earlier)
     {
         using var scope = NewDisposeScope();
         Tensor columns = input.transpose(1, 2);                                                     // [batch, channels, seq]
         Tensor before = earlier ?? zeros([input.size(0), _channels, _kernelSize - 1], input.dtype, input.device);
         Tensor window = cat([before, columns], 2); // [batch, channels, kernelSize - 1 + seq]
-        Tensor convolved = nn.functional.conv1d(window, _weight.Value, groups: _channels);          // [batch, channels, seq]
+        Tensor convolved = Convolve(window);                                                        // [batch, channels, seq]
         Tensor output = _actFn.Call(convolved).transpose(1, 2);                                     // [batch, seq, channels]
         Tensor last = window.narrow(2, window.size(2) - (_kernelSize - 1), _kernelSize - 1);        // [batch, channels, kernelSize - 1]
         return [output.MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope()];

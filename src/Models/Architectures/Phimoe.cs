@@ -86,7 +86,7 @@ public sealed partial class PhimoeTopKRouter : ExpertRouter
     private (Tensor Weight, Tensor Index) Choose(Tensor candidates, Tensor logits)
     {
         (Tensor best, Tensor index) = candidates.detach().max(-1, keepdim: true);                   // 2 x [batch · seq, 1]
-        Tensor factor = maximum(logits.detach().abs(), best);                                       // [batch · seq, experts]
+        Tensor factor = maximum(maximum(logits.detach(), -logits.detach()), best);      // [batch · seq, experts]
         Tensor isFar = (best - logits.detach()) / factor > 2 * _jitterNoise;                        // [batch · seq, experts]
         Tensor shares = nn.functional.softmax(candidates.masked_fill(isFar, double.NegativeInfinity), -1); // [batch · seq, experts]
         return (shares.gather(-1, index), index);

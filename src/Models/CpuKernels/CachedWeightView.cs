@@ -13,21 +13,24 @@ internal sealed class CachedWeightView(Parameter weight, Parameter? bias, bool i
     public WeightView? Get()
     {
         EightBitWeight? eightBit = weight.EightBit;
-        Tensor currentWeight = eightBit?.Values ?? weight.Value;   // [outFeatures, inFeatures], or [inFeatures, outFeatures]
+        BlockWeight? blocks = weight.Blocks;
+        // [outFeatures, inFeatures], or [inFeatures, outFeatures]
+        Tensor currentWeight = eightBit?.Values ?? blocks?.Codes ?? weight.Value;
         Tensor? currentBias = bias?.Value;                         // [outFeatures]
         nint weightHandle = currentWeight.Handle, biasHandle = currentBias?.Handle ?? 0;
         if (ReferenceEquals(currentWeight, _weight) && ReferenceEquals(currentBias, _bias)
             && weightHandle == _weightHandle && biasHandle == _biasHandle) return _view;
         (_weight, _bias, _weightHandle, _biasHandle) = (currentWeight, currentBias, weightHandle, biasHandle);
-        _view = eightBit is null ? WeightView.TryCreate(currentWeight, currentBias, isInputMajor)
-            : WeightView.TryCreate(eightBit, currentBias, isInputMajor);
+        _view = eightBit is not null ? WeightView.TryCreate(eightBit, currentBias, isInputMajor)
+            : blocks is not null ? WeightView.TryCreate(blocks, currentBias)
+            : WeightView.TryCreate(currentWeight, currentBias, isInputMajor);
         return _view;
     }
 
-    /// <summary>The product with a weight that is quantized to eight bits.</summary>
+    /// <summary>The product with a weight in four or eight bits.</summary>
     /// <param name="input">[..., inFeatures]</param>
-    /// <returns>[..., outFeatures], or null if the weight is not quantized or libtorch has to compute the product.</returns>
+    /// <returns>[..., outFeatures], or null if the weight is not packed or libtorch has to compute the product.</returns>
     [FastPath]
-    public Tensor? TryMultiplyEightBit(Tensor input) =>
-        weight.IsEightBit && LinearKernels.Supports(input) && Get() is { } view ? LinearKernels.TryMultiply(input, view) : null;
+    public Tensor? TryMultiplyPacked(Tensor input) =>
+        weight.IsPacked && LinearKernels.Supports(input) && Get() is { } view ? LinearKernels.TryMultiply(input, view) : null;
 }

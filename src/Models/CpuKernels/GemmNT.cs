@@ -43,33 +43,36 @@ internal static unsafe class GemmNT
             if (rows <= MaxStreamedRows)
             {
                 for (int n = first; n < last; n += 4)
-                    for (int k = 0; k < inFeatures; k += KC) FourOutputs<T>(x, w, inFeatures, y, yStride, n, last, from, to, k); // 2
+                    for (int k = 0; k < inFeatures; k += KC) FourOutputs(n, k); // 2
             }
             else
             {
                 for (int k = 0; k < inFeatures; k += KC)
-                    for (int n = first; n < last; n += 4) FourOutputs<T>(x, w, inFeatures, y, yStride, n, last, from, to, k);
+                    for (int n = first; n < last; n += 4) FourOutputs(n, k);
             }
+
+            void FourOutputs(int n, int k) => GemmNT.FourOutputs<T>(x + k, inFeatures, w + ((long)n * inFeatures + k) * T.Size,
+                (long)inFeatures * T.Size, Math.Min(KC, inFeatures - k), y, yStride, n, Math.Min(4, last - n), from, to);
         }
     }
 
     /// <summary>
-    /// Four output features (or the remaining ones) of the rows from <paramref name="from"/> to <paramref name="to"/>, over the block
-    /// of input features at <paramref name="k"/>.
+    /// Four output features (or the remaining ones) of the rows from <paramref name="from"/> to <paramref name="to"/>, over a block of
+    /// input features.
     /// </summary>
+    /// <param name="x">The block of the input: [batch, depth] with <paramref name="xStride"/> elements between rows.</param>
+    /// <param name="w0">The block of the weight: [columns, depth] with <paramref name="wStride"/> bytes between rows.</param>
+    /// <param name="n">The first output feature.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourOutputs<T>(float* x, byte* w, int inFeatures, float* y, long yStride, int n, int last, int from, int to, int k)
-        where T : IElement
+    internal static void FourOutputs<T>(float* x, int xStride, byte* w0, long wStride, int depth, float* y, long yStride, int n,
+        int columns, int from, int to) where T : IElement
     {
-        int depth = Math.Min(KC, inFeatures - k), columns = Math.Min(4, last - n);
-        byte* w0 = w + ((long)n * inFeatures + k) * T.Size;
-        long wStride = (long)inFeatures * T.Size;
         byte* w1 = columns > 1 ? w0 + wStride : w0, w2 = columns > 2 ? w0 + 2 * wStride : w0, w3 = columns > 3 ? w0 + 3 * wStride : w0;
         long prefetchBytes = Prefetch.RowGroupsAhead(4 * wStride) * 4 * wStride;
         float* edge = stackalloc float[16];
         for (int m = from; m < to; m += 4)
         {
-            float* input = x + (long)m * inFeatures + k, sums = y + m * yStride + n;
+            float* input = x + (long)m * xStride, sums = y + m * yStride + n;
             int rows = Math.Min(4, to - m);
             // a tile at the edge is computed in a buffer, with its last row or column in place of the missing ones
             float* target = columns == 4 ? sums : edge;
@@ -82,7 +85,7 @@ internal static unsafe class GemmNT
             {
                 // each tile prefetches its share, so that memory is not idle during the later ones
                 int tiles = (to - from + 3) / 4, tile = (m - from) / 4;
-                Tile4x4<T>(input, input + inFeatures, rows > 2 ? input + 2L * inFeatures : input, rows > 3 ? input + 3L * inFeatures
+                Tile4x4<T>(input, input + xStride, rows > 2 ? input + 2L * xStride : input, rows > 3 ? input + 3L * xStride
                     : input, w0, w1, w2, w3, depth, target, targetStride, rows, prefetchBytes, depth / 16 * tile / tiles * 16,
                     depth / 16 * (tile + 1) / tiles * 16);
             }
@@ -188,7 +191,7 @@ internal static unsafe class GemmNT
     /// and added.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSums(float* y, Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
+    internal static void AddSums(float* y, Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d)
     {
         Vector128<float> p = Fold(a), q = Fold(b), r = Fold(c), t = Fold(d);
         // a02 b02 a13 b13

@@ -34,7 +34,7 @@ internal readonly unsafe struct NormKernel
         bool Fits(Parameter? parameter, ref nint data)
         {
             if (parameter is null) return true;
-            if (parameter.IsEightBit) return false;
+            if (parameter.IsPacked) return false;
             Tensor value = parameter.Value;
             data = NativeTensor.DataPointer(value.Handle);
             return value.dtype == dtype && value.device_type == DeviceType.CPU && value.is_contiguous();

@@ -25,10 +25,10 @@ internal sealed unsafe class ScratchBuffer
     /// Returns memory for <paramref name="count"/> elements with undefined content. It is valid until the thread requests the same slot
     /// again.
     /// </summary>
-    /// <param name="slot">0 to 7. Buffers that are in use at the same time have different slots.</param>
+    /// <param name="slot">0 to 8. Buffers that are in use at the same time have different slots.</param>
     public static float* GetFloats(int slot, long count)
     {
-        ScratchBuffer buffer = (_buffers ??= new ScratchBuffer?[8])[slot] ??= new ScratchBuffer();
+        ScratchBuffer buffer = (_buffers ??= new ScratchBuffer?[9])[slot] ??= new ScratchBuffer();
         if (buffer._count < count || (buffer._count > MaxRetained && count < MaxRetained / 4))
         {
             NativeMemory.AlignedFree(buffer._start);

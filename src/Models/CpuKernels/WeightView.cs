@@ -9,6 +9,8 @@ internal readonly unsafe struct WeightView
 {
     private readonly byte* _weight, _bias;
     private readonly float* _scales;
+    private readonly BlockView* _blocks;
+    private readonly long _firstRow; // of the blocks
 
     /// <param name="bias">[outFeatures], or null</param>
     /// <param name="isInputMajor">The weight is [inFeatures, outFeatures] instead of [outFeatures, inFeatures].</param>
@@ -20,6 +22,15 @@ internal readonly unsafe struct WeightView
         _bias = (byte*)bias;
         _scales = (float*)scales;
         (InFeatures, OutFeatures, IsInputMajor, DType) = (inFeatures, outFeatures, isInputMajor, dtype);
+    }
+
+    /// <summary>A weight in four or eight bits by blocks.</summary>
+    /// <param name="firstRow">The row that is output feature 0.</param>
+    private WeightView(BlockView* blocks, long firstRow, int outFeatures, nint bias, ScalarType dtype)
+        : this((nint)blocks->CodesOf(firstRow), bias, blocks->InFeatures, outFeatures, isInputMajor: false, dtype)
+    {
+        _blocks = blocks;
+        _firstRow = firstRow;
     }
 
     public nint Address => (nint)_weight;
@@ -39,8 +50,11 @@ internal readonly unsafe struct WeightView
     /// <summary>The bytes of an element of the weight.</summary>
     private int ElementSize => IsEightBit ? 1 : BiasSize;
 
+    /// <summary>The bytes of the weight that a product reads.</summary>
+    private long Bytes => _blocks is not null ? (long)_blocks->CodeBytesPerRow * OutFeatures : (long)InFeatures * OutFeatures * ElementSize;
+
     /// <summary>The output features of a part of a product are a multiple of this: the panels of the kernels.</summary>
-    private int PartAlignment => DType == ScalarType.BFloat16 && !IsEightBit ? 64 : 32;
+    private int PartAlignment => DType == ScalarType.BFloat16 && !IsEightBit && _blocks is null ? 64 : 32;
 
     private int BiasSize => DType == ScalarType.Float32 ? 4 : 2;
 
@@ -65,6 +79,14 @@ internal readonly unsafe struct WeightView
         return Create(weight.Values, bias, isInputMajor, weight.DType, weight.Scales);
     }
 
+    /// <summary>The same for a weight in four or eight bits by blocks.</summary>
+    public static WeightView? TryCreate(BlockWeight weight, Tensor? bias)
+    {
+        if (weight.DType is not (ScalarType.Float32 or ScalarType.BFloat16)) return null;
+        if (bias is not null && (bias.dtype != weight.DType || bias.device_type != DeviceType.CPU || !bias.is_contiguous())) return null;
+        return new WeightView(weight.View, 0, (int)weight.Rows, bias is null ? 0 : NativeTensor.DataPointer(bias.Handle), weight.DType);
+    }
+
     private static WeightView? Create(Tensor weight, Tensor? bias, bool isInputMajor, ScalarType dtype, Tensor? scales)
     {
         long inFeatures = weight.size(isInputMajor ? 0 : 1), outFeatures = weight.size(isInputMajor ? 1 : 0);
@@ -75,19 +97,23 @@ internal readonly unsafe struct WeightView
     }
 
     /// <summary>A range of the output features as a weight of its own. Only for a weight [outFeatures, inFeatures].</summary>
-    public WeightView Slice(int first, int count) => IsInputMajor ? throw new InvalidOperationException("Only rows can be sliced.")
+    public WeightView Slice(int first, int count) => _blocks is not null
+        ? new(_blocks, _firstRow + first, count, _bias is null ? 0 : (nint)(_bias + (long)first * BiasSize), DType)
+        : IsInputMajor ? throw new InvalidOperationException("Only rows can be sliced.")
         : new((nint)(_weight + (long)first * InFeatures * ElementSize), _bias is null ? 0
             : (nint)(_bias + (long)first * BiasSize), InFeatures, count, false, DType, _scales is null ? 0 : (nint)(_scales + first));
 
     /// <summary>The kernel for products with this number of rows.</summary>
-    public ProductKernel KernelFor(int rows) => ProductKernelTable.Choose(DType, IsEightBit, IsInputMajor, rows);
+    public ProductKernel KernelFor(int rows) => _blocks is not null
+        ? rows > BlockGemm.MaxStreamedRows ? ProductKernel.Packed : ProductKernel.Streamed
+        : ProductKernelTable.Choose(DType, IsEightBit, IsInputMajor, rows);
 
     /// <summary>
     /// The number of parts, which are ranges of whole vectors of output features, that a product is divided into for the thread pool.
     /// </summary>
     public int PartCount(int rows, ProductKernel kernel)
     {
-        long bytes = (long)InFeatures * OutFeatures * ElementSize;
+        long bytes = Bytes;
         // 50 bytes of the second-level cache and 100 operations of one core take about a nanosecond. Waking another core and waiting for
         // it takes one or two microseconds, which is more than it saves for a product of ten.
         if (bytes / 50 + 2L * InFeatures * OutFeatures * rows / 100 < 10_000) return 1;
@@ -149,7 +175,8 @@ internal readonly unsafe struct WeightView
             if (_bias is null || IsEightBit) new Span<float>(row + first, last - first).Clear();
             else CopyBias(row, first, last);
         }
-        if (IsEightBit) MultiplyAdd<Int8>(x, y, yStride, first, last);
+        if (_blocks is not null) BlockGemm.MultiplyAdd(x, _blocks, _firstRow, y, yStride, first, last);
+        else if (IsEightBit) MultiplyAdd<Int8>(x, y, yStride, first, last);
         else if (DType == ScalarType.Float32) MultiplyAdd<Float32>(x, y, yStride, first, last);
         else MultiplyAdd<BFloat16>(x, y, yStride, first, last);
         if (!IsEightBit) return;

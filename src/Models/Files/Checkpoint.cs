@@ -1,42 +1,75 @@
 using System.Text.Json;
+using Ndif.Models.Config;
+using Ndif.Models.Files.Gguf;
+using Ndif.Models.Files.Packed;
+using Ndif.Models.Files.Pickle;
 using static TorchSharp.torch;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Files;
 
 /// <summary>
-/// The weights of a folder in the format of Hugging Face: model.safetensors, or the shards that model.safetensors.index.json lists.
-/// Pickled weights are refused.
+/// The weights of a model under Hugging Face's names. In a folder they are model.safetensors or pytorch_model.bin, or the shards that one
+/// of their indices lists, and may be packed as the config's quantization_config says (<see cref="PackedTensors"/>); otherwise they are in
+/// a GGUF file.
 /// </summary>
 internal sealed class Checkpoint : IDisposable
 {
     internal const string SingleFileName = "model.safetensors", IndexFileName = "model.safetensors.index.json";
+    internal const string PickleFileName = "pytorch_model.bin", PickleIndexFileName = "pytorch_model.bin.index.json";
 
-    private readonly List<SafetensorsFile> _files = [];
-    private readonly Dictionary<string, SafetensorsFile> _fileByTensor = new(StringComparer.Ordinal);
+    /// <summary>The names of the first file of a folder's weights; the first that exists is used.</summary>
+    internal static IReadOnlyList<string> FirstFileNames { get; } = [SingleFileName, IndexFileName, PickleFileName, PickleIndexFileName];
+
+    private readonly List<IWeightFile> _files = [];
+    private readonly Dictionary<string, CheckpointTensor> _tensors = new(StringComparer.Ordinal);
+    private GgufModel? _gguf;
 
     private Checkpoint(string folder) => Folder = folder;
 
+    /// <summary>The folder, or the GGUF file.</summary>
     public string Folder { get; }
 
     /// <summary>The names of all tensors.</summary>
-    public IReadOnlyCollection<string> Names => _fileByTensor.Keys;
+    public IReadOnlyCollection<string> Names => _tensors.Keys;
 
-    public SafetensorsEntry Entry(string name) => _fileByTensor[name].Entries[name];
+    /// <summary>Biases of packed layers that are all zero, which a model may have no place for.</summary>
+    public IReadOnlySet<string> ZeroBiases { get; private set; } = new HashSet<string>();
 
-    /// <summary>Reads a tensor, see <see cref="SafetensorsFile.Read"/>.</summary>
-    public Tensor Read(string name) => _fileByTensor[name].Read(name);
+    /// <summary>Whether weights are quantized by blocks.</summary>
+    public bool HasPackedTensors => _tensors.Values.Any(tensor => tensor is PackedTensor);
 
-    /// <summary>Whether two tensors have the same type, shape and bytes.</summary>
+    /// <summary>The entry of a tensor, with the type of what <see cref="Read"/> returns.</summary>
+    public SafetensorsEntry Entry(string name) => _tensors[name].Entry;
+
+    /// <summary>Reads a tensor, see <see cref="CheckpointTensor.Read"/>.</summary>
+    public Tensor Read(string name) => _tensors[name].Read();
+
+    /// <summary>The tensor in its packed form, or null if it is not packed.</summary>
+    public PackedTensor? FindPacked(string name) => _tensors[name] as PackedTensor;
+
+    /// <summary>Whether a tensor is used where the file is mapped.</summary>
+    public bool IsMapped(string name) => _tensors[name].IsMapped;
+
+    /// <summary>Whether two tensors have the same type, shape and values.</summary>
     public bool AreEqual(string name, string other)
     {
-        const int PartBytes = 1 << 26;
         (SafetensorsEntry a, SafetensorsEntry b) = (Entry(name), Entry(other));
         if (a.DType != b.DType || !a.Shape.AsSpan().SequenceEqual(b.Shape)) return false;
-        for (long offset = 0; offset < a.Length; offset += PartBytes)
+        using Tensor first = Read(name), second = Read(other);
+        return AreSameBytes(first, second);
+    }
+
+    private static unsafe bool AreSameBytes(Tensor a, Tensor b)
+    {
+        const int PartBytes = 1 << 26;
+        byte* first = (byte*)NativeTensor.DataPointer(a.Handle), second = (byte*)NativeTensor.DataPointer(b.Handle);
+        long bytes = a.numel() * a.element_size();
+        for (long offset = 0; offset < bytes; offset += PartBytes)
         {
-            ReadOnlySpan<byte> part = _fileByTensor[name].ReadBytes(name, offset, PartBytes);
-            if (!part.SequenceEqual(_fileByTensor[other].ReadBytes(other, offset, PartBytes))) return false;
+            int length = (int)Math.Min(PartBytes, bytes - offset);
+            if (!new ReadOnlySpan<byte>(first + offset, length).SequenceEqual(new ReadOnlySpan<byte>(second + offset,
+                length))) return false;
         }
         return true;
     }
@@ -44,46 +77,52 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>Reads all files ahead, see <see cref="FileMapping.ReadAhead"/>.</summary>
     public void ReadAhead()
     {
-        foreach (SafetensorsFile file in _files) file.ReadAhead();
+        foreach (IWeightFile file in _files) file.ReadAhead();
+        _gguf?.ReadAhead();
     }
 
-    /// <summary>Releases the pages of a tensor, see <see cref="SafetensorsFile.ReleasePages"/>.</summary>
-    internal void ReleasePages(string name) => _fileByTensor[name].ReleasePages(name);
+    /// <summary>Releases the pages of a tensor, see <see cref="FileMapping.ReleasePages"/>.</summary>
+    internal void ReleasePages(string name) => _tensors[name].ReleasePages();
 
-    /// <summary>Whether a folder has safetensors weights.</summary>
-    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, SingleFileName))
-        || File.Exists(Path.Combine(folder, IndexFileName));
+    /// <summary>Whether a folder has weights, or the path is a GGUF file.</summary>
+    public static bool ExistsIn(string folder) => GgufFile.IsName(folder) ? File.Exists(folder)
+        : FirstFileNames.Any(name => File.Exists(Path.Combine(folder, name)));
 
     /// <summary>Whether no file is missing. A download may have written the index before its shards.</summary>
     internal static bool IsComplete(string folder)
     {
-        if (File.Exists(Path.Combine(folder, SingleFileName))) return true;
-        string index = Path.Combine(folder, IndexFileName);
-        return File.Exists(index) && ShardsOf(index, index).TrueForAll(shard => File.Exists(Path.Combine(folder, shard)));
+        if (GgufFile.IsName(folder)) return File.Exists(folder);
+        string? first = FirstFileNames.FirstOrDefault(name => File.Exists(Path.Combine(folder, name)));
+        if (first is null || !IsIndex(first)) return first is not null;
+        string index = Path.Combine(folder, first);
+        return ShardsOf(index, index).TrueForAll(shard => File.Exists(Path.Combine(folder, shard)));
     }
+
+    /// <summary>Whether a file lists shards.</summary>
+    internal static bool IsIndex(string name) => name is IndexFileName or PickleIndexFileName;
 
     /// <summary>The distinct file names in an index.</summary>
     /// <param name="label">The name of the index in error messages.</param>
     /// <exception cref="CheckpointException">
-    /// The file is not an index, or it names something else than safetensors files in its own folder.
+    /// The file is not an index, or it names something else than files of weights in its own folder.
     /// </exception>
     internal static List<string> ShardsOf(string path, string label) =>
         [.. WeightMap(path, label).Select(entry => entry.Value).Distinct(StringComparer.Ordinal)];
 
-    /// <summary>Whether a file is a Python pickle, which executes code when it is loaded.</summary>
+    /// <summary>Whether a file is a Python pickle.</summary>
     internal static bool IsPickle(string file) => _pickleExtensions.Any(kind => file.EndsWith(kind, StringComparison.Ordinal));
 
     private static readonly string[] _pickleExtensions = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
-    /// <exception cref="CheckpointException">The folder has no safetensors weights, or they are damaged.</exception>
-    public static Checkpoint Open(string folder)
+    /// <param name="folder">The folder, or a GGUF file.</param>
+    /// <param name="config">The config, whose quantization_config says how weights are packed; null: they are not.</param>
+    /// <exception cref="CheckpointException">The folder has no weights, or they are damaged.</exception>
+    public static Checkpoint Open(string folder, ConfigReader? config = null)
     {
         Checkpoint checkpoint = new(folder);
         try
         {
-            if (File.Exists(Path.Combine(folder, SingleFileName))) checkpoint.AddFile(SingleFileName);
-            else if (File.Exists(Path.Combine(folder, IndexFileName))) checkpoint.AddShards();
-            else throw NoWeights(folder);
+            checkpoint.AddAll(config);
             return checkpoint;
         }
         catch
@@ -96,30 +135,50 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>Closes the files. Tensors that were read stay valid.</summary>
     public void Dispose()
     {
-        foreach (SafetensorsFile file in _files) file.Dispose();
+        foreach (IWeightFile file in _files) file.Dispose();
         _files.Clear();
+        _gguf?.Dispose();
+        _gguf = null;
     }
 
-    private SafetensorsFile OpenFile(string name)
+    private void AddAll(ConfigReader? config)
     {
-        SafetensorsFile file = SafetensorsFile.Open(Path.Combine(Folder, name));
+        if (GgufFile.IsName(Folder))
+        {
+            _gguf = GgufModel.Open(Folder);
+            foreach (var (name, tensor) in _gguf.CreateTensors()) _tensors.Add(name, tensor);
+            return;
+        }
+        string first = FirstFileNames.FirstOrDefault(name => File.Exists(Path.Combine(Folder, name))) ?? throw NoWeights(Folder);
+        Dictionary<string, IWeightFile> fileByTensor = new(StringComparer.Ordinal);
+        if (IsIndex(first)) AddShards(first, fileByTensor);
+        else
+        {
+            IWeightFile file = OpenFile(first);
+            foreach (string name in file.Entries.Keys) fileByTensor.Add(name, file);
+        }
+        foreach (var (name, file) in fileByTensor) _tensors.Add(name, new PlainTensor(file, file.Entries[name]));
+        if (config is null) return;
+        PackedTensors packed = new(_tensors, name => fileByTensor[name].Address(name), $"The checkpoint in {Folder}");
+        packed.Combine(config);
+        ZeroBiases = packed.ZeroBiases;
+    }
+
+    private IWeightFile OpenFile(string name)
+    {
+        string path = Path.Combine(Folder, name);
+        IWeightFile file = IsPickle(name) ? PickleFile.Open(path) : SafetensorsFile.Open(path);
         _files.Add(file);
         return file;
     }
 
-    private void AddFile(string name)
+    private void AddShards(string index, Dictionary<string, IWeightFile> fileByTensor)
     {
-        SafetensorsFile file = OpenFile(name);
-        foreach (string tensor in file.Entries.Keys) _fileByTensor.Add(tensor, file);
-    }
-
-    private void AddShards()
-    {
-        string path = Path.Combine(Folder, IndexFileName);
-        Dictionary<string, SafetensorsFile> shards = new(StringComparer.Ordinal);
+        string path = Path.Combine(Folder, index);
+        Dictionary<string, IWeightFile> shards = new(StringComparer.Ordinal);
         foreach (var (tensor, shard) in WeightMap(path, path))
         {
-            if (!shards.TryGetValue(shard, out SafetensorsFile? file))
+            if (!shards.TryGetValue(shard, out IWeightFile? file))
             {
                 if (!File.Exists(Path.Combine(Folder, shard)))
                     throw Errors.CreateException(ErrorCode.BadCheckpoint,
@@ -129,13 +188,14 @@ internal sealed class Checkpoint : IDisposable
             }
             if (!file.Entries.ContainsKey(tensor))
                 throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} lists `{tensor}` in `{shard}`, which has no such tensor.");
-            _fileByTensor.Add(tensor, file);
+            fileByTensor.Add(tensor, file);
         }
     }
 
     /// <summary>The entries of an index: tensor names and the files in the same folder that contain them.</summary>
     private static List<KeyValuePair<string, string>> WeightMap(string path, string label)
     {
+        string extension = Path.GetFileName(label) == PickleIndexFileName ? ".bin" : ".safetensors";
         List<KeyValuePair<string, string>> map;
         try
         {
@@ -149,16 +209,13 @@ internal sealed class Checkpoint : IDisposable
                 inner: e);
         }
         foreach (string shard in map.Select(entry => entry.Value))
-            if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0')
-                || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
+            if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0') || !shard.EndsWith(extension, StringComparison.Ordinal))
                 throw Errors.CreateException(ErrorCode.BadCheckpoint,
-                    $"{label} names `{shard}`, which is not a safetensors file beside it.");
+                    $"{label} names `{shard}`, which is not a {extension[1..]} file beside it.");
         return map;
     }
 
     private static Exception NoWeights(string folder) => MissingWeights.CreateException(folder,
         Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)),
-        "Convert it once where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder), "
-        + "or take the model's revision on the hub that has model.safetensors (often refs/convert/safetensors).",
-        "Name a folder as Hugging Face's save_pretrained writes it.");
+        "Name a folder as Hugging Face's save_pretrained writes it, or a GGUF file.");
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using static TorchSharp.torch;
 
 namespace Ndif.Models.Files;
 
@@ -29,6 +30,36 @@ internal sealed unsafe partial class FileMapping
     }
 
     public ReadOnlySpan<byte> Bytes(long offset, int length) => new((byte*)Start + offset, length);
+
+    /// <summary>
+    /// Creates a tensor over a range of the file, on the CPU. The caller owns it; it belongs to no dispose scope, and keeps the file
+    /// mapped. A range that is not aligned to its elements is copied.
+    /// </summary>
+    /// <param name="offset">The first byte in the file.</param>
+    /// <param name="elementSize">The bytes of an element.</param>
+    public Tensor NewTensor(long offset, long[] shape, ScalarType type, int elementSize)
+    {
+        long elements = TensorShape.ElementCount(shape);
+        if (elements == 0) return empty(shape, type).DetachFromDisposeScope();
+        nint data = Start + (nint)offset;
+        if (data % elementSize != 0)
+        {
+            Tensor copy = empty(shape, type).DetachFromDisposeScope();
+            Buffer.MemoryCopy((void*)data, (void*)NativeTensor.DataPointer(copy.Handle), elements * elementSize, elements * elementSize);
+            return copy;
+        }
+        AddReference();
+        fixed (long* sizes = shape)
+        {
+            nint handle = NewTensor(data, &ReleaseAt, sizes, shape.Length, (sbyte)type, (sbyte)type, 0, 0, 0);
+            if (handle == 0)
+            {
+                Release();
+                CheckForErrors();
+            }
+            return Tensor.UnsafeCreateTensor(handle).DetachFromDisposeScope();
+        }
+    }
 
     public static FileMapping Open(string path)
     {
@@ -131,6 +162,10 @@ internal sealed unsafe partial class FileMapping
             throw;
         }
     }
+
+    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_new")]
+    private static partial nint NewTensor(nint data, delegate* unmanaged[Cdecl]<nint, void> deleter, long* sizes, int dimensions,
+        sbyte scalarType, sbyte dtype, int deviceType, int deviceIndex, byte requiresGrad);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial nint Map(nint address, nuint length, int protection, int flags, int file, long offset);

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using Ndif.Models.Files.Gguf;
 using Ndif.Models.Files.Hub;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
@@ -17,8 +18,9 @@ public static partial class ModelStore
     public static ModelFolder Find(string id, string? revision = null) => Find(id, revision, ModelParts.Description, null);
 
     /// <summary>
-    /// Finds a model by path ("/models/my-gpt", "./my-gpt") or id ("openai-community/gpt2"). An existing folder has precedence. A model
-    /// in the cache is used without a request to the hub; what is missing is downloaded (<see cref="HubDownload"/>).
+    /// Finds a model by path ("/models/my-gpt", "./my-gpt", "model.gguf") or id ("openai-community/gpt2"). An existing folder or file has
+    /// precedence. A folder without other weights than a GGUF file stands for that file. A model in the cache is used without a request
+    /// to the hub; what is missing is downloaded (<see cref="HubDownload"/>).
     /// </summary>
     /// <param name="revision">A branch, tag or commit of a hub model; null is "main".</param>
     /// <param name="parts">The files that are needed: a description is a few small files, weights may be gigabytes.</param>
@@ -32,6 +34,7 @@ public static partial class ModelStore
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         if (id.Length > 0 && Directory.Exists(id)) return FromFolder(id);
+        if (GgufFile.IsName(id) && File.Exists(id)) return new ModelFolder(id, "", System.IO.Path.GetFullPath(id));
         if (id == TinyLandmarks && Bundled("tiny-landmarks") is { } bundled) return new ModelFolder(id, "", bundled);
         hub ??= HubOptions.FromEnvironment();
         string wanted = revision ?? "main";
@@ -65,8 +68,11 @@ public static partial class ModelStore
     /// <summary>The models that need no download: the bundled one and those in the cache.</summary>
     public static IEnumerable<string> Available() => HubCache.Models().Prepend(TinyLandmarks);
 
-    private static ModelFolder FromFolder(string path) =>
-        new(path, HubCache.RevisionOf(path), System.IO.Path.GetFullPath(path));
+    private static ModelFolder FromFolder(string path)
+    {
+        string folder = Checkpoint.ExistsIn(path) ? path : GgufModel.FindIn(path) ?? path;
+        return new ModelFolder(path, HubCache.RevisionOf(path), System.IO.Path.GetFullPath(folder));
+    }
 
     private static string? Bundled(string name)
     {
@@ -98,6 +104,6 @@ public static partial class ModelStore
             + "it is not bundled, and it is not a name that the hub or its cache "
             + $"{hub.Cache} could have.",
             (suggestion.Length > 0 ? suggestion + " " : "")
-            + "Give a folder in Hugging Face's format, or an id such as `openai-community/gpt2`.");
+            + "Give a folder in Hugging Face's format, a GGUF file, or an id such as `openai-community/gpt2`.");
     }
 }

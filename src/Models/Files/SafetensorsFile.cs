@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
@@ -19,7 +17,7 @@ namespace Ndif.Models.Files;
 /// 4. Each tensor holds a reference to the mapping, which libtorch's deleter releases when the last view of the storage is gone.
 /// A mapped file must not be truncated, because the system then ends the process: replace it by a rename, as downloaders do.
 /// </remarks>
-internal sealed unsafe partial class SafetensorsFile : IDisposable
+internal sealed class SafetensorsFile : IWeightFile
 {
     private readonly FileMapping _mapping;
     private readonly SafetensorsHeader _header;
@@ -67,25 +65,13 @@ internal sealed unsafe partial class SafetensorsFile : IDisposable
         if (entry.DType.Torch is not { } type)
             throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{Path} holds `{name}` as {entry.DType.Name}, which is not supported.",
                 "Save the checkpoint in float32, float16 or bfloat16.");
-        if (entry.Length == 0) return empty(entry.Shape, type).DetachFromDisposeScope();
-
-        nint data = _mapping.Start + (nint)(_header.DataStart + entry.Offset);
-        if (data % entry.DType.Size != 0) return Copy(entry, type, data); // not aligned: the writer did not pad the header
-        _mapping.AddReference();
-        fixed (long* shape = entry.Shape) // 3, 4
-        {
-            nint handle = NewTensor(data, &FileMapping.ReleaseAt, shape, entry.Shape.Length, (sbyte)type, (sbyte)type, 0, 0, 0);
-            if (handle == 0)
-            {
-                _mapping.Release();
-                CheckForErrors();
-            }
-            return Tensor.UnsafeCreateTensor(handle).DetachFromDisposeScope();
-        }
+        return _mapping.NewTensor(_header.DataStart + entry.Offset, entry.Shape, type, entry.DType.Size); // 3, 4
     }
 
+    public nint Address(string name) => _mapping.Start + (nint)(_header.DataStart + Entries[name].Offset);
+
     /// <summary>The bytes of a tensor from an offset on, at most <paramref name="count"/>.</summary>
-    internal ReadOnlySpan<byte> ReadBytes(string name, long offset, int count)
+    public ReadOnlySpan<byte> ReadBytes(string name, long offset, int count)
     {
         SafetensorsEntry entry = Entries[name];
         return _mapping.Bytes(_header.DataStart + entry.Offset + offset, (int)Math.Min(count, entry.Length - offset));
@@ -95,14 +81,14 @@ internal sealed unsafe partial class SafetensorsFile : IDisposable
     /// Releases the memory of a tensor that was read and copied. No tensor over the range may exist. The content is read from the file
     /// again when it is accessed.
     /// </summary>
-    internal void ReleasePages(string name)
+    public void ReleasePages(string name)
     {
         SafetensorsEntry entry = Entries[name];
         _mapping.ReleasePages(_header.DataStart + entry.Offset, entry.Length);
     }
 
     /// <summary>See <see cref="FileMapping.ReadAhead"/>.</summary>
-    internal void ReadAhead() => _mapping.ReadAhead();
+    public void ReadAhead() => _mapping.ReadAhead();
 
     /// <summary>Closes the file. It stays mapped until its last tensor is gone.</summary>
     public void Dispose()
@@ -111,15 +97,4 @@ internal sealed unsafe partial class SafetensorsFile : IDisposable
         _disposed = true;
         _mapping.Release();
     }
-
-    private static Tensor Copy(SafetensorsEntry entry, ScalarType type, nint data)
-    {
-        Tensor copy = empty(entry.Shape, type).DetachFromDisposeScope();
-        Buffer.MemoryCopy((void*)data, (void*)NativeTensor.DataPointer(copy.Handle), entry.Length, entry.Length);
-        return copy;
-    }
-
-    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_new")]
-    private static partial nint NewTensor(nint data, delegate* unmanaged[Cdecl]<nint, void> deleter, long* sizes, int dimensions,
-        sbyte scalarType, sbyte dtype, int deviceType, int deviceIndex, byte requiresGrad);
 }

@@ -15,8 +15,10 @@ public static partial class ComplexRotary
     [Operation("apply_rotary_emb")]
     public static Tensor Rotate(Tensor x, Tensor turns)
     {
+        if (x.device_type == TorchSharp.DeviceType.META) return empty_like(x); // libtorch has no meta kernels for complex numbers
         Tensor pairs = x.to(ScalarType.Float32).reshape(x.size(0), x.size(1), x.size(2), -1, 2); // [batch, heads, seq, headDim/2, 2]
-        Tensor rotated = view_as_complex(pairs.contiguous()) * turns.unsqueeze(1);          // [batch, heads, seq, headDim/2]
+        Tensor[] parts = pairs.unbind(-1);
+        Tensor rotated = complex(parts[0], parts[1]) * turns.unsqueeze(1);                  // [batch, heads, seq, headDim/2]
         return view_as_real(rotated).flatten(3).to(x.dtype);
     }
 }

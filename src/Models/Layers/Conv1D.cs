@@ -28,7 +28,7 @@ public sealed partial class Conv1D : TensorModule, ILinearLayer
     /// <returns>[..., outFeatures]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_view.TryMultiplyEightBit(input) is { } product) return product;
+        if (_view.TryMultiplyPacked(input) is { } product) return product;
         long[] shape = input.shape;
         using Tensor flat = input.reshape(-1, _inFeatures);                         // [all, inFeatures]
         using Tensor output = LinearKernels.addmm(_bias.Value, flat, _weight.Value);      // [all, outFeatures]

@@ -34,6 +34,9 @@ public sealed partial class LayerNorm : TensorModule
 
     public override string ExtraRepr { get; } = "";
 
+    /// <summary>The factors of the normalized values, [hidden]; null for none.</summary>
+    private Tensor? Scale => _isUnitOffset ? _weight!.Value + 1 : _weight?.Value;
+
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
@@ -42,7 +45,6 @@ public sealed partial class LayerNorm : TensorModule
         if (NormKernel.TryForward(kind, input, _weight, _bias, _epsilon) is { } fused) return fused;
         return input.device_type == TorchSharp.DeviceType.META
             ? empty_like(input) // libtorch has no meta kernel for it
-            : nn.functional.layer_norm(input, _normalizedShape, _isUnitOffset ? _weight!.Value + 1 : _weight?.Value, _bias?.Value,
-                _epsilon);
+            : nn.functional.layer_norm(input, _normalizedShape, Scale, _bias?.Value, _epsilon);
     }
 }

@@ -41,7 +41,7 @@ public sealed partial class Linear : TensorModule, ILinearLayer
     /// <returns>[..., outFeatures]; null if the weight has to be read whole.</returns>
     internal Tensor? TryForward(Tensor input, IEnumerable<long> features)
     {
-        if (_weight.IsEightBit) return null;
+        if (_weight.IsPacked) return null;
         using var scope = NewDisposeScope();
         long[] indices = [.. features.Select(feature => feature < 0 ? feature + _outFeatures : feature)
             .Where(feature => feature >= 0 && feature < _outFeatures).Distinct()];
@@ -60,7 +60,7 @@ public sealed partial class Linear : TensorModule, ILinearLayer
     /// <returns>[..., outFeatures]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_view.TryMultiplyEightBit(input) is { } output) return output;
+        if (_view.TryMultiplyPacked(input) is { } output) return output;
         return LinearKernels.linear(input, _weight.Value, _bias?.Value);
     }
 }

@@ -14,10 +14,15 @@ namespace Ndif.Models.Layers;
 /// The numbers of frequencies for the three positions of a token of an image or video, which alternate; null if a token has one position.
 /// Then position ids are [3, batch, seq]: for a text three times the same.
 /// </param>
+[SharedLayer]
 public sealed partial class RotaryEmbedding(
     string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false,
     RotaryPairs pairs = RotaryPairs.Halves, IReadOnlyList<int>? sections = null) : SiteModule
 {
+    private readonly bool _isComplex = pairs is RotaryPairs.Complex, _isRepeated = pairs is RotaryPairs.AdjacentRepeated;
+    private readonly bool _isConcatenated = pairs is RotaryPairs.Halves or RotaryPairs.Adjacent;
+    private readonly IReadOnlyList<int>? _sections = sections;
+
     public override string ClassName => className;
 
     /// <summary>The length up to which the frequencies of a row are the same; null if they do not depend on the length.</summary>
@@ -26,11 +31,11 @@ public sealed partial class RotaryEmbedding(
     /// <param name="hidden">A tensor with the device of the result and, unless that is float32, its dtype.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <returns>Cosines and sines, each [batch, seq, rotaryDim]; or one complex tensor [batch, seq, rotaryDim/2].</returns>
-    public object?[] Call(Tensor hidden, Tensor positionIds) => sections is null ? CallWith(hidden, positionIds)
+    public object?[] Call(Tensor hidden, Tensor positionIds) => _sections is null ? CallWith(hidden, positionIds)
         : CallWith(hidden, positionIds.unsqueeze(0).expand(3, -1, -1)); // [3, batch, seq]
 
     public override Axes InputAxes(string argument) =>
-        sections is not null && argument is "1" or "position_ids" ? new Axes(1, 2) : Axes.Hidden;
+        _sections is not null && argument is "1" or "position_ids" ? new Axes(1, 2) : Axes.Hidden;
 
     private object?[] CallWith(Tensor hidden, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, passesPositionIdsByPosition
@@ -38,21 +43,23 @@ public sealed partial class RotaryEmbedding(
             : new Arguments([hidden], [new("position_ids", positionIds)]))
         : Forward(hidden, positionIds);
 
-    public override object? Run(Arguments arguments)
-    {
-        object?[] result = Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));
-        return pairs is RotaryPairs.Complex ? result[0] : result;
-    }
+    public override object? Run(Arguments arguments) =>
+        ResultOf(Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids")));
+
+    /// <summary>Cosines and sines are a tuple, complex factors are a tensor.</summary>
+    private object? ResultOf(object?[] tensors) => _isComplex ? tensors[0] : tensors;
 
     private object?[] Forward(Tensor hidden, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
         ScalarType type = isFloat32 ? ScalarType.Float32 : hidden.dtype;
-        if (sections is not null) return FromSections(hidden, positionIds);
+        if (_sections is not null) return FromSections(hidden, positionIds);
         Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
-        if (pairs is RotaryPairs.Complex) return [Turns(angles).MoveToOuterDisposeScope()];
-        Tensor both = Repeat(angles);                                                           // [batch, seq, rotaryDim]
+        if (_isComplex) return [Turns(angles).MoveToOuterDisposeScope()];
+        Tensor both = angles;                                                                   // [batch, seq, rotaryDim/2]
+        if (_isConcatenated) both = cat([angles, angles], -1);                                  // [batch, seq, rotaryDim]
+        if (_isRepeated) both = angles.repeat_interleave(2, 2);                                 // [batch, seq, rotaryDim]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(type);                             // [batch, seq, hidden]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(type);                               // [batch, seq, hidden]
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
@@ -64,11 +71,12 @@ public sealed partial class RotaryEmbedding(
     private object?[] FromSections(Tensor hidden, Tensor positionIds)
     {
         int half = frequencies.InverseFrequencies.Length;
-        long[] axes = [.. Enumerable.Range(0, half).Select(i => (long)(i % 3 > 0 && i < 3 * sections![i % 3] ? i % 3 : 0))];
+        long[] axes = [.. Enumerable.Range(0, half).Select(i => (long)(i % 3 > 0 && i < 3 * _sections![i % 3] ? i % 3 : 0))];
         Tensor inverse = tensor(frequencies.InverseFrequencies, device: positionIds.device);            // [rotaryDim/2]
-        Tensor selected = positionIds.index_select(0, tensor(axes, device: positionIds.device));        // [rotaryDim/2, batch, seq]
+        Tensor selected = positionIds.index(TensorIndex.Tensor(tensor(axes, device: positionIds.device))); // [rotaryDim/2, batch, seq]
         Tensor positions = selected.to(ScalarType.Float32);                                             // [rotaryDim/2, batch, seq]
-        Tensor both = Repeat(positions.permute(1, 2, 0) * inverse);                                     // [batch, seq, rotaryDim]
+        Tensor angles = positions.permute(1, 2, 0) * inverse;                                           // [batch, seq, rotaryDim/2]
+        Tensor both = cat([angles, angles], -1);                                                        // [batch, seq, rotaryDim]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(hidden.dtype);                  // [batch, seq, rotaryDim]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(hidden.dtype);                    // [batch, seq, rotaryDim]
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
@@ -77,15 +85,9 @@ public sealed partial class RotaryEmbedding(
     /// <summary>The complex factors of the rotations.</summary>
     /// <param name="angles">[batch, seq, rotaryDim/2]</param>
     /// <returns>[batch, seq, rotaryDim/2] complex64</returns>
-    private Tensor Turns(Tensor angles) =>
-        complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
-
-    /// <summary>The angle of each rotated dimension.</summary>
-    /// <param name="angles">[batch, seq, rotaryDim/2]</param>
-    /// <returns>[batch, seq, rotaryDim], or the angles where pairs share them</returns>
-    private Tensor Repeat(Tensor angles) =>
-        pairs is RotaryPairs.AdjacentRepeated ? angles.repeat_interleave(2, 2)
-        : pairs is RotaryPairs.HalvesOnce ? angles : cat([angles, angles], -1);
+    private Tensor Turns(Tensor angles) => angles.device_type == TorchSharp.DeviceType.META
+        ? empty(angles.shape, ScalarType.ComplexFloat32, angles.device) // libtorch has no meta kernel for it
+        : complex(angles.cos() * frequencies.AttentionScaling, angles.sin() * frequencies.AttentionScaling);
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>

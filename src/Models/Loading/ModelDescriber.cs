@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Ndif.Models.Config;
 using Ndif.Models.Files;
+using Ndif.Models.Files.Gguf;
 using Ndif.Models.ForwardSource;
 using Ndif.Protocol;
 using Ndif.Tokenizers;
@@ -28,15 +29,24 @@ internal static class ModelDescriber
             ContextLength = (uint)root.Config.ContextLength,
             Vocabulary = (uint)root.Config.VocabSize,
         };
-        var tokenizerFiles = TokenizerFiles.Select(name => File.Exists(Path.Combine(folder.Path, name)));
-        var chatTemplates = TokenizerFiles.ListAdditionalChatTemplates(folder.Path);
-        foreach (string name in (IEnumerable<string>)["config.json", "generation_config.json", .. tokenizerFiles, .. chatTemplates])
-        {
-            string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
-            if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
-        }
+        foreach (var (name, content) in ReadFiles(folder, config)) description.Files.Add(name, ByteString.CopyFrom(content));
         SourceDescriber.Describe(root, description);
         return description;
+    }
+
+    /// <summary>The small files of a model: config.json, generation_config.json, and those of the tokenizer.</summary>
+    private static IEnumerable<KeyValuePair<string, byte[]>> ReadFiles(ModelFolder folder, ConfigReader config)
+    {
+        if (folder.IsGguf)
+        {
+            using GgufModel model = GgufModel.Open(folder.Path);
+            return model.ReadFiles();
+        }
+        var tokenizerFiles = TokenizerFiles.Select(name => File.Exists(Path.Combine(folder.Path, name)));
+        var chatTemplates = TokenizerFiles.ListAdditionalChatTemplates(folder.Path);
+        return ((IEnumerable<string>)["config.json", "generation_config.json", .. tokenizerFiles, .. chatTemplates])
+            .Select(name => (Name: name, Path: name == "config.json" ? config.File : Path.Combine(folder.Path, name)))
+            .Where(file => File.Exists(file.Path)).Select(file => KeyValuePair.Create(file.Name, File.ReadAllBytes(file.Path)));
     }
 
     private static ModuleInfo DescribeModule(SiteModule module, DataType dtype) => new()

@@ -1,6 +1,7 @@
 using Ndif.Models.Config;
 using Ndif.Models.Files;
 using Ndif.Models.Files.Hub;
+using Ndif.Models.Files.Packed;
 using Ndif.Protocol;
 
 namespace Ndif.Models.Loading;
@@ -24,10 +25,26 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
         Parameter[] distinct = [.. root.Modules.SelectMany(m => m.Parameters).Distinct()];
         Parameter? head = root.Modules.FirstOrDefault(m => m.Path == root.Names.LmHead)?.Parameters[0];
         long size = SafetensorsDTypes.Of(dtype).Size;
+        Dictionary<Parameter, PackedTensor> packed = FindPacked(folder, config, root, options, dtype);
         long bytes = distinct.Sum(p => options.EightBit && p.InFeaturesDim is { } inFeaturesDim && p != head
             ? p.ElementCount + p.ElementCount / p.Shape[inFeaturesDim] * sizeof(float)
-            : p.ElementCount * size);
+            : packed.GetValueOrDefault(p)?.Layout.Bytes ?? p.ElementCount * size);
         description.Bytes = (ulong)bytes;
         return new ModelFootprint(description, bytes);
+    }
+
+    /// <summary>The weights that will be kept packed.</summary>
+    private static Dictionary<Parameter, PackedTensor> FindPacked(
+        ModelFolder folder, ConfigReader config, CausalLM root, LoadOptions options, TorchSharp.torch.ScalarType dtype)
+    {
+        Dictionary<Parameter, PackedTensor> found = [];
+        if (!Checkpoint.IsComplete(folder.Path)) return found;
+        using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
+        if (!checkpoint.HasPackedTensors) return found;
+        TorchSharp.torch.Device device = options.DeviceMap?.MainDevice ?? options.Device ?? TorchSharp.torch.CPU;
+        foreach (var (parameter, tensors) in new WeightBinding(root, checkpoint).Bind(root))
+            if (ModelLoader.FindBlocks(checkpoint, parameter, tensors, options, dtype, null, device) is { } tensor) found.Add(parameter,
+                tensor);
+        return found;
     }
 }

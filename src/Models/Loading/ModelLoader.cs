@@ -3,6 +3,7 @@ using Ndif.Models.Config;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.Files;
 using Ndif.Models.Files.Hub;
+using Ndif.Models.Files.Packed;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -56,7 +57,7 @@ internal static class ModelLoader
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         CausalLM root = ArchitectureCatalog.Build(config);
-        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
+        using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = new(root, checkpoint);
         List<string> warnings = [];
         if (weights.HasUntiedWeights)
@@ -86,9 +87,17 @@ internal static class ModelLoader
             foreach (var (parameter, tensors) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                if (FindBlocks(checkpoint, parameter, tensors, options, target, adapter, model.DeviceOf(parameter)) is { } packed)
+                {
+                    parameter.SetBlocks(BlockWeight.Create(packed, target));
+                    packed.ReleasePages();
+                    done += packed.Entry.Length;
+                    progress?.Report(("weights", done, total));
+                    continue;
+                }
                 Tensor weight = ReadParameter(checkpoint, adapter, parameter, tensors); // the shape of the parameter
                 Device device = model.DeviceOf(parameter);
-                bool isMapped = tensors is [var only] && adapter?.HasChangesFor(only.Path) != true;
+                bool isMapped = tensors is [var only] && adapter?.HasChangesFor(only.Path) != true && checkpoint.IsMapped(only.Name);
                 if (options.EightBit && parameter.InFeaturesDim is { } inFeaturesDim && parameter != head)
                     using (weight) parameter.SetEightBit(EightBitWeight.Quantize(weight, inFeaturesDim, target, device));
                 else parameter.Value = Convert(weight, target, device);
@@ -111,6 +120,16 @@ internal static class ModelLoader
             throw;
         }
     }
+
+    /// <summary>
+    /// The packed tensor that a parameter is kept as: that of a linear layer, on the CPU, in a type that its kernels have. Any other packed
+    /// tensor is dequantized when it is loaded.
+    /// </summary>
+    internal static PackedTensor? FindBlocks(Checkpoint checkpoint, Parameter parameter, BoundTensor[] tensors, LoadOptions options,
+        ScalarType target, LoraMerger? adapter, Device device) =>
+        tensors is [var only] && parameter.InFeaturesDim is not null && !options.EightBit && device.type == TorchSharp.DeviceType.CPU
+            && target is ScalarType.Float32 or ScalarType.BFloat16 && LinearKernels.IsEnabled && adapter?.HasChangesFor(only.Path) != true
+            && checkpoint.FindPacked(only.Name) is { IsMultipliable: true } packed ? packed : null;
 
     /// <summary>Assigns devices to the parts of a model and to their parameters.</summary>
     private static void PlaceOnDevices(LoadedModel model, DeviceMap map)
@@ -164,8 +183,9 @@ internal static class ModelLoader
         ModelFolder folder, ConfigReader config, ScalarType? dtype, bool checksWeights = false)
     {
         CausalLM root = ArchitectureCatalog.Build(config);
-        if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? ConfigDType(config) ?? ScalarType.Float32);
-        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
+        Quantization.Read(config); // a method that is not supported is reported before a download
+        if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? DTypeWithoutWeights(config));
+        using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = new(root, checkpoint);
         if (weights.HasUntiedWeights) root = BuildUntied(ref config);
         if (checksWeights) weights.Bind(root);
@@ -181,7 +201,7 @@ internal static class ModelLoader
     private static string UntiedWarning(ModelFolder folder) => $"config.json of `{folder.Id}` ties the output projection to the embedding, "
         + "but the checkpoint has different weights for them. They are not tied.";
 
-    public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
+    public static ConfigReader ReadConfig(ModelFolder folder) => folder.ReadConfig();
 
     /// <summary>
     /// Reads the tensor of a parameter: concatenated if the checkpoint stores it in parts, and merged with the adapter.
@@ -216,10 +236,21 @@ internal static class ModelLoader
     /// <summary>The element type of the weights. If they differ, the config decides, as in Hugging Face's "auto".</summary>
     internal static ScalarType CheckpointDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
+        if (checkpoint.HasPackedTensors) return PackedDType(config);
         SafetensorsDType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
+
+    private static ScalarType DTypeWithoutWeights(ConfigReader config) =>
+        config.Has("quantization_config") ? PackedDType(config) : ConfigDType(config) ?? ScalarType.Float32;
+
+    /// <summary>
+    /// The type that packed weights are multiplied in: bfloat16 if the config asks for it, otherwise float32, which loses nothing, and
+    /// which the CPU kernels have in place of float16.
+    /// </summary>
+    private static ScalarType PackedDType(ConfigReader config) =>
+        ConfigDType(config) is ScalarType.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
 
     private static ScalarType? ConfigDType(ConfigReader config) =>
         SafetensorsDTypes.OfConfig(config.Has("dtype") ? config.Text("dtype") : config.Text("torch_dtype", "auto"));

@@ -23,7 +23,7 @@ internal sealed class WeightBinding
         foreach (string name in checkpoint.Names)
         {
             if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) _sources.TryAdd(path, name);
-            else if (!model.ShouldIgnore(name)) _unexpected.Add(name);
+            else if (!model.ShouldIgnore(name) && !checkpoint.ZeroBiases.Contains(name)) _unexpected.Add(name);
         }
         _tiedPaths = parameters.GroupBy(entry => entry.Value, entry => entry.Key).Select(group => group.ToArray())
             .Where(group => group.Length > 1).SelectMany(group => group.Select(path => KeyValuePair.Create(path, group)))

@@ -136,5 +136,6 @@ internal static class VocabularyFileConverter
         return lines.Take(lines[^1].Length == 0 ? lines.Length - 1 : lines.Length).Select(line => line.TrimEnd('\r'));
     }
 
-    internal static byte[] Serialize(JsonObject root) => JsonSerializer.SerializeToUtf8Bytes(root);
+    /// <summary>The text of an object, without reflection, which file-based programs do not have.</summary>
+    internal static byte[] Serialize(JsonObject root) => Encoding.UTF8.GetBytes(root.ToJsonString());
 }

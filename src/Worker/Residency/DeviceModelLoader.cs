@@ -35,8 +35,8 @@ internal sealed class DeviceModelLoader(
     public async Task LoadOnDemandAsync(
         DesiredModel desired, IReadOnlyList<JobServingLoop> evicted, IProgress<(string, long, long)>? progress, CancellationToken stopping)
     {
-        // An id on the hub that is the name of a folder here would be taken for that folder.
-        if (!Path.IsPathFullyQualified(desired.Deployment.Model) && Directory.Exists(desired.Deployment.Model))
+        // An id on the hub that is the name of a folder or a GGUF file here would be taken for that.
+        if (!Path.IsPathFullyQualified(desired.Deployment.Model) && Path.Exists(desired.Deployment.Model))
             throw WorkerErrors.DeployedFolder(desired.Deployment.Model);
         await using JobsAwaitingLoad waiting =
             await JobsAwaitingLoad.LeaseAsync(desired.Names, options, backend, jobs, progress, logger, time, stopping); // 1

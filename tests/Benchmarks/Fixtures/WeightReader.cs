@@ -12,7 +12,8 @@ internal sealed unsafe class WeightReader
 
     public WeightReader(LoadedModel model)
     {
-        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Select(p => GetMemory(p.EightBit?.Values ?? p.Value))];
+        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct()
+            .SelectMany(p => p.Blocks?.Tensors ?? [p.EightBit?.Values ?? p.Value]).Select(GetMemory)];
         Bytes = _weights.Sum(w => w.Bytes);
     }
 

@@ -9,7 +9,7 @@ namespace Ndif.Benchmarks.Groups;
 /// <summary>
 /// The speed relative to the limits of the machine. Generating a token, or a pass over ten tokens, reads every weight from memory once, so
 /// the limit is the memory bandwidth. A pass over 512 tokens is bound by arithmetic, so the limit is a large matrix multiplication.
-/// Of a model in eight bits, all bytes are read: the output projection is in float32.
+/// Of a model in eight bits, all bytes are read: the output projection is in float32. A model in four bits has codes and scales.
 /// </summary>
 internal sealed class SpeedGroup : BenchmarkGroup
 {
@@ -27,13 +27,21 @@ internal sealed class SpeedGroup : BenchmarkGroup
         .. from model in (string[])["gpt2-small", "llama-135m"]
            from workload in (string[])["decode", "10 tokens", "512 tokens"]
            select Benchmark.Of($"speed.{model} int8 {workload}", settings => Measure(model, ScalarType.Float32, true, workload, settings)),
+        .. from workload in (string[])["decode", "10 tokens", "512 tokens"]
+           from isPacked in (bool[])[false, true]
+           select Benchmark.Of($"speed.llama-430m {(isPacked ? "int4" : "bf16")} {workload}", settings => Measure(
+               isPacked ? LargeLlamaCheckpoint.PackedFolder() : LargeLlamaCheckpoint.Folder(),
+               $"speed.llama-430m {(isPacked ? "int4" : "bf16")} {workload}", ScalarType.BFloat16, false, workload, settings)),
     ];
 
     private static IReadOnlyList<Measurement> Measure(string shape, ScalarType type, bool isEightBit, string workload,
-        RunSettings settings)
+        RunSettings settings) => Measure(shape == "gpt2-small" ? GPT2Checkpoint.Small.Folder() : LlamaCheckpoint.Folder(),
+            $"speed.{shape} {(isEightBit ? "int8" : type == ScalarType.Float32 ? "fp32" : "bf16")} {workload}", type, isEightBit, workload,
+            settings);
+
+    private static IReadOnlyList<Measurement> Measure(
+        string folder, string name, ScalarType type, bool isEightBit, string workload, RunSettings settings)
     {
-        string folder = shape == "gpt2-small" ? GPT2Checkpoint.Small.Folder() : LlamaCheckpoint.Folder();
-        string name = $"speed.{shape} {(isEightBit ? "int8" : type == ScalarType.Float32 ? "fp32" : "bf16")} {workload}";
         using LoadedModel model = ModelLoader.Load(folder, null, new LoadOptions { DType = type, EightBit = isEightBit });
         var read = new WeightReader(model);
         if (workload == "decode")
@@ -55,7 +63,7 @@ internal sealed class SpeedGroup : BenchmarkGroup
             }
         }
         int tokens = workload == "10 tokens" ? 10 : 512;
-        using var row = new PromptInput([.. GPT2Checkpoint.Small.Prompt(tokens).Select(id => id % LlamaCheckpoint.VocabSize)]);
+        using var row = new PromptInput([.. GPT2Checkpoint.Small.Prompt(tokens).Select(id => id % 8192)]);
         if (tokens == 10)
         {
             InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(100), warmup: 2, () => row.Run(model), read.Run);

@@ -97,6 +97,30 @@ public sealed class ParityRunnerTests(ITestOutputHelper output)
         Assert.Contains("no-such-folder has no checkpoint", errors.ToString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("fp8_block_qwen3")]
+    [InlineData("fp8_block_partial")]
+    [InlineData("gptq_llama")]
+    [InlineData("gptq_act_order")]
+    [InlineData("awq_llama")]
+    [InlineData("ct_int4_llama")]
+    [InlineData("ct_fp8_llama")]
+    [InlineData("gguf_llama")]
+    [InlineData("gguf_gpt2")]
+    [InlineData("gguf_k_quants")]
+    [InlineData("llama_bf16_sharded")]
+    [InlineData("llama_pickle")]
+    [InlineData("gpt2_old_pickle")]
+    [InlineData("mxfp4_gpt_oss")]
+    public void Form_GivesWhatTheDequantizedModelGives(string form)
+    {
+        string? folder = SharedFolder.Find("golden2", "forms", form);
+        Assert.SkipWhen(folder is null, SharedFolder.MissingReason);
+        (int exit, string table) = Run(folder, json: false);
+        output.WriteLine(table);
+        Assert.True(exit == 0, table);
+    }
+
     private static string Golden(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");

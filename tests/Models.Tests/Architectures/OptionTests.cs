@@ -12,7 +12,6 @@ public sealed class OptionTests
         TinyConfigs.LikeLlama(architecture, 2, more.Length == 0 ? "" : ", " + more)), "config.json"));
 
     [Theory]
-    [InlineData("LlamaForCausalLM", "\"quantization_config\": { \"quant_method\": \"gptq\" }", "quantization_config")]
     [InlineData("LlamaForCausalLM", "\"hidden_act\": \"xielu\"", "hidden_act")]
     [InlineData("GemmaForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
     [InlineData("Gemma2ForCausalLM", "\"layer_types\": [\"full_attention\", \"chunked_attention\"]", "layer_types")]
@@ -55,12 +54,10 @@ public sealed class OptionTests
     [MemberData(nameof(Tieable))]
     public void Heads_AreTiedOrNot(string architecture)
     {
-        const string Sizes =
-            "\"n_embd\": 16, \"n_head\": 2, \"n_layer\": 1, \"num_heads\": 2, \"num_layers\": 2, \"rotary_dim\": 4, \"ffn_dim\": 8, "
-            + "\"n_embed\": 16";
         foreach (bool tied in (bool[])[true, false])
         {
-            CausalLM model = Build(architecture, $"{Sizes}, \"tie_word_embeddings\": {(tied ? "true" : "false")}");
+            string config = TinyConfigs.OfArchitecture(architecture, $", \"tie_word_embeddings\": {(tied ? "true" : "false")}");
+            CausalLM model = ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(config), "config.json"));
             SiteModule head = model.Modules.Single(m => m.Path == model.Names.LmHead),
                 embed = model.Modules.Single(m => m.Path == model.Names.Embed);
             Assert.Equal(tied,

@@ -18,6 +18,13 @@ public sealed partial class FusedForwardTests
         ["stablelm parallel"] = 1,
         ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
         ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
+        ["mamba"] = 0, ["falcon_mamba"] = 0, ["mamba2"] = 0, ["falcon_h1"] = 0, ["jamba"] = 0, ["nemotron_h"] = 0, ["lfm2"] = 0,
+        ["lfm2_moe"] = 0, ["GptOss"] = 0,
+        ["Apertus"] = 1, ["Arcee"] = 1, ["Nemotron"] = 1, ["GraniteMoe"] = 1, ["GraniteMoeShared"] = 1, ["HunYuanMoEV1"] = 1,
+        ["MiniMaxM2"] = 1, ["Olmoe"] = 1, ["Phimoe"] = 1, ["bamba"] = 1, ["cohere qk norm"] = 1, ["deepseek_v2"] = 1, ["deepseek_v3"] = 1,
+        ["glm4_moe_lite"] = 1, ["granitemoehybrid"] = 0, ["hunyuan alpha"] = 1, ["llama4"] = 0, ["Llama4 with images"] = 0,
+        ["ministral3 scaled"] = 1, ["mistral4"] = 1, ["olmo clipped"] = 1, ["qwen3_5"] = 1, ["qwen3_5_moe"] = 1, ["qwen3_next"] = 1,
+        ["Qwen3_5 with images"] = 1, ["Qwen3_5Moe with images"] = 1,
     };
 
     public static TheoryData<string, CpuCapability> Models => Of(CpuCapability.Avx2, CpuCapability.Avx512);

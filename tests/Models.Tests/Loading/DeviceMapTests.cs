@@ -13,7 +13,8 @@ public sealed class DeviceMapTests : IDisposable
 {
     private readonly TempFolder _folder = new();
 
-    public static TheoryData<string> Models => [.. TinyConfigs.Names];
+    /// <remarks>Llama 4 with images embeds the ids in its root, which cannot run here.</remarks>
+    public static TheoryData<string> Models => [.. TinyConfigs.Names.Where(name => name != "Llama4 with images")];
 
     public void Dispose() => _folder.Dispose();
 

@@ -234,10 +234,7 @@ public sealed class LoraMergerTests : IDisposable
 
     private void Write(string architecture)
     {
-        string config = TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 2).Trim()[..^1] + """
-            , "n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 64, "rotary_dim": 2, "num_layers": 2, "num_heads": 4,
-              "attention_layers": ["global", "local"], "ffn_dim": 24, "word_embed_proj_dim": 16 }
-            """; // the names of the sizes in every architecture
+        string config = TinyConfigs.OfArchitecture(architecture);
         _folder.Write("config.json", config);
         Assert.InRange(ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json"))).Modules.SelectMany(m => m.Parameters)
             .Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b)), 1, 100_000);

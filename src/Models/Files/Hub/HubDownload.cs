@@ -67,7 +67,7 @@ internal sealed class HubDownload : IDisposable
 
         List<HubFile> files = await ReadMetadataAsync(hubRevision, wanted, cancellationToken).ConfigureAwait(false);                  // 2
         await FetchAllAsync(files, cancellationToken).ConfigureAwait(false);                                             // 3
-        if (files.Find(f => f.Name == Checkpoint.IndexFileName) is { } index)                                                    // 5
+        if (files.Find(f => Checkpoint.IsIndex(f.Name)) is { } index)                                                    // 5
         {
             IEnumerable<string> shards = Checkpoint.ShardsOf(BlobPath(index), $"{_id}/{index.Name}");
             List<HubFile> shardFiles = await ReadMetadataAsync(hubRevision, shards, cancellationToken).ConfigureAwait(false);

@@ -22,7 +22,7 @@ internal static class HubFiles
     /// (<see cref="Checkpoint.ShardsOf"/>).
     /// </summary>
     /// <param name="files">The paths of all files in the repository.</param>
-    /// <exception cref="NdifException">BAD_CHECKPOINT: the repository lacks a required file, or has only pickled weights.</exception>
+    /// <exception cref="NdifException">BAD_CHECKPOINT: the repository lacks a required file.</exception>
     public static List<string> Select(string id, IReadOnlyCollection<string> files, ModelParts parts)
     {
         if (parts == ModelParts.Adapter)
@@ -38,20 +38,17 @@ internal static class HubFiles
             throw Errors.CreateException(ErrorCode.BadCheckpoint,
                 $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
                 files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`."
+                : files.Any(Gguf.GgufFile.IsName) ? "Download one of its GGUF files, and give its path."
                 : "Look for a repository of the same model with config.json and safetensors.");
         List<string> wanted = [Config, .. TokenizerFiles.Select(files.Contains), .. files.Where(TokenizerFiles.IsAdditionalChatTemplate)];
         if (files.Contains("generation_config.json")) wanted.Add("generation_config.json");
         if (parts == ModelParts.Description) return wanted;
-        wanted.Add(files.Contains(Checkpoint.SingleFileName) ? Checkpoint.SingleFileName
-            : files.Contains(Checkpoint.IndexFileName) ? Checkpoint.IndexFileName
-            : throw NoWeights(id, files));
+        wanted.Add(Checkpoint.FirstFileNames.FirstOrDefault(files.Contains) ?? throw NoWeights(id, files));
         return wanted;
     }
 
     private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
         MissingWeights.CreateException($"`{id}` on the hub", files,
-        "Many such repositories have a pull request by the hub's "
-        + "converter with model.safetensors: name its revision (refs/pr/N). Or convert it once "
-        + "where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder).",
-        "Look for a repository of the same model with safetensors weights.");
+            files.Any(Gguf.GgufFile.IsName) ? "Download one of its GGUF files, and give its path."
+            : "Look for a repository of the same model with safetensors weights.");
 }

@@ -1,3 +1,4 @@
+using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
@@ -9,6 +10,7 @@ internal static class CausalConvolution
     /// <param name="input">[batch, channels, seq]</param>
     /// <param name="state">The state in the cache: its layer and its number. It has the last kernelSize inputs.</param>
     /// <returns>[batch, channels, seq]</returns>
+    [Operation("causal_conv1d")]
     public static Tensor Apply(DepthwiseConv1d convolution, Tensor input, KeyValueCache? cache, int layer, int state)
     {
         long seqLen = input.size(2), kernelSize = convolution.Kernel.Shape[2];

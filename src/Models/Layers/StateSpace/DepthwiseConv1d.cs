@@ -36,6 +36,8 @@ public sealed partial class DepthwiseConv1d : TensorModule
 
     /// <param name="input">[batch, channels, seq]</param>
     /// <returns>[batch, channels, seq + kernelSize - 1], of which the first seq depend on no later token.</returns>
-    protected override Tensor Forward(Tensor input) =>
-        nn.functional.conv1d(input, Kernel.Value, Bias?.Value, padding: _kernelSize - 1, groups: _channels);
+    /// <remarks>libtorch has no meta kernel for it.</remarks>
+    protected override Tensor Forward(Tensor input) => input.device_type == TorchSharp.DeviceType.META
+        ? empty([input.size(0), _channels, input.size(2) + _kernelSize - 1], input.dtype, input.device)
+        : nn.functional.conv1d(input, Kernel.Value, Bias?.Value, padding: _kernelSize - 1, groups: _channels);
 }

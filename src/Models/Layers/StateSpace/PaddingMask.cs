@@ -1,3 +1,4 @@
+using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
@@ -8,6 +9,7 @@ internal static class PaddingMask
 {
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
     /// <returns>[batch, seq]; null if no token of the pass is padding.</returns>
+    [Operation("update_linear_attn_mask")]
     public static Tensor? Of(Tensor attentionMask, long seqLen)
     {
         if (seqLen == 1 || attentionMask.device_type == TorchSharp.DeviceType.META) return null;
@@ -19,5 +21,6 @@ internal static class PaddingMask
     /// <summary>Sets padding to zero.</summary>
     /// <param name="x">[batch, seq, ...]</param>
     /// <param name="mask">[batch, seq]; null for no padding.</param>
+    [Operation("apply_mask_to_padding_states")]
     public static Tensor Apply(Tensor x, Tensor? mask) => mask is null ? x : x * mask.unsqueeze(-1).to(x.dtype);
 }

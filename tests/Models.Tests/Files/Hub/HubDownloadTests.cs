@@ -314,13 +314,22 @@ public sealed class HubDownloadTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task PickledWeights_AreRefused_BeforeAnythingIsFetched()
+    public async Task PickledWeights_AreFetched_WhereThereAreNoSafetensors()
     {
-        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["pytorch_model.bin"] = new byte[5000] });
+        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["pytorch_model.bin"] = new byte[5000],
+            ["tf_model.h5"] = new byte[9] });
+        ModelFolder folder = await FetchAsync();
+        Assert.Equal(["config.json", "pytorch_model.bin"], Directory.EnumerateFiles(folder.Path).Select(Path.GetFileName).Order());
+        Assert.True(Checkpoint.IsComplete(folder.Path));
+    }
+
+    [Fact]
+    public async Task OnlyGguf_IsRefused_AndSaysWhatToDo()
+    {
+        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["model-Q4_0.gguf"] = new byte[5000] });
         CheckpointException error = await Assert.ThrowsAsync<CheckpointException>(() => FetchAsync());
-        Assert.Contains("`pytorch_model.bin`, a Python pickle, which is refused: reading a pickle runs whatever code is in it",
-            error.Message, StringComparison.Ordinal);
-        Assert.Contains("refs/pr/", error.Message, StringComparison.Ordinal);
+        Assert.Contains("It has `model-Q4_0.gguf`.", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Download one of its GGUF files, and give its path.", error.Message, StringComparison.Ordinal);
         Assert.Empty(_hub.Sent(large: true));
     }
 
