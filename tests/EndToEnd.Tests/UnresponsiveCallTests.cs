@@ -90,7 +90,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
             if (jobEvent.Raw.Log is not null) return;
     }
 
-    private static Task WaitForRunningAsync(Job job) =>
+    private static Task<JobInfo> WaitForRunningAsync(Job job) =>
         Poll.UntilAsync(() => job.GetAsync(Cancel), info => info.State == JobState.Running);
 
     /// <summary>Submits a job with a constant, and replaces the file of the constant by a FIFO.</summary>

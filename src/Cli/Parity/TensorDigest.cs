@@ -50,6 +50,6 @@ internal sealed record TensorDigest(long[] Shape, double Sum, double AbsoluteSum
             .Append(Math.Abs(Sum - reference.Sum) / Count).Append(Math.Abs(AbsoluteSum - reference.AbsoluteSum) / Count).Max());
     }
 
-    private static IEnumerable<JsonElement> List(JsonElement json, string key) =>
-        json.TryGetProperty(key, out JsonElement list) ? list.EnumerateArray() : [];
+    private static JsonElement.ArrayEnumerator List(JsonElement json, string key) =>
+        json.TryGetProperty(key, out JsonElement list) ? list.EnumerateArray() : default;
 }

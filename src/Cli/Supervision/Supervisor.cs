@@ -14,18 +14,18 @@ namespace Ndif.Cli.Supervision;
 /// 1. The child inherits the arguments, the environment and the output. Its standard input is a pipe that only this process holds open: its
 ///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
 /// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
-/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="MinRunTime"/> of its start has a
+/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="_minRunTime"/> of its start has a
 ///    wrong option, most likely: its code is that of this process.
-/// 4. Otherwise it is started again, after a delay that doubles up to <see cref="MaxDelay"/> and is reset by a run of
-///    <see cref="SteadyRunTime"/>.
+/// 4. Otherwise it is started again, after a delay that doubles up to <see cref="_maxDelay"/> and is reset by a run of
+///    <see cref="_steadyRunTime"/>.
 /// </summary>
 internal sealed partial class Supervisor(ILogger logger)
 {
     /// <summary>Set in the environment of the child: the number of restarts, by reason.</summary>
     public const string Variable = "NDIF_SUPERVISED";
 
-    private static readonly TimeSpan MinRunTime = TimeSpan.FromSeconds(10), MinDelay = TimeSpan.FromSeconds(0.5),
-        MaxDelay = TimeSpan.FromSeconds(30), SteadyRunTime = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan _minRunTime = TimeSpan.FromSeconds(10), _minDelay = TimeSpan.FromSeconds(0.5),
+        _maxDelay = TimeSpan.FromSeconds(30), _steadyRunTime = TimeSpan.FromMinutes(2);
 
     private const int SignalTerminate = 15, FirstSignalCode = 128;
 
@@ -44,15 +44,15 @@ internal sealed partial class Supervisor(ILogger logger)
 
     private async Task<int> RunAsync(CancellationToken stopping)
     {
-        for (TimeSpan delay = MinDelay; ; delay = delay * 2 < MaxDelay ? delay * 2 : MaxDelay)
+        for (TimeSpan delay = _minDelay; ; delay = delay * 2 < _maxDelay ? delay * 2 : _maxDelay)
         {
             long started = Stopwatch.GetTimestamp();
             int code = await RunChildAsync(stopping);
             TimeSpan ran = Stopwatch.GetElapsedTime(started);
             bool isUnresponsive = code == SupervisedProcess.UnresponsiveExitCode;
             if (code == 0 || stopping.IsCancellationRequested
-                || (!isUnresponsive && code < FirstSignalCode && ran < MinRunTime)) return code; // 2, 3
-            if (ran >= SteadyRunTime) delay = MinDelay;
+                || (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime)) return code; // 2, 3
+            if (ran >= _steadyRunTime) delay = _minDelay;
             if (isUnresponsive) _unresponsive++;
             else _failed++;
             LogRestart(Describe(code), ran.TotalSeconds, delay.TotalSeconds);

@@ -23,10 +23,10 @@ internal sealed class JobRun : IDisposable
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
-    /// <param name="sharedMemory">The memory of the values of all jobs; null for no limit.</param>
     /// <param name="timeLeft">Returns the time until the token is cancelled; operations that would take longer are refused.</param>
+    /// <param name="sharedMemory">The memory of the values of all jobs; null for no limit.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue,
-        Func<TimeSpan>? timeLeft = null, CancellationToken cancellationToken = default, SharedJobMemory? sharedMemory = null)
+        Func<TimeSpan>? timeLeft = null, SharedJobMemory? sharedMemory = null, CancellationToken cancellationToken = default)
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes,

@@ -87,7 +87,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
             execution._run = new JobRun(
                 execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._ownTime.Left,
-                execution._cancel.Token, jobs.Memory)
+                jobs.Memory, execution._cancel.Token)
             {
                 Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
             };

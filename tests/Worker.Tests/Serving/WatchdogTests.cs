@@ -16,7 +16,8 @@ public sealed class WatchdogTests : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _blobs.Release();
-        await _cluster.DisposeAsync();
+        await _cluster.DisposeAsync(); // ends the thread that is stuck
+        _blobs.Dispose();
     }
 
     [Fact]

@@ -6,7 +6,7 @@ namespace Ndif.Worker.Tests.Support;
 /// <summary>
 /// A blob store on a disk that does not answer: a call holds its thread, whatever is cancelled, until the store is released.
 /// </summary>
-internal sealed class StuckBlobStore : IBlobStore
+internal sealed class StuckBlobStore : IBlobStore, IDisposable
 {
     private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ManualResetEventSlim _released = new();
@@ -15,6 +15,8 @@ internal sealed class StuckBlobStore : IBlobStore
     public Task Entered => _entered.Task;
 
     public void Release() => _released.Set();
+
+    public void Dispose() => _released.Dispose();
 
     public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
     {
