@@ -172,10 +172,11 @@ public static class TinyConfigs
 
     static TinyConfigs()
     {
-        foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral",
-            "Qwen2Moe", "Qwen3Moe", "Apertus", "Arcee", "Cohere", "Cohere2", "Ernie4_5", "Ernie4_5_Moe", "Exaone4", "ExaoneMoe", "Glm", "Glm4",
-            "Glm4Moe", "Granite", "GraniteMoe", "GraniteMoeShared", "GptOss", "Helium", "HunYuanMoEV1", "MiniMaxM2", "Nemotron", "Olmo3",
-            "Olmoe", "Phimoe", "SeedOss", "SmolLM3"])
+        foreach (string architecture in (string[])[
+            "Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral", "Qwen2Moe", "Qwen3Moe", "Apertus", "Arcee",
+            "Cohere", "Cohere2", "Ernie4_5", "Ernie4_5_Moe", "Exaone4", "ExaoneMoe", "Glm", "Glm4", "Glm4Moe", "Granite", "GraniteMoe",
+            "GraniteMoeShared", "GptOss", "Helium", "HunYuanMoEV1", "MiniMaxM2", "Nemotron", "Olmo3", "Olmoe", "Phimoe", "SeedOss",
+            "SmolLM3"])
             _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
         foreach (var (name, architecture) in (ReadOnlySpan<(string, string)>)[("gemma3", "Gemma3"), ("Mistral", "Mistral3"),
             ("llama4", "Llama4"), ("qwen3_5", "Qwen3_5"), ("qwen3_5_moe", "Qwen3_5Moe")])
@@ -199,7 +200,8 @@ public static class TinyConfigs
 
     /// <summary>The first config of this class of transformers, in shape 2.</summary>
     /// <param name="more">Keys to append; the last value of a repeated key is used.</param>
-    public static string OfArchitecture(string architecture, string more = "") => _byArchitecture[architecture].TrimEnd()[..^1] + more + " }";
+    public static string OfArchitecture(string architecture, string more = "") =>
+        _byArchitecture[architecture].TrimEnd()[..^1] + more + " }";
 
     /// <summary>A Llama with this in rope_scaling.</summary>
     public static string Rope(int shape, string scaling, string more = "") =>

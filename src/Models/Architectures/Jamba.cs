@@ -1,4 +1,5 @@
 using Ndif.Models.Config;
+using Ndif.Models.Layers.StateSpace;
 using Ndif.Models.Layers;
 using static TorchSharp.torch;
 

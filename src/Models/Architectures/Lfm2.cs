@@ -1,5 +1,6 @@
 using Ndif.Models.Config;
 using Ndif.Models.CpuKernels;
+using Ndif.Models.Layers.StateSpace;
 using Ndif.Models.Layers;
 using static TorchSharp.torch;
 

@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>A convolution over the tokens that continues where the last pass ended. The state is its last inputs.</summary>
 /// <remarks>causal_conv1d_fn and causal_conv1d_update in transformers/models/mamba/modeling_mamba.py and its relatives</remarks>

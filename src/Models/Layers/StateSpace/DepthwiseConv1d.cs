@@ -1,7 +1,7 @@
 using System.Globalization;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>A convolution of each channel over the tokens, with zeros on both sides.</summary>
 /// <remarks>torch/nn/modules/conv.py with groups = channels and padding = kernel size - 1</remarks>

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>The sizes of a gated delta net.</summary>
 /// <param name="NumKeyHeads">The heads of queries and keys; each serves NumValueHeads / NumKeyHeads heads of values.</param>

@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>
 /// A layer with either attention or a mixer with a state, and an mlp, each after a norm and added to the residual stream.

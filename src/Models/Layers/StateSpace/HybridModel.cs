@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>A decoder whose layers with a state receive the padding of the pass, and the others the mask of their attention.</summary>
 /// <remarks>Qwen3NextModel in transformers/models/qwen3_next/modeling_qwen3_next.py and its relatives</remarks>

@@ -3,7 +3,7 @@ using Ndif.Models.Config;
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>The sizes and options of a Mamba-2 mixer.</summary>
 /// <param name="StateSize">The dimensions of the state of each dimension of a head.</param>

@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>The sizes and options of a Mamba mixer.</summary>
 internal sealed record MambaConfig(int HiddenSize, int IntermediateSize, int StateSize, int TimeStepRank, int ConvKernel)

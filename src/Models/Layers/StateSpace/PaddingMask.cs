@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>The tokens of a pass that are not padding, for layers whose state must not see padding.</summary>
 /// <remarks>apply_mask_to_padding_states in transformers/models/mamba2/modeling_mamba2.py</remarks>

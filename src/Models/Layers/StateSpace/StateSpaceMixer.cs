@@ -1,6 +1,6 @@
 using Tensor = TorchSharp.torch.Tensor;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>How a layer calls its mixer in Hugging Face's code.</summary>
 /// <param name="IsKeyword">Whether the hidden states are a keyword argument.</param>

@@ -1,7 +1,7 @@
 using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Layers;
+namespace Ndif.Models.Layers.StateSpace;
 
 /// <summary>The recurrences of state-space models and of linear attention, in float32, in chunks of tokens.</summary>
 public static partial class StateSpaceScan
