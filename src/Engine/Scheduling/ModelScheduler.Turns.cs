@@ -75,7 +75,8 @@ internal sealed partial class ModelScheduler
             RunPrefill(maxTokens);
             RunBatches();
             if (maxTokens == long.MaxValue && model.CanBatch
-                && TakeNext(_exclusive, job => job is { NeedsOwnTurn: false, HasLocalCalls: false }) is { } exclusive) Start([exclusive]);
+                && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner)) ?? TakeNext(_exclusive, CanStartNow))
+                    is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
             RunStatements();
         }
     }
@@ -89,6 +90,9 @@ internal sealed partial class ModelScheduler
     }
 
     private bool NeedsOwnTurn(JobRun run) => _jobs.Find(job => job.Run == run) is { NeedsOwnTurn: true };
+
+    /// <summary>Whether a trace that shares no pass may start in the middle of the current turn.</summary>
+    private static bool CanStartNow(ScheduledJob job) => job is { NeedsOwnTurn: false, HasLocalCalls: false };
 
     /// <summary>Whether a job is not part of a turn that has begun, and may run in the middle of those that have.</summary>
     private bool CanRunNow(ScheduledJob job) => _turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run));

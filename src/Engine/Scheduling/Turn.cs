@@ -38,6 +38,9 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Whether a job is part of it or of a turn that it interrupts.</summary>
     public bool Includes(JobRun job) => jobs.Contains(job) || interrupted?.Includes(job) == true;
 
+    /// <summary>Whether a job of this owner is part of it or of a turn that it interrupts.</summary>
+    public bool HasOwner(string owner) => jobs.Any(job => job.Owner == owner) || interrupted?.HasOwner(owner) == true;
+
     /// <summary>Whether others wait for what a job does: those that share the pass, or those in whose middle it runs.</summary>
     public bool KeepsOthersWaiting => jobs.Count > 1 || interrupted is not null;
 

@@ -10,6 +10,9 @@ public sealed class ModelSchedulerTests : IDisposable
 {
     private static readonly int[] _prompt = [1, 2, 3];
 
+    /// <summary>No turn is so long that others run in its middle, on a busy machine either.</summary>
+    private static readonly TimeSpan _uninterrupted = TimeSpan.FromHours(1);
+
     private readonly EngineFixture _fixture = EngineFixture.Llama();
     private readonly List<JobRun> _jobs = [];
     private readonly List<string> _ended = [];
@@ -23,7 +26,7 @@ public sealed class ModelSchedulerTests : IDisposable
     [Fact]
     public void OwnersTakeTurns_WhereAPassIsForOneTrace()
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel);
+        using var scheduler = new ModelScheduler(_fixture.HookedModel) { MinTimeSlice = _uninterrupted };
         for (int i = 0; i < 4; i++) Add(scheduler, $"flood {i}", Gradient(), owner: "flood");
         Add(scheduler, "single", Gradient(), owner: "single");
         RunAll(scheduler);
@@ -33,7 +36,7 @@ public sealed class ModelSchedulerTests : IDisposable
     [Fact]
     public void AnOwnerOfTwiceTheWeight_IsServedTwiceAsOften()
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel);
+        using var scheduler = new ModelScheduler(_fixture.HookedModel) { MinTimeSlice = _uninterrupted };
         for (int i = 0; i < 6; i++) Add(scheduler, "light", Gradient(), owner: "light");
         for (int i = 0; i < 6; i++) Add(scheduler, "heavy", Gradient(), owner: "heavy", weight: 2);
         RunAll(scheduler);
