@@ -20,15 +20,20 @@ public static class Telemetry
         "ndif.worker.unresponsive_calls", "{call}",
         "Native calls that did not end after their jobs were stopped, so that the worker ended");
 
-    internal static void RecordUnresponsive(string model) => _unresponsive.Add(1, new KeyValuePair<string, object?>("model", model));
+    private static long _restartsAfterUnresponsiveCall, _restartsAfterFailure;
 
-    /// <summary>Reports how often a supervisor has started this worker again, which the process itself cannot count.</summary>
-    public static void ReportRestarts(long afterUnresponsiveCall, long afterFailure) => _meter.CreateObservableCounter<long>(
+    internal static ObservableCounter<long> Restarts { get; } = _meter.CreateObservableCounter<long>(
         "ndif.worker.restarts", () =>
         [
-            new(afterUnresponsiveCall, new KeyValuePair<string, object?>("reason", "unresponsive")),
-            new(afterFailure, new KeyValuePair<string, object?>("reason", "failed")),
+            new(_restartsAfterUnresponsiveCall, new KeyValuePair<string, object?>("reason", "unresponsive")),
+            new(_restartsAfterFailure, new KeyValuePair<string, object?>("reason", "failed")),
         ], "{restart}", "Restarts of the worker by its supervisor, by reason");
+
+    internal static void RecordUnresponsive(string model) => _unresponsive.Add(1, new KeyValuePair<string, object?>("model", model));
+
+    /// <summary>Sets how often a supervisor has started this worker again, which the process itself cannot count.</summary>
+    public static void SetRestarts(long afterUnresponsiveCall, long afterFailure) =>
+        (_restartsAfterUnresponsiveCall, _restartsAfterFailure) = (afterUnresponsiveCall, afterFailure);
 
     internal static void RecordPhase(string name, string model, TimeSpan time) =>
         _phases.Record(

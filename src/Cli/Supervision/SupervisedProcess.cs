@@ -27,7 +27,7 @@ internal static partial class SupervisedProcess
         var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         if (!IsOne) return stop;
         (long unresponsive, long failed) = Restarts;
-        Ndif.Worker.Telemetry.ReportRestarts(unresponsive, failed);
+        Ndif.Worker.Telemetry.SetRestarts(unresponsive, failed);
         new Thread(() =>
         {
             using Stream input = Console.OpenStandardInput();

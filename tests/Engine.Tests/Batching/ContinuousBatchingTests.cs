@@ -26,7 +26,18 @@ public sealed class ContinuousBatchingTests
     [InlineData("StableLm")]
     [InlineData("falcon alibi")]
     [InlineData("phi3 longrope")]
-    public void RandomJobs_ThatJoinAtRandomSteps_GiveWhatTheyGiveAlone(string architecture)
+    [InlineData("GptOss")]
+    [InlineData("llama4")]
+    [InlineData("deepseek_v3")]
+    [InlineData("mistral4")]
+    [InlineData("falcon_h1")]
+    [InlineData("jamba")]
+    [InlineData("qwen3_next")]
+    [InlineData("mamba", false)]
+    [InlineData("mamba2", false)]
+    [InlineData("nemotron_h", false)]
+    [InlineData("lfm2", false)]
+    public void RandomJobs_ThatJoinAtRandomSteps_GiveWhatTheyGiveAlone(string architecture, bool hasAttention = true)
     {
         using EngineFixture fixture = architecture switch
         {
@@ -37,7 +48,7 @@ public sealed class ContinuousBatchingTests
         for (int seed = 0; seed < Seeds; seed++)
         {
             var random = new Random(seed);
-            Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random))];
+            Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random, hasAttention))];
             JobOutcome[] alone = [.. programs.Select(program => fixture.Run(program)[0])], joined = RunJoining(fixture, programs, random);
             for (int job = 0; job < programs.Length; job++) OutcomeAssert.Same(alone[job], joined[job], $"seed {seed}, job {job}");
         }
@@ -61,7 +72,7 @@ public sealed class ContinuousBatchingTests
         for (int seed = 0; seed < 2 * Seeds; seed++)
         {
             var random = new Random(seed);
-            Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random, usesAttention: false))];
+            Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random, hasAttention: false))];
             JobOutcome[] alone = [.. programs.Select(program => fixture.Run(program)[0])], joined = RunJoining(fixture, programs, random);
             for (int job = 0; job < programs.Length; job++) OutcomeAssert.Same(alone[job], joined[job], $"seed {seed}, job {job}", 0);
         }
@@ -218,7 +229,7 @@ public sealed class ContinuousBatchingTests
     private static Program Generate(EngineFixture fixture, int[] prompt, int steps, Action<Trace> experiment) =>
         fixture.RecordIn(fixture.Model.Generate(prompt, steps, new() { IgnoreEos = true }), experiment);
 
-    private static Program RandomProgram(EngineFixture fixture, Random random, bool usesAttention = true)
+    private static Program RandomProgram(EngineFixture fixture, Random random, bool hasAttention = true)
     {
         LanguageModel llm = fixture.Model;
         int[] prompt = Prompt();
@@ -244,7 +255,7 @@ public sealed class ContinuousBatchingTests
                     ValueList probabilities = t.List();
                     probabilities.Save("probabilities");
                     foreach (int step in t.Iter[..])
-                        probabilities.Append(usesAttention ? llm.Layers[1].Attn.Source["probs"].Output : llm.Layers[1].Attn.Output[0]);
+                        probabilities.Append(hasAttention ? llm.Layers[1].Attn.Source["probs"].Output : llm.Layers[1].Hidden);
                 });
             case 3: // cache a layer
                 return Generate(fixture, prompt, steps, t => t.Cache([llm.Layers[1]], inputs: true));
@@ -256,7 +267,8 @@ public sealed class ContinuousBatchingTests
             case 6: // a forward pass with an edit
                 return fixture.Record(prompt, _ =>
                 {
-                    llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output * 0;
+                    if (hasAttention) llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output * 0;
+                    else llm.Layers[0].Hidden *= 0.5;
                     llm.Logits.Save("logits");
                 });
             case 7: // skip a layer at each step
