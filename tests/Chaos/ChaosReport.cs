@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Ndif.Protocol;
@@ -135,18 +136,22 @@ internal sealed record ChaosReport
         return leaks;
     }
 
-    /// <summary>The stored bytes of all owners are those of the jobs.</summary>
+    /// <summary>The stored bytes of all owners are those of the jobs and of the uploads.</summary>
     private static async Task<IReadOnlyList<string>> FindWrongCountsAsync(IDatabase database, string[] keys)
     {
+        const long UploadBytes = 320; // UPLOAD_BYTES of src/Queue/Redis/Scripts/common.lua
         List<string> wrong = [];
+        string[] uploads = [.. (await database.SortedSetRangeByRankAsync("ndif:uploads")).Select(member => member.ToString())];
         foreach (string kind in (string[])["queue_bytes", "blob_bytes"])
         {
-            long jobs = 0;
+            long jobs = uploads.Sum(upload => kind == "queue_bytes" ? UploadBytes
+                : long.Parse(upload.Split(' ')[2], CultureInfo.InvariantCulture)); // "owner blob bytes"
             foreach (string key in keys.Where(key => key.StartsWith("job:", StringComparison.Ordinal)))
                 jobs += (long)await database.HashGetAsync("ndif:" + key, kind);
             long counted = (long)await database.HashGetAsync("ndif:totals", kind),
                 owners = (await database.HashGetAllAsync($"ndif:{kind}")).Sum(entry => (long)entry.Value);
-            if (counted != jobs || owners != jobs) wrong.Add($"{kind}: {counted} in all, {owners} of owners, and {jobs} of jobs");
+            if (counted != jobs || owners != jobs)
+                wrong.Add($"{kind}: {counted} in all, {owners} of owners, and {jobs} of jobs and uploads");
         }
         return wrong;
     }
