@@ -32,6 +32,9 @@ internal static class BoundedOperation
     /// <summary>The intended seconds of a part.</summary>
     private const double PartSeconds = 0.1;
 
+    /// <summary>The bytes of the results and the workspace of a part that are intended at most.</summary>
+    private const double PartBytes = 16 << 20;
+
     /// <param name="product">The product of the element counts of the tensors among the arguments.</param>
     public static object? Run(Kernel kernel, in OpArguments a, long product)
     {
@@ -89,10 +92,11 @@ internal static class BoundedOperation
         List<object?> recorded = [];
         object? results = null;
         double secondsOfRow = a.Context.Limits!.DividesAll ? 1 : seconds / split.Length;
+        double mostRows = PartBytes / Math.Max(1, entry.Rule(a).Bytes / split.Length);
         for (long start = 0; start < split.Length;)
         {
             a.Context.Limits!.ThrowIfCancelled();
-            long count = PartRows(split, secondsOfRow), left = split.Length - start;
+            long count = PartRows(split, Math.Min(PartSeconds / Math.Max(secondsOfRow, 1e-12), mostRows)), left = split.Length - start;
             if (left - count < split.Alignment) count = left; // no part has fewer rows
             long begin = Stopwatch.GetTimestamp();
             using (var scope = NewDisposeScope())
@@ -111,11 +115,8 @@ internal static class BoundedOperation
         return split.IsInPlace ? a[0] : isRecorded ? Join(recorded, split) : results;
     }
 
-    private static long PartRows(RowSplit split, double secondsOfRow)
-    {
-        long rows = (long)Math.Max(1, PartSeconds / Math.Max(secondsOfRow, 1e-12));
-        return Math.Max(split.Alignment, rows / split.Alignment * split.Alignment);
-    }
+    private static long PartRows(RowSplit split, double rows) =>
+        Math.Max(split.Alignment, (long)Math.Max(1, rows) / split.Alignment * split.Alignment);
 
     /// <summary>Computes a part; one that is still long is divided along another dimension.</summary>
     private static object? RunPart(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, long start, long count, double seconds)

@@ -11,14 +11,16 @@ internal static partial class CostTable
     [
         Row("add sub mul neg abs sign square maximum minimum round floor ceil trunc frac clamp lerp addcmul addcdiv nan_to_num "
             + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
-        Row("div floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
+        Row("div", SmallProduct, Elementwise(4, workspace: 0.25, ofFloats: true), RowSplit.Broadcast),
+        Row("floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
         Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu mish",
-            SmallProduct, Elementwise(6), RowSplit.Broadcast),
+            SmallProduct, Elementwise(6, ofFloats: true), RowSplit.Broadcast),
         Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
-            Elementwise(25), RowSplit.Broadcast),
-        Row("logit logsigmoid", SmallProduct, Elementwise(8, workspace: 1), RowSplit.Broadcast),
+            Elementwise(25, ofFloats: true), RowSplit.Broadcast),
+        Row("logit logsigmoid", SmallProduct, Elementwise(8, workspace: 1, ofFloats: true), RowSplit.Broadcast),
         Row("softsign", SmallProduct, Elementwise(6, workspace: 2), RowSplit.Broadcast),
-        Row("where masked_fill", SmallProduct, Elementwise(2, workspace: 0.5), RowSplit.Broadcast),
+        Row("where", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 1), RowSplit.Broadcast),
+        Row("masked_fill", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 2), RowSplit.Broadcast),
         Row("eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf signbit", SmallProduct, Test(1),
             RowSplit.Broadcast),
         Row("isfinite", SmallProduct, Test(3, temporaries: 2), RowSplit.Broadcast),
@@ -75,18 +77,45 @@ internal static partial class CostTable
     /// One result for each element of the broadcast shape. <paramref name="work"/> is in additions for each element,
     /// <paramref name="workspace"/> in results.
     /// </summary>
-    private static CostRule Elementwise(double work, double workspace = 0) => (in a) =>
+    /// <param name="ofFloats">Whether integers are computed as float32.</param>
+    /// <param name="firstOperand">The first argument that is converted to the common type; masks come before it.</param>
+    private static CostRule Elementwise(double work, double workspace = 0, bool ofFloats = false, int firstOperand = 0) => (in a) =>
     {
         double count = BroadcastCount(a), bytes = count * PromotedBytes(a);
-        return new OpCost(bytes, workspace * bytes, work * count * WidestFactor(a));
+        return new OpCost(bytes, workspace * bytes + ConversionBytes(a, ofFloats, firstOperand), work * count * WidestFactor(a));
     };
 
     /// <summary>One bool for each element, and temporaries of the argument's type.</summary>
     private static CostRule Test(double work, double temporaries = 0) => (in a) =>
     {
         double count = BroadcastCount(a);
-        return new OpCost(count, temporaries * count * PromotedBytes(a), work * count * WidestFactor(a));
+        return new OpCost(count, temporaries * count * PromotedBytes(a) + ConversionBytes(a, ofFloats: false),
+            work * count * WidestFactor(a));
     };
+
+    /// <summary>
+    /// The copies of the arguments whose type is not the one that the operation computes in (ATen's TensorIterator, common_dtype). A
+    /// copy of an expanded argument has all of its elements.
+    /// </summary>
+    private static double ConversionBytes(in OpArguments a, bool ofFloats, int first = 0)
+    {
+        ScalarType? type = null;
+        bool differ = false;
+        for (int i = first; i < a.Count; i++)
+        {
+            ofFloats |= a[i] is double || a[i] is Tensor operand && IsReal(operand);
+            if (a[i] is not Tensor tensor) continue;
+            differ |= type is { } other && other != tensor.dtype;
+            type = tensor.dtype;
+        }
+        double width = PromotedBytes(a), bytes = 0;
+        for (int i = first; i < a.Count; i++)
+            if (a[i] is Tensor tensor && (differ && tensor.element_size() != width || ofFloats && !IsReal(tensor)))
+                bytes += (double)tensor.numel() * width;
+        return bytes;
+    }
+
+    private static bool IsReal(Tensor tensor) => tensor.is_floating_point() || tensor.is_complex();
 
     private static CostRule InPlace(double work, double workspace = 0) => (in a) =>
     {

@@ -56,6 +56,29 @@ public sealed class CostTableTests
         Assert.True(bytes <= Math.Max(64, cost.OutputBytes), $"{line}: {bytes} bytes, and the cost says {cost}");
     }
 
+    /// <summary>An argument that is converted to the type of the computation needs a copy of all of its elements.</summary>
+    [Theory]
+    [InlineData("reciprocal", ScalarType.Byte, null, 1)]
+    [InlineData("atanh", ScalarType.Int32, null, 1)]
+    [InlineData("exp", ScalarType.BFloat16, null, 0)]
+    [InlineData("add", ScalarType.Float32, ScalarType.Float32, 0)]
+    [InlineData("add", ScalarType.BFloat16, ScalarType.BFloat16, 0)]
+    [InlineData("add", ScalarType.BFloat16, ScalarType.Float32, 1)]
+    [InlineData("eq", ScalarType.Int32, ScalarType.Float32, 1)]
+    [InlineData("mul", ScalarType.Int32, ScalarType.Int32, 0)]
+    public void ConvertedArguments_AreWorkspace(string op, ScalarType type, ScalarType? other, int copies)
+    {
+        using var scope = NewDisposeScope();
+        const long count = 1000;
+        Tensor[] arguments = [.. new[] { type, other }.OfType<ScalarType>().Select(t => ones(1, dtype: t).expand(count))];
+        OpSchema schema = OpTable.Rows[op];
+        var bound = new object?[schema.Parameters.Count];
+        for (int i = 0; i < bound.Length; i++)
+            bound[i] = i < arguments.Length ? arguments[i] : null;
+        OpCost cost = CostTable.Entries[op].Rule(new OpArguments(schema, bound, new KernelContext()));
+        Assert.Equal(copies * count * sizeof(float), cost.WorkspaceBytes);
+    }
+
     /// <summary>The kernels of these check what they allocate once they have counted it.</summary>
     private static readonly HashSet<string> _checkedInKernel =
         ["nonzero", "argwhere", "masked_select", "bincount", "getitem", "repeat_interleave", "one_hot"];
