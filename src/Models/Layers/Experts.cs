@@ -27,7 +27,7 @@ public sealed partial class Experts : RoutedExperts
             ($"{e}.{checkpointNames.Down}.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2);
         _actFn = Child("act_fn", activation);
         _actFn.SetAxes(Axes.Unknown); // pairs of tokens and experts, in the order of the experts
-        AddExperts(numExperts, i => new GatedExpert(SingularOf(className), i, _gateUpProj, _downProj, activation));
+        AddExperts(numExperts, i => new GatedExpert(ExpertClassOf(className), i, _gateUpProj, _downProj, activation));
     }
 
     public override string ClassName { get; }

@@ -76,8 +76,9 @@ public abstract class RoutedExperts : SiteModule, IFusedExperts, IRoutingSource
         for (int i = 0; i < count; i++) _experts[i] = Child(i.ToString(CultureInfo.InvariantCulture), create(i));
     }
 
-    /// <summary>"MixtralExpert" of "MixtralExperts"</summary>
-    protected static string SingularOf(string className) => className.TrimEnd('s');
+    /// <summary>"MixtralExpert" of "MixtralExperts", "DeepseekV3Expert" of "DeepseekV3NaiveMoe"</summary>
+    protected static string ExpertClassOf(string className) =>
+        className.Replace("Experts", "", StringComparison.Ordinal).Replace("NaiveMoe", "", StringComparison.Ordinal) + "Expert";
 
     /// <summary>Whether an expert has a hook, so that the fused forward cannot be used.</summary>
     protected bool HasHookedExperts => _experts.Length > 0 && SiteHook.HasHooks(_experts[0].Index, _experts[^1].Index);
