@@ -3,7 +3,7 @@ using Ndif.Tests.Support.Service;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>Experts as sites, and the routing in a cache, in every execution mode. nnsight does not reach what Hugging Face fuses.</summary>
+/// <summary>Experts as sites, and the routing in a cache, in every execution mode; nnsight does not reach them.</summary>
 public sealed class ExpertTests(ExpertFixture fixture) : IClassFixture<ExpertFixture>
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5, 9, 2, 6], _other = [2, 7, 1];

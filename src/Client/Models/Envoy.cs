@@ -72,8 +72,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");
 
     /// <summary>
-    /// The experts of a feed-forward module: <c>llm.Layers[2].Mlp.Experts[3]</c>. The input and the output of an expert are those of its own
-    /// tokens, [routed, hidden], in the order of their rows and positions; the output is not yet multiplied by the router's weights.
+    /// The experts of a feed-forward module: <c>llm.Layers[2].Mlp.Experts[3]</c>. The input and the output of an expert are those of its
+    /// own tokens, [routed, hidden], in the order of their rows and positions; the output is not yet multiplied by the router's weights.
     /// </summary>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the module has no experts.</exception>
     public Envoy Experts => Find("experts");

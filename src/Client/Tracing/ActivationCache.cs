@@ -33,7 +33,8 @@ public sealed class ActivationCache
     public bool Contains(Envoy module) => Entries.ContainsKey(module.Path);
 
     /// <summary>
-    /// The routing of the layers with experts, by the number of the layer: <c>cache.Routing[2].Indices</c>, <c>cache.Routing[2].Weights</c>.
+    /// The routing of the layers with experts, by the number of the layer: <c>cache.Routing[2].Indices</c>,
+    /// <c>cache.Routing[2].Weights</c>.
     /// </summary>
     /// <exception cref="InvalidOperationException">The trace has not run.</exception>
     public IReadOnlyDictionary<int, CacheEntry> Routing

@@ -178,7 +178,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         ? SourceTree.Of(source) : null;
 
     internal override bool CanNarrow(HookPoint point) => point.IsOperation
-        ? !_fusedForwards.Contains(point.Module) && Source(point.Module)!.Sites[point.Operation].CanBeSliced(_model.Modules[point.Module], point.IsAfter)
+        ? !_fusedForwards.Contains(point.Module)
+            && Source(point.Module)!.Sites[point.Operation].CanBeSliced(_model.Modules[point.Module], point.IsAfter)
         : OutputAxes(point.Module, 0) is { IsKnown: true } || _model.Modules[point.Module].IsList;
 
     internal override Axes OutputAxes(HookPoint point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)

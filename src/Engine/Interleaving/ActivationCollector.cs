@@ -30,7 +30,8 @@ internal sealed class ActivationCollector(Interpreter invoke, CacheStatement sta
     public void Add(HookPoint point, string path, object? value) => Add(point, path, point.IsAfter ? "output" : "inputs", value);
 
     /// <param name="value">The slice of the invoke: the arguments with keywords, or the output; owned by this method.</param>
-    public void AddRouting(HookPoint point, string path, object? value, Func<IReadOnlyList<object?>, (torch.Tensor, torch.Tensor)> routingOf)
+    public void AddRouting(
+        HookPoint point, string path, object? value, Func<IReadOnlyList<object?>, (torch.Tensor, torch.Tensor)> routingOf)
     {
         using var scope = torch.NewDisposeScope();
         var values = (IReadOnlyList<object?>)value!;
@@ -47,10 +48,10 @@ internal sealed class ActivationCollector(Interpreter invoke, CacheStatement sta
         TensorOwnership.DisposeTensors(value);
         if (!entries.TryGetValue(path, out object? existing)) entries[path] = existing = new List<object?>();
         var calls = (List<object?>)existing!;
-        // a call has each part once
-        if (calls.Count == 0 || ((Dictionary<string, object?>)calls[^1]!).ContainsKey(part)
-            || (!point.IsAfter && ((Dictionary<string, object?>)calls[^1]!).ContainsKey("output"))) calls.Add(new Dictionary<string, object?>());
-        ((Dictionary<string, object?>)calls[^1]!)[part] = copy;
+        var call = calls.Count == 0 ? null : (Dictionary<string, object?>)calls[^1]!;
+        // a call has each part once, and the output last
+        if (call is null || call.ContainsKey(part) || (!point.IsAfter && call.ContainsKey("output"))) calls.Add(call = []);
+        call[part] = copy;
         invoke.Job.Slots.TrackBytes(statement.Id, copy);
     }
 

@@ -36,7 +36,8 @@ internal sealed class BatchShape
         if (_isPadding is null)
         {
             using var scope = torch.NewDisposeScope();
-            _isPadding = [.. mask.narrow(1, mask.size(1) - SequenceLength, SequenceLength).cpu().reshape(-1).data<long>().Select(m => m == 0)];
+            torch.Tensor own = mask.narrow(1, mask.size(1) - SequenceLength, SequenceLength); // [batch, seq]
+            _isPadding = [.. own.cpu().reshape(-1).data<long>().Select(m => m == 0)];
         }
         return _isPadding[token];
     }

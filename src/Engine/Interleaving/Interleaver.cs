@@ -158,7 +158,8 @@ internal sealed partial class Interleaver
     public IDisposable BeginExpertCall(torch.Tensor tokenIdx)
     {
         using var scope = torch.NewDisposeScope();
-        long[] tokens = tokenIdx.device_type is DeviceType.META ? [.. Enumerable.Range(0, (int)tokenIdx.numel()).Select(token => (long)token)]
+        long[] tokens = tokenIdx.device_type is DeviceType.META
+            ? [.. Enumerable.Range(0, (int)tokenIdx.numel()).Select(token => (long)token)]
             : [.. tokenIdx.cpu().data<long>()];
         return new ExpertCallScope(this, new ExpertCall(tokens));
     }
@@ -286,7 +287,8 @@ internal sealed partial class Interleaver
             SiteKind kind = point.IsAfter ? SiteKind.Output : SiteKind.Inputs;
             try
             {
-                if (cache.Includes(point)) cache.Add(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value));
+                if (cache.Includes(point))
+                    cache.Add(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value));
                 if (!cache.IncludesRouting(point)) continue;
                 cache.AddRouting(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value),
                     values => _model.RoutingOf(point.Module, values));

@@ -26,8 +26,8 @@ internal interface IFusedExperts
 }
 
 /// <summary>
-/// The experts of a layer, which the router has chosen for each token. They are computed together, in the forward of the derived class. Where
-/// an expert has a hook they run one by one instead, each with its own tokens, in the order of their numbers.
+/// The experts of a layer, which the router has chosen for each token. They are computed together, in the forward of the derived class.
+/// Where an expert has a hook they run one by one instead, each with its own tokens, in the order of their numbers.
 /// </summary>
 public abstract class RoutedExperts : SiteModule, IFusedExperts, IRoutingSource
 {

@@ -280,7 +280,8 @@ public sealed class ExpertTests
         {
             t.Cache();
         }).AssertCompleted();
-        Assert.DoesNotContain(outcome[outcome.Names.Single()].Map.Entries, entry => entry.Key.EndsWith("experts.0", StringComparison.Ordinal));
+        Assert.DoesNotContain(outcome[outcome.Names.Single()].Map.Entries,
+            entry => entry.Key.EndsWith("experts.0", StringComparison.Ordinal));
         JobOutcome chosen = fixture.Run(_prompt, t => t.Cache(modules: MixturesOf(fixture)[0])).AssertCompleted();
         Assert.Equal(MixturesOf(fixture)[0].Count, chosen[chosen.Names.Single()].Map.Entries.Count);
     }
@@ -303,7 +304,8 @@ public sealed class ExpertTests
         foreach (var (entry, experts) in entries.Zip(layers))
         {
             Data routing = entry.Value.List.Items.Single().Map.Entries.Single().Value;
-            TensorData indices = TensorData.FromProto(routing.List.Items[0].Tensor), weights = TensorData.FromProto(routing.List.Items[1].Tensor);
+            TensorData indices = TensorData.FromProto(routing.List.Items[0].Tensor);
+            TensorData weights = TensorData.FromProto(routing.List.Items[1].Tensor);
             Assert.Equal(_prompt.Length, indices.Shape[0]);
             Assert.Equal(indices.Shape.ToArray(), weights.Shape.ToArray());
             long[] tokens = [.. Enumerable.Range(0, _prompt.Length).Where(token => indices[token].ToArray<long>().Contains(1))
