@@ -22,7 +22,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
     private readonly int?[] _layerOfModule;
     private readonly SiteModule _lmHead;
-    private long? _cacheBytesPerToken;
+    private (long PerToken, long PerRow)? _cacheBytes;
 
     /// <param name="model">Owned by this object.</param>
     public HookedLanguageModel(LoadedModel model)
@@ -215,9 +215,11 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : prefixes);
 
     /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
-    internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();
+    internal override long CacheBytesPerToken => (_cacheBytes ??= MeasureCacheBytes()).PerToken;
 
-    private long MeasureCacheBytesPerToken()
+    internal override long CacheBytesPerRow => (_cacheBytes ??= MeasureCacheBytes()).PerRow;
+
+    private (long PerToken, long PerRow) MeasureCacheBytes()
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
@@ -225,7 +227,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         using KeyValueCache cache = NewCache();
         torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
         Root.Call(id, torch.ones_like(id), id, cache, logitsToKeep: 1);
-        return cache.ByteCount / KeyValueCache.CapacityOf(1);
+        return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 
     internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);
