@@ -214,6 +214,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes) =>
         LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : prefixes);
 
+    internal override bool SharesKeysOfLayers => Root.SharesKeysOfLayers;
+
     /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
     internal override long CacheBytesPerToken => (_cacheBytes ??= MeasureCacheBytes()).PerToken;
 

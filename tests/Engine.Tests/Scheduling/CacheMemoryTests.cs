@@ -16,6 +16,8 @@ public sealed class CacheMemoryTests
 
     [Theory]
     [InlineData("GraniteMoe", true, false)]
+    [InlineData("gemma3n", true, false)]
+    [InlineData("gemma4", true, false)]
     [InlineData("mamba", false, true)]
     [InlineData("jamba", true, true)]
     [InlineData("falcon_h1", true, true)]
@@ -31,6 +33,15 @@ public sealed class CacheMemoryTests
         torch.Tensor ids = TinyModel.Ids(2, 70, 1), positions = torch.arange(70).expand(2, 70); // [batch, seq]
         model.Root.Call(ids, torch.ones_like(ids), positions, cache);
         Assert.Equal(2 * (model.CacheBytesPerToken * KeyValueCache.CapacityOf(70) + model.CacheBytesPerRow), cache.ByteCount);
+    }
+
+    [Fact]
+    public void LayersThatShareKeys_TakeNoMemory()
+    {
+        using EngineFixture all = EngineFixture.Of(TinyConfigs.Of("gemma4", 2)
+            .Replace("\"num_kv_shared_layers\": 2", "\"num_kv_shared_layers\": 0", StringComparison.Ordinal)),
+            shared = EngineFixture.Of(TinyConfigs.Of("gemma4", 2));
+        Assert.Equal(all.HookedModel.CacheBytesPerToken, 2 * shared.HookedModel.CacheBytesPerToken);
     }
 
     [Theory]
