@@ -52,9 +52,9 @@ public sealed partial class Gemma3nTextAltUp : TensorModule
     /// <returns>[batch, seq, hidden]</returns>
     internal Tensor ScaleCorrectedOutput(Tensor corrected) => Forward(corrected);
 
-    /// <param name="corrected">[batch, seq, hidden]</param>
+    /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor corrected) => corrected * _correctOutputScale.Value;
+    protected override Tensor Forward(Tensor input) => input * _correctOutputScale.Value;
 
     /// <param name="hidden">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, inputs]</returns>

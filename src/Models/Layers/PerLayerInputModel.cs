@@ -21,7 +21,7 @@ public abstract class PerLayerInputModel : BaseModel
     private protected RMSNorm? _perLayerProjectionNorm;
     private readonly DecoderConfig _config;
     private readonly string _embeddingClass;
-    private int _perLayerSize;
+    private int _perLayerVocab, _perLayerSize;
 
     private protected PerLayerInputModel(DecoderConfig config, string embeddingClass, bool takesEmbeddings)
     {
@@ -71,17 +71,21 @@ public abstract class PerLayerInputModel : BaseModel
     protected abstract ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, Tensor? perLayerInputs);
 
-    /// <summary>The embeddings of the tokens for each layer.</summary>
+    /// <summary>The embeddings of the tokens for each layer; tokens of images and sounds, which have none, have those of token 0.</summary>
+    /// <remarks>Gemma3nModel.forward in transformers/models/gemma3n/modeling_gemma3n.py</remarks>
     /// <param name="inputIds">[batch, seq] int64</param>
     /// <returns>[batch, seq, layers, perLayer]</returns>
-    internal Tensor GetPerLayerInputs(Tensor inputIds) =>
-        _embedTokensPerLayer!.Call(inputIds).reshape(inputIds.size(0), inputIds.size(1), _config.NumLayers, _perLayerSize);
+    internal Tensor GetPerLayerInputs(Tensor inputIds)
+    {
+        if (_perLayerVocab < _config.VocabSize) inputIds = inputIds.masked_fill(inputIds >= _perLayerVocab, 0); // [batch, seq]
+        return _embedTokensPerLayer!.Call(inputIds).reshape(inputIds.size(0), inputIds.size(1), _config.NumLayers, _perLayerSize);
+    }
 
     /// <summary>Creates the modules of the inputs of layers, which come after the others.</summary>
     /// <param name="createNorm">From a size.</param>
     private protected void CreatePerLayerInputs(int vocabSize, int perLayerSize, Func<int, RMSNorm> createNorm)
     {
-        _perLayerSize = perLayerSize;
+        (_perLayerVocab, _perLayerSize) = (vocabSize, perLayerSize);
         int size = _config.NumLayers * perLayerSize;
         _embedTokensPerLayer = Child("embed_tokens_per_layer",
             new Embedding(vocabSize, size, _config.PadTokenId, _embeddingClass, isScaled: true, scaleSize: perLayerSize));
