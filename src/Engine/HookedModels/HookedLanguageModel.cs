@@ -23,7 +23,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private readonly int?[] _layerOfModule;
     private readonly SiteModule _lmHead;
     private readonly HashSet<int> _fusedForwards;
-    private long? _cacheBytesPerToken;
+    private (long PerToken, long PerRow)? _cacheBytes;
 
     /// <param name="model">Owned by this object.</param>
     public HookedLanguageModel(LoadedModel model)
@@ -242,10 +242,14 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes) =>
         LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : prefixes);
 
-    /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
-    internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();
+    internal override bool SharesKeysOfLayers => Root.SharesKeysOfLayers;
 
-    private long MeasureCacheBytesPerToken()
+    /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
+    internal override long CacheBytesPerToken => (_cacheBytes ??= MeasureCacheBytes()).PerToken;
+
+    internal override long CacheBytesPerRow => (_cacheBytes ??= MeasureCacheBytes()).PerRow;
+
+    private (long PerToken, long PerRow) MeasureCacheBytes()
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
@@ -253,7 +257,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         using KeyValueCache cache = NewCache();
         torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
         Root.Call(id, torch.ones_like(id), id, cache, logitsToKeep: 1);
-        return cache.ByteCount / KeyValueCache.CapacityOf(1);
+        return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 
     internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);

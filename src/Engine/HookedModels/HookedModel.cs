@@ -98,6 +98,12 @@ internal abstract class HookedModel
     /// <summary>The memory of the keys and values of a token, in bytes.</summary>
     internal virtual long CacheBytesPerToken => 0;
 
+    /// <summary>The memory of the states of a row, which does not grow with its tokens, in bytes.</summary>
+    internal virtual long CacheBytesPerRow => 0;
+
+    /// <summary>Whether layers attend to the keys and values of an earlier layer.</summary>
+    internal virtual bool SharesKeysOfLayers => false;
+
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;
 

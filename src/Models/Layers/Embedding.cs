@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Layers;
 
 /// <summary>
-/// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of the hidden size, rounded to the dtype of the
+/// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of a hidden size, rounded to the dtype of the
 /// table.
 /// </summary>
 /// <remarks>
@@ -18,12 +18,15 @@ public sealed partial class Embedding : TensorModule
     private readonly int _numEmbeddings, _embeddingDim;
     private readonly int? _paddingIdx;
     private readonly bool _isScaled;
+    private readonly int _scaleSize;
 
     /// <param name="paddingIdx">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
     /// <param name="className">The class name in Hugging Face's code, if the model has its own class.</param>
-    public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false)
+    /// <param name="scaleSize">The hidden size whose square root multiplies the rows, if it is not that of a row.</param>
+    public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false,
+        int? scaleSize = null)
     {
-        (ClassName, _isScaled) = (className, isScaled);
+        (ClassName, _isScaled, _scaleSize) = (className, isScaled, scaleSize ?? embeddingDim);
         (_numEmbeddings, _embeddingDim) = (numEmbeddings, embeddingDim);
         _paddingIdx = paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
         Table = Weight("weight", numEmbeddings, embeddingDim);
@@ -60,7 +63,7 @@ public sealed partial class Embedding : TensorModule
     {
         if (!_isScaled) return Table.Value.index(TensorIndex.Tensor(input));
         using var scope = NewDisposeScope();
-        Tensor scale = tensor((float)Math.Sqrt(_embeddingDim), Table.Value.dtype, Table.Value.device);     // []
+        Tensor scale = tensor((float)Math.Sqrt(_scaleSize), Table.Value.dtype, Table.Value.device);     // []
         return (Table.Value.index(TensorIndex.Tensor(input)) * scale).MoveToOuterDisposeScope();
     }
 }
