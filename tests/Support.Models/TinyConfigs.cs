@@ -21,6 +21,22 @@ public static class TinyConfigs
         ["gptj"] = shape => Of("GPTJForCausalLM", $$"""
             "n_positions": 64, "n_embd": 16, "n_layer": {{shape}}, "n_head": 2, "rotary_dim": {{shape * 4}}, "tie_word_embeddings": {{Json(shape == 2)}}
             """),
+        ["codegen"] = shape => Of("CodeGenForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 32, "n_layer": {{shape}}, "n_head": {{shape * 4}}, "rotary_dim": {{8 / shape}}
+            """),
+        ["gpt_bigcode"] = shape => Of("GPTBigCodeForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 16, "n_layer": {{shape}}, "n_head": {{shape * 2}}
+            """),
+        ["gpt_bigcode key for each head"] = shape => Of("GPTBigCodeForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 32, "n_layer": {{shape}}, "n_head": 2, "multi_query": false, "scale_attn_weights": false
+            """),
+        ["mpt"] = shape => Of("MptForCausalLM", $$"""
+            "d_model": 24, "n_layers": {{shape}}, "n_heads": {{shape * 3}}, "max_seq_len": 64
+            """),
+        ["mpt clipped"] = shape => Of("MptForCausalLM", $$"""
+            "d_model": 16, "n_layers": {{shape}}, "n_heads": 4, "max_seq_len": 4, "attn_config": { "clip_qkv": 0.4, "softmax_scale": 0.3 },
+            "tie_word_embeddings": false
+            """),
         ["gpt_neox"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, "")),
         ["gpt_neox sequential"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, """
             , "use_parallel_residual": false, "attention_bias": false, "rotary_pct": 0.5, "tie_word_embeddings": true

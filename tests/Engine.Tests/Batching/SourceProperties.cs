@@ -34,6 +34,10 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("opt norm after")]
     [InlineData("stablelm parallel")]
     [InlineData("phi3 longrope")]
+    [InlineData("gpt_bigcode")]
+    [InlineData("gpt_bigcode key for each head")]
+    [InlineData("codegen")]
+    [InlineData("mpt")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using EngineFixture fixture = New(architecture);
@@ -123,7 +127,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     {
         "gpt2" => EngineFixture.GPT2(layers: 1),
         "llama" => EngineFixture.Llama(layers: 1),
-        _ when architecture.Contains(' ', StringComparison.Ordinal) => EngineFixture.Of(TinyConfigs.Of(architecture, 1)),
+        _ when TinyConfigs.Names.Contains(architecture) => EngineFixture.Of(TinyConfigs.Of(architecture, 1)),
         _ => EngineFixture.Of(TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 1)),
     };
 

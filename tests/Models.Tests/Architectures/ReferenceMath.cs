@@ -148,6 +148,8 @@ internal sealed class ReferenceMath
 
     public static double Relu(double x) => Math.Max(x, 0);
 
+    public static double Gelu(double x) => 0.5 * x * (1 + special.erf(x / Math.Sqrt(2)).item<double>());
+
     public static double GeluTanh(double x) => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
 
     /// <summary>down(act(gate(x)) · up(x))</summary>
