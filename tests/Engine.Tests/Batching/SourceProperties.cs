@@ -38,6 +38,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("gpt_bigcode key for each head")]
     [InlineData("codegen")]
     [InlineData("mpt")]
+    [InlineData("xglm")]
+    [InlineData("biogpt")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using EngineFixture fixture = New(architecture);

@@ -12,7 +12,7 @@ public sealed class AttentionTests
         "bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gpt_neox_seq", "gptj", "llama", "llama3",
         "mistral",
         "mixtral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "stablelm", "starcoder2",
-        "codegen", "gpt_bigcode", "mpt",
+        "biogpt", "codegen", "gpt_bigcode", "mpt", "xglm",
     ];
 
     [Theory, MemberData(nameof(All))]

@@ -16,7 +16,9 @@ public sealed partial class FusedForwardTests
     {
         ["bloom"] = 0, ["bloom norm residual"] = 0, ["gpt_neo"] = 1, ["gptj"] = 1, ["falcon alibi"] = 1, ["phi qk norm"] = 1,
         ["stablelm parallel"] = 1,
-        ["codegen"] = 1, ["mpt"] = 0, ["mpt clipped"] = 0, ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
+        ["codegen"] = 1, ["mpt"] = 0, ["mpt clipped"] = 0, ["xglm"] = 1, ["xglm not scaled"] = 0,
+        ["biogpt"] = 1, ["rwkv"] = 0, ["rwkv rescaled"] = 0, ["recurrent_gemma"] = 1,
+        ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
         ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
         ["mamba"] = 0, ["falcon_mamba"] = 0, ["mamba2"] = 0, ["falcon_h1"] = 0, ["jamba"] = 0, ["nemotron_h"] = 0, ["lfm2"] = 0,
         ["lfm2_moe"] = 0, ["GptOss"] = 0,
