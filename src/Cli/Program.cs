@@ -42,7 +42,7 @@ catch (OperationCanceledException)
 }
 catch (Exception e) when (e is RedisException or RedisTimeoutException)
 {
-    return Fail(RedisFailure.Describe(e));
+    return Fail(RedisFailures.Describe(e));
 }
 catch (SocketException e)
 {

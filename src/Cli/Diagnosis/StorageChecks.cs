@@ -56,7 +56,7 @@ internal static class StorageChecks
             or UnauthorizedAccessException)
         {
             return new("keys", FindingLevel.Error,
-                failure is StackExchange.Redis.RedisException ? RedisFailure.Describe(failure) : failure.Message);
+                failure is StackExchange.Redis.RedisException ? RedisFailures.Describe(failure) : failure.Message);
         }
     }
 

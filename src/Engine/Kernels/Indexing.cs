@@ -1,3 +1,4 @@
+using Ndif.Engine.Kernels.Costs;
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -32,6 +33,7 @@ internal static class Indexing
         }
         else
         {
+            CountSelected(target, picks, a);
             Tensor value = a.TensorLike(2, target);
             if (value.dtype != target.dtype) KernelGuards.Allocate(a.Schema.Name, value.numel(), target.element_size(), a.Context);
             target.index_put_(value.dtype == target.dtype ? value : value.to(target.dtype), ToTensorIndices(picks));
@@ -46,11 +48,14 @@ internal static class Indexing
             : a[position];
         (Tensor target, Tensor?[] picks) = ApplyViews(self, indices, a);
         if (Array.TrueForAll(picks, p => p is null))
+        {
             _ = accumulate ? target.add_(values) : target.copy_(values);
-        else if (accumulate)
-            IndexPutAccumulate(target, picks, values.dtype == target.dtype ? values : values.to(target.dtype));
-        else
-            target.index_put_(values.dtype == target.dtype ? values : values.to(target.dtype), ToTensorIndices(picks));
+            return self;
+        }
+        CountSelected(target, picks, a);
+        Tensor converted = values.dtype == target.dtype ? values : values.to(target.dtype);
+        if (accumulate) IndexPutAccumulate(target, picks, converted);
+        else target.index_put_(converted, ToTensorIndices(picks));
         return self;
     }
 
@@ -98,20 +103,32 @@ internal static class Indexing
     {
         (Tensor result, Tensor?[] picks) = ApplyViews(self, index, a);
         if (Array.TrueForAll(picks, p => p is null)) return ReferenceEquals(result, self) ? self.alias() : result;
+        KernelGuards.Allocate(a.Schema.Name, CountSelected(result, picks, a), result.element_size(), a.Context);
+        return result.index(ToTensorIndices(picks));
+    }
+
+    /// <summary>The elements that index tensors select, one tensor for each of the first dimensions or null.</summary>
+    /// <exception cref="NdifException">SHAPE_MISMATCH, or LIMIT_EXCEEDED because it would take too long.</exception>
+    private static long CountSelected(Tensor view, Tensor?[] picks, in OpArguments a)
+    {
         long[]? indexShape = [];
-        long elements = result.numel();
+        long[] shape = view.shape;
+        long rest = 1;
         for (int i = 0; i < picks.Length; i++)
         {
-            if (picks[i] is not { } pick) continue;
+            if (picks[i] is not { } pick)
+            {
+                rest = ShapeMath.SaturatingMultiply(rest, shape[i]);
+                continue;
+            }
             indexShape = ShapeMath.Broadcast(indexShape, pick.shape)
                 ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"shape mismatch: indexing tensors "
                     + $"could not be broadcast together with shapes {string.Join(", ", picks.OfType<Tensor>().Select(Describe.Shape))}");
-            elements /= Math.Max(result.shape[i], 1);
         }
-        KernelGuards.Allocate(a.Schema.Name, ShapeMath.SaturatingMultiply(elements, ShapeMath.ElementCount(indexShape)),
-            result.element_size(), a.Context);
-        return result.index(ToTensorIndices(picks));
+        long selected = ShapeMath.SaturatingMultiply(rest, ShapeMath.ElementCount(indexShape));
+        BoundedOperation.RequireShort(new OpCost(0, 0, 4.0 * selected), a);
+        return selected;
     }
 
     /// <summary>

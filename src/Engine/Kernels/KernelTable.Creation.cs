@@ -123,6 +123,10 @@ internal static partial class KernelTable
     private static List<object?> Meshgrid(in OpArguments a)
     {
         Tensor[] tensors = a.Tensors(0);
+        // libtorch's message would contain all elements
+        if (Array.Find(tensors, t => t.ndim > 1) is { } wrong)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"meshgrid(): expected tensors of at most one dimension, but one has the shape {Describe.Shape(wrong)}.");
         KernelGuards.Size("meshgrid", ShapeMath.ElementCount([.. tensors.Select(t => t.numel())]), sizeof(long), a.Context);
         return ListOf(meshgrid(tensors, a.Choice(1, ("ij", "ij"), ("xy", "xy"))));
     }

@@ -107,12 +107,12 @@ internal static partial class KernelTable
         }
         Tensor like = (a.Operand(0) as Tensor ?? a.Operand(1) as Tensor)!;
         Tensor means = a.TensorLike(0, like), deviations = a.TensorLike(1, like);
-        if (!KernelGuards.IsMeta(deviations) && deviations.lt(0).any().item<bool>()) CheckStd(a, -1);
         // the unit normal first: the same numbers as at::normal, which scales and shifts what it draws
         long[] shape = ShapeMath.Broadcast(means.shape, deviations.shape)
             ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"normal: the shapes {Describe.Shape(means)} and {Describe.Shape(deviations)} do not broadcast");
         KernelGuards.Size("normal", shape, like.dtype, a.Context);
+        if (!KernelGuards.IsMeta(deviations) && deviations.lt(0).any().item<bool>()) CheckStd(a, -1);
         Running.OperationLimits? limits = a.Context.Limits;
         Tensor unit = WithGenerator(a, 3, like.device, generator =>
             FillInParts(empty(shape, like.dtype, like.device), limits, part => part.normal_(0, 1, generator)));

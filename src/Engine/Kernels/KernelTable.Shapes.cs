@@ -104,6 +104,12 @@ internal static partial class KernelTable
         Tensor repeats = a.Tensor(1);
         KernelGuards.HasData(repeats, "repeat_interleave");
         long along = a.OptionalInt(2) is { } dim ? self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)] : self.numel();
+        if (repeats.dtype is not (ScalarType.Int64 or ScalarType.Int32))
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"repeat_interleave(): repeats must be an int64 or int32 tensor, not {Describe.TypeName(repeats.dtype)}.",
+                "Call Long() on it.");
+        if (repeats.numel() > 0 && repeats.min().item<long>() < 0)
+            throw Errors.CreateException(ErrorCode.OpFailed, "repeat_interleave(): repeats must not be negative.");
         long rows = repeats.sum(ScalarType.Int64).item<long>();
         if (repeats.numel() == 1) rows = ShapeMath.SaturatingMultiply(rows, along); // one number for all
         KernelGuards.Allocate("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),

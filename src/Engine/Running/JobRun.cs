@@ -58,7 +58,7 @@ internal sealed class JobRun : IDisposable
     public double Weight { get; init; } = 1;
 
     /// <summary>The time that the run has used; null if nobody measures it.</summary>
-    public OwnTime? OwnTime { get; init; }
+    public ExecutionTimer? ExecutionTimer { get; init; }
 
     /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
@@ -130,22 +130,24 @@ internal sealed class JobRun : IDisposable
     internal TimeSpan ExcessTime { get; set; }
 
     /// <summary>Whether it was taken out of a pass, and has to be restarted. Until then it counts as failed.</summary>
-    internal bool IsWithdrawn { get; private set; }
+    internal bool IsPreempted { get; private set; }
 
-    /// <summary>Takes the run out of a pass, whose other jobs go on.</summary>
-    internal void Withdraw()
+    /// <summary>
+    /// Takes the run out of a pass, whose other jobs go on. It starts again from its beginning (preemption by recomputation in vLLM).
+    /// </summary>
+    internal void Preempt()
     {
         if (HasFailed) return;
-        (IsWithdrawn, Error) = (true, Errors.Create(ErrorCode.JobCancelled, "The run starts again without company."));
+        (IsPreempted, Error) = (true, Errors.Create(ErrorCode.JobCancelled, "The run starts again in passes of its own."));
     }
 
     /// <summary>
-    /// Restarts the run after a shared pass has failed, or it was withdrawn. The random numbers are the same again; what was already
+    /// Restarts the run after a shared pass has failed, or it was preempted. The random numbers are the same again; what was already
     /// reported is not reported again.
     /// </summary>
     internal void Restart()
     {
-        if (IsWithdrawn) (IsWithdrawn, Error) = (false, null);
+        if (IsPreempted) (IsPreempted, Error) = (false, null);
         Slots.Dispose();
         _containersToSave.Clear();
         _retainedNodes.Clear();

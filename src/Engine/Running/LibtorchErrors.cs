@@ -11,11 +11,13 @@ internal static partial class LibtorchErrors
 
     public static bool IsOutOfMemory(Exception e) => e is OutOfMemoryException || OutOfMemoryPattern().IsMatch(FirstLine(e));
 
-    /// <summary>The message without the C++ stack that follows it.</summary>
+    /// <summary>The message without the C++ stack that follows it, shortened: some messages contain elements of a tensor.</summary>
     public static string FirstLine(Exception e)
     {
-        int end = e.Message.IndexOf('\n');
-        return end < 0 ? e.Message : e.Message[..end];
+        const int MaxLength = 2000;
+        ReadOnlySpan<char> text = e.Message.AsSpan(0, Math.Min(e.Message.Length, MaxLength));
+        int end = text.IndexOf('\n');
+        return end >= 0 ? text[..end].ToString() : text.Length < e.Message.Length ? $"{text}…" : e.Message;
     }
 
     [GeneratedRegex("allocate memory|out of memory|not enough memory", RegexOptions.IgnoreCase)]

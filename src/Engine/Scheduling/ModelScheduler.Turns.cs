@@ -31,7 +31,7 @@ internal sealed partial class ModelScheduler
         if (turn.KeepsOthersWaiting)
         {
             turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
-            if (job.ExcessTime + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Withdraw();
+            if (job.ExcessTime + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Preempt();
         }
         if (turn is { Interrupted: null, IsSliceOver: true } && !job.HasFailed)
         {
@@ -46,10 +46,10 @@ internal sealed partial class ModelScheduler
     private void Interrupt(Turn turn, long maxTokens)
     {
         long start = Stopwatch.GetTimestamp();
-        int[] sharers = [.. turn.Jobs.Select(job => job.OwnTime?.Suspend() ?? 0)];
+        int[] sharers = [.. turn.Jobs.Select(job => job.ExecutionTimer?.Suspend() ?? 0)];
         RunOthers(maxTokens);
         for (int i = 0; i < sharers.Length; i++)
-            if (sharers[i] > 0) turn.Jobs[i].OwnTime!.Start(sharers[i]);
+            if (sharers[i] > 0) turn.Jobs[i].ExecutionTimer!.Start(sharers[i]);
         turn.Resume(Stopwatch.GetElapsedTime(start));
     }
 

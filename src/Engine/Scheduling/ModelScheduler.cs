@@ -191,21 +191,21 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private bool CanRunStatements(ScheduledJob job) => _jobs.Contains(job) && CanRunNow(job) // a nested call may have ended it
         && (job.Trace is not { HasEnded: false } || job.Run.HasFailed)
-        && !(job.Run.IsWithdrawn && (_turn is not null || _batches.Any(batch => batch.Traces.Contains(job.Trace))));
+        && !(job.Run.IsPreempted && (_turn is not null || _batches.Any(batch => batch.Traces.Contains(job.Trace))));
 
     /// <param name="start">When the slice of time has begun.</param>
     private void RunSession(ScheduledJob job, long start)
     {
         _unfinished.Remove(job);
         _turn = new Turn([job.Run], [], _turn, MinTimeSlice);
-        job.Run.OwnTime?.Start(sharers: 1);
+        job.Run.ExecutionTimer?.Start(sharers: 1);
         try
         {
             RunSession(job, () => Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
         }
         finally
         {
-            job.Run.OwnTime?.Stop();
+            job.Run.ExecutionTimer?.Stop();
             _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn.Own.TotalSeconds);
             _turn = _turn.Interrupted;
         }
@@ -213,7 +213,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
     {
-        if (job.Run.IsWithdrawn) job.RestartAlone();
+        if (job.Run.IsPreempted) job.RestartAlone();
         if (job.Trace is not null)
         {
             job.EndTrace();
@@ -221,7 +221,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         if (!job.Run.CheckCancelled() && !job.Session.IsDone)
             using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run(isSliceOver);
-        if (job.Run.IsWithdrawn || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
+        if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
         else End(job);
         if (job.Trace is not null && job.Run.HasFailed) End(job); // its inputs are not valid
@@ -273,7 +273,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         foreach (TraceRun trace in traces)
         {
             trace.Job.LastWriteNode = null;
-            trace.Job.OwnTime?.Start(traces.Count);
+            trace.Job.ExecutionTimer?.Start(traces.Count);
         }
         _turn = new Turn([.. traces.Select(trace => trace.Job)], traces, _turn, MinTimeSlice) { PromptTokens = promptTokens };
         try
@@ -301,7 +301,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             for (int i = 0; i < traces.Count; i++)
             {
                 JobRun job = traces[i].Job;
-                job.OwnTime?.Stop();
+                job.ExecutionTimer?.Stop();
                 long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }

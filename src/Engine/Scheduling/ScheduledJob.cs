@@ -57,7 +57,7 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     public void RestartAlone()
     {
         EndTrace();
-        if (run.IsWithdrawn) run.OwnTime?.Discard();
+        if (run.IsPreempted) run.ExecutionTimer?.Discard();
         run.Restart();
         (Session, IsAlone) = (new Interpreter(run, 0, null), true);
     }

@@ -3,32 +3,64 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// Classifies the failures of Redis commands. A passing failure ends by itself or by an operator, and the same command succeeds
-/// afterwards: a lost connection, a server that loads its data, fails over, is full or busy.
+/// Classifies the failures of Redis commands, and says what an operator can do. A passing failure ends by itself or by an operator, and
+/// the same command succeeds afterwards: a lost connection, a server that loads its data, fails over, is full or busy.
 /// </summary>
-internal static class RedisFailures
+public static class RedisFailures
 {
-    /// <summary>The first words of the errors of a server that answers later, and what they mean.</summary>
-    private static readonly Dictionary<string, string> _passing = new(StringComparer.Ordinal)
+    private const string AddressAdvice =
+        "Redis does not respond at the given address. Check --redis (or NDIF_REDIS), and that Redis is running.";
+
+    /// <summary>The first words of the errors of a server that answers later: what they mean, and what to do.</summary>
+    private static readonly OrderedDictionary<string, (string Cause, string? Advice)> _passing = new(StringComparer.Ordinal)
     {
-        ["LOADING"] = "Redis loads its data",
-        ["EXECABORT"] = "Redis loads its data",
-        ["BUSY"] = "Redis is busy with a script",
-        ["MASTERDOWN"] = "Redis has lost its primary server",
-        ["READONLY"] = "Redis is a replica and accepts no changes",
-        ["CLUSTERDOWN"] = "Redis fails over",
-        ["TRYAGAIN"] = "Redis fails over",
-        ["NOREPLICAS"] = "Redis has too few replicas to accept changes",
-        ["MISCONF"] = "Redis cannot write its data to disk",
-        ["OOM"] = "the memory of Redis is full",
-        ["NOSCRIPT"] = "Redis has lost the scripts of the queue",
-        ["NOAUTH"] = "Redis requires a password",
-        ["WRONGPASS"] = "Redis refuses the user or the password",
-        ["NOPERM"] = "the Redis user lacks a permission",
+        ["WRONGPASS"] = ("Redis refuses the user or the password",
+            "Redis refuses the user name or the password (WRONGPASS). Check `user` and `password` in --redis (or NDIF_REDIS)."),
+        ["NOAUTH"] = ("Redis requires a password",
+            "Redis requires a password (NOAUTH), or refuses the one given. Use --redis host:port,password=... (or NDIF_REDIS)."),
+        ["NOPERM"] = ("the Redis user lacks a permission",
+            "The Redis user may not run the commands of the service (NOPERM). It needs the keys and channels of the prefix: "
+            + "ACL SETUSER <user> on ><password> ~ndif:* &ndif:* +@all -@dangerous +info +config|get."),
+        ["LOADING"] = ("Redis loads its data", "Redis is loading its data. Wait until it is ready."),
+        ["MISCONF"] = ("Redis cannot write its data to disk",
+            "Redis cannot write its data to disk (MISCONF). Free space on its disk; its log has the reason."),
+        ["OOM"] = ("the memory of Redis is full", "Redis has no memory left (OOM). Raise maxmemory, or shorten Queue:Retention."),
+        ["EXECABORT"] = ("Redis loads its data", null),
+        ["BUSY"] = ("Redis is busy with a script", null),
+        ["MASTERDOWN"] = ("Redis has lost its primary server", null),
+        ["READONLY"] = ("Redis is a replica and accepts no changes", null),
+        ["CLUSTERDOWN"] = ("Redis fails over", null),
+        ["TRYAGAIN"] = ("Redis fails over", null),
+        ["NOREPLICAS"] = ("Redis has too few replicas to accept changes", null),
+        ["NOSCRIPT"] = ("Redis has lost the scripts of the queue", null),
     };
 
+    /// <summary>
+    /// Returns one sentence for an operator, with what to do. StackExchange.Redis reports a refused password as a connection that cannot
+    /// be opened, so the messages of the inner exceptions count too.
+    /// </summary>
+    public static string Describe(Exception failure)
+    {
+        string text = string.Join(" ", GetMessages(failure));
+        string[] words = text.Split([' ', ':', ',', '(', ')'], StringSplitOptions.RemoveEmptyEntries);
+        foreach ((string code, (_, string? advice)) in _passing)
+            if (advice is not null && words.Contains(code)) return advice;
+        if (text.Contains("invalid password", StringComparison.OrdinalIgnoreCase)) return _passing["WRONGPASS"].Advice!;
+        return text.Contains("AuthenticationFailure", StringComparison.Ordinal)
+            || text.Contains("authentication failure", StringComparison.OrdinalIgnoreCase) ? _passing["NOAUTH"].Advice! : AddressAdvice;
+    }
+
+    private static IEnumerable<string> GetMessages(Exception failure)
+    {
+        for (Exception? at = failure; at is not null; at = at.InnerException)
+        {
+            yield return at.Message;
+            if (at is RedisConnectionException connection) yield return connection.FailureType.ToString();
+        }
+    }
+
     /// <summary>Returns whether a command that failed in this way succeeds later.</summary>
-    public static bool IsPassing(Exception failure) => failure switch
+    internal static bool IsPassing(Exception failure) => failure switch
     {
         RedisConnectionException or RedisTimeoutException => true,
         RedisServerException server => Explain(server.Message) is not null || IsRefusedClient(server.Message),
@@ -36,12 +68,12 @@ internal static class RedisFailures
     };
 
     /// <summary>Returns whether this is a failure of Redis, passing or not.</summary>
-    public static bool IsFailure(Exception failure) => failure is RedisException or RedisTimeoutException;
+    internal static bool IsFailure(Exception failure) => failure is RedisException or RedisTimeoutException;
 
     /// <summary>Returns the cause in a few words that name no server and no data, or null if only the connection failed.</summary>
-    public static string? Explain(Exception failure) => failure switch
+    internal static string? Explain(Exception failure) => failure switch
     {
-        RedisConnectionException { FailureType: ConnectionFailureType.AuthenticationFailure } => _passing["WRONGPASS"],
+        RedisConnectionException { FailureType: ConnectionFailureType.AuthenticationFailure } => _passing["WRONGPASS"].Cause,
         RedisServerException server => Explain(server.Message),
         _ => null,
     };
@@ -53,11 +85,11 @@ internal static class RedisFailures
     private static string? Explain(string message)
     {
         string first = message.Split(' ', 2)[0].TrimStart('-');
-        if (_passing.TryGetValue(first, out string? cause)) return cause;
+        if (_passing.TryGetValue(first, out (string Cause, string?) known)) return known.Cause;
         if (first is not "ERR") return null;
         return message.Split([' ', ':', ','], StringSplitOptions.RemoveEmptyEntries)
             .Where(word => word.StartsWith('-'))
-            .Select(word => _passing.GetValueOrDefault(word[1..])).FirstOrDefault(found => found is not null);
+            .Select(word => _passing.GetValueOrDefault(word[1..]).Cause).FirstOrDefault(found => found is not null);
     }
 
     private static bool IsRefusedClient(string message) => message.Contains("max number of clients", StringComparison.Ordinal);

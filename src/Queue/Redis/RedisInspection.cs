@@ -36,7 +36,7 @@ public static class RedisInspection
         }
         catch (Exception failure) when (failure is RedisException or RedisTimeoutException)
         {
-            return [new Finding("redis", FindingLevel.Error, RedisFailure.Describe(failure))];
+            return [new Finding("redis", FindingLevel.Error, RedisFailures.Describe(failure))];
         }
     }
 

@@ -40,7 +40,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly JobTensorStore _tensors;
     private readonly LocalCallClient _localCalls;
     private readonly JobPhases _phases;
-    private readonly OwnTime _ownTime;
+    private readonly ExecutionTimer _executionTimer;
     private readonly DateTimeOffset _leasedAt;
     private Plan? _plan;
     private JobRun? _run;
@@ -54,12 +54,12 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _phases = new JobPhases(lease, modelReady);
         TimeLimit = lease.TimeLimit is { } requested && requested < options.WallTime ? requested : options.WallTime;
         _timeout = new CancellationTokenSource();
-        _ownTime = new OwnTime(TimeLimit, _timeout);
+        _executionTimer = new ExecutionTimer(TimeLimit, _timeout);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping, _timeout.Token);
         _events = new JobEventPublisher(lease, backend.Jobs, leases, _phases, options, _cancel, stopping);
         _tensors = new JobTensorStore(lease, backend.Blobs, _events, _cancel.Token);
         _localCalls =
-            new LocalCallClient(lease, backend.Jobs, _events, _tensors, _ownTime, options.LocalCallTimeout, _cancel.Token);
+            new LocalCallClient(lease, backend.Jobs, _events, _tensors, _executionTimer, options.LocalCallTimeout, _cancel.Token);
     }
 
     public Lease Lease => _lease;
@@ -79,24 +79,24 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         var execution = new JobExecution(lease, modelReady, leases, jobs, backend, options, time, stopping);
         execution._phases.OnCompileStarted();
-        execution._ownTime.Start(sharers: 1);
+        execution._executionTimer.Start(sharers: 1);
         execution._events.Enqueue(
             new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
             execution._run = new JobRun(
-                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._ownTime.Left,
+                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._executionTimer.Left,
                 jobs.Memory, execution._cancel.Token)
             {
-                Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), OwnTime = execution._ownTime,
+                Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), ExecutionTimer = execution._executionTimer,
             };
         }
         catch (Exception e)
         {
             execution.Error = Errors.FromException(e);
         }
-        execution._ownTime.Stop();
+        execution._executionTimer.Stop();
         execution._phases.OnCompileEnded();
         return execution;
     }
@@ -136,7 +136,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public async Task CompleteAsync(CancellationToken stopping)
     {
         Error? error = Error ?? _run?.Error;
-        Usage usage = GetUsage(_ownTime.Used);
+        Usage usage = GetUsage(_executionTimer.Used);
         _run?.Dispose();
         bool isCancelled = error is { Code: ErrorCode.JobCancelled };
         // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
@@ -151,7 +151,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             if (isCancelled && _timeout.IsCancellationRequested)
                 Error = error = Errors.Create(ErrorCode.JobTimeout,
                     $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped: it has used "
-                    + $"{(_ownTime.Used + _ownTime.Waited).TotalSeconds:0.##} s of its own, without the time in which other jobs ran.",
+                    + $"{(_executionTimer.Used + _executionTimer.Waited).TotalSeconds:0.##} s of its own, without the time in which other "
+                    + "jobs ran.",
                     "Split the work into several jobs, or request a longer time limit.");
             await _events.EnqueueOutcomeAsync(GetOutcome(error, usage));
         }
@@ -179,7 +180,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             "The job is not tried again. Use fewer or smaller rows, or split the work into several jobs.");
         if (node is { } known) error = _plan!.WithLocation(error, known);
         await _events.CompleteAsync().WaitAsync(_lastEventsTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Usage usage = GetUsage(TimeLimit - _ownTime.Waited);
+        Usage usage = GetUsage(TimeLimit - _executionTimer.Waited);
         usage.Phases.AddRange(_phases.Complete(error.Code.ToString()));
         await _backend.Jobs.PublishWhenReachableAsync(_lease, new Event { State = GetOutcome(error, usage) }, CancellationToken.None);
     }

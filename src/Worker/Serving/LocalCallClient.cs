@@ -10,7 +10,7 @@ namespace Ndif.Worker.Serving;
 /// <summary>The local calls of a job: functions of its client that run there, while the job waits for their answers.</summary>
 /// <param name="longest">The longest wait for an answer.</param>
 internal sealed class LocalCallClient(
-    Lease lease, IJobQueue jobs, JobEventPublisher events, JobTensorStore tensors, OwnTime ownTime, TimeSpan longest,
+    Lease lease, IJobQueue jobs, JobEventPublisher events, JobTensorStore tensors, ExecutionTimer executionTimer, TimeSpan longest,
     CancellationToken cancelled)
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(1);
@@ -44,7 +44,7 @@ internal sealed class LocalCallClient(
     /// <summary>Waits on the thread of the model, on which the other jobs go on meanwhile: a job that waits holds no model.</summary>
     private LocalReply? WaitWhileOthersRun(Task<LocalReply?> reply, Action? runOthers)
     {
-        int sharers = ownTime.StartWaiting(); // counts for the limit, and is not charged
+        int sharers = executionTimer.StartWaiting(); // counts for the limit, and is not charged
         try
         {
             while (Task.WaitAny([reply], _poll) < 0) runOthers?.Invoke();
@@ -52,8 +52,8 @@ internal sealed class LocalCallClient(
         }
         finally
         {
-            ownTime.Stop();
-            if (sharers > 0) ownTime.Start(sharers);
+            executionTimer.Stop();
+            if (sharers > 0) executionTimer.Start(sharers);
         }
     }
 

@@ -107,16 +107,20 @@ public sealed class HostileOperationTests
             if (deaf > 1) findings.Add($"{deaf:0.0} s deaf: {programs.Description}");
             if (growth > Most / 5 * 6 + OperationSlack) findings.Add($"{growth >> 20} MiB: {programs.Description}");
             if (baseline > 0 && before - baseline > ProcessSlack)
+            {
                 findings.Add($"{before - baseline >> 20} MiB stay after {count} programs");
+                baseline = before;
+            }
         }
         string summary = $"{count} programs, {slowest:0.00} s at most from a cancellation to the end; "
             + string.Join(", ", codes.Select(c => $"{c.Key} {c.Value}"));
         File.WriteAllText(mark[2], $"done: {summary}");
         if (Environment.GetEnvironmentVariable("NDIF_TEST_REPORT") is { } report)
             File.WriteAllText(report, summary + "\n" + string.Join("\n\n", findings));
-        // deafness is a matter of the machine's load too
-        Assert.DoesNotContain(findings, finding => !finding.Contains(" s deaf", StringComparison.Ordinal));
-        Assert.InRange(slowest, 0, 12);
+        // the time to a cancellation depends on the machine's load too
+        string[] overMemory = [.. findings.Where(finding => !finding.Contains(" s deaf", StringComparison.Ordinal))];
+        Assert.True(overMemory.Length == 0, string.Join("\n", overMemory));
+        Assert.True(slowest < 12, string.Join("\n", findings));
     }
 
     /// <summary>Reads what is saved, as a worker does, and keeps nothing.</summary>

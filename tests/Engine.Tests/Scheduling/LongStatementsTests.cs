@@ -35,7 +35,7 @@ public sealed class LongStatementsTests : IDisposable
         Action addVictims = () => { };
         using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => addVictims.Invoke());
         using var cancel = new CancellationTokenSource();
-        var time = new OwnTime(TimeSpan.FromSeconds(20), cancel);
+        var time = new ExecutionTimer(TimeSpan.FromSeconds(20), cancel);
         var wait = new Stopwatch();
         bool isAdded = false, isLooping = startsTogether;
         TimeSpan usedByLoop = TimeSpan.Zero;
@@ -194,11 +194,11 @@ public sealed class LongStatementsTests : IDisposable
         }, int.MaxValue);
     }
 
-    private JobRun Add(ModelScheduler scheduler, string name, Program program, OwnTime? time = null, CancellationToken? cancel = null,
+    private JobRun Add(ModelScheduler scheduler, string name, Program program, ExecutionTimer? time = null, CancellationToken? cancel = null,
         string owner = "", Action? onLog = null, Action? onEnded = null, JobOutcome? outcome = null)
     {
         var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome ?? new JobOutcome { OnLog = onLog },
-            cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner, OwnTime = time };
+            cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner, ExecutionTimer = time };
         _jobs.Add(job);
         scheduler.Add(job, () =>
         {

@@ -27,7 +27,7 @@ internal static class BoundedOperation
     /// The estimated seconds that a call may take that can neither be divided nor run elsewhere: a graph is recorded of it, or it draws
     /// from the generator of the job.
     /// </summary>
-    private const double MaxDeafSeconds = 2;
+    private const double MaxSecondsUninterrupted = 2;
 
     /// <summary>The intended seconds of a part.</summary>
     private const double PartSeconds = 0.1;
@@ -59,17 +59,31 @@ internal static class BoundedOperation
         bool isRecorded = IsRecorded(a);
         if (isRecorded || IsDraw(a))
         {
-            if (seconds > MaxDeafSeconds)
-                throw Errors.CreateException(ErrorCode.LimitExceeded,
-                    $"{a.Schema.Name}() would take about {seconds:N0} s here. {(isRecorded ? "With gradients" : "As a draw")} it may take "
-                    + $"{MaxDeafSeconds:N0} s, because it cannot be stopped before it ends.",
-                    isRecorded ? "Detach() its arguments if you need no gradient of it, or use smaller ones."
-                        : "Draw fewer numbers at once.");
+            RequireShort(seconds, a, isRecorded ? "With gradients" : "As a draw", isRecorded
+                ? "Detach() its arguments if you need no gradient of it, or use smaller ones." : "Draw fewer numbers at once.");
             return kernel(a);
         }
         if (seconds <= IsolateAbove || !IsolatedOperation.IsAvailable) return kernel(a);
         limits.RequireMemory($"{a.Schema.Name}()", 2 * cost.OutputBytes, cost.WorkspaceBytes + IsolatedOperation.ArgumentBytes(a));
         return IsolatedOperation.Run(a, cost, limits);                                                                  // 4
+    }
+
+    /// <summary>
+    /// Checks the time of a call that cannot be divided, and whose cost the kernel knows when it has read the elements of an argument.
+    /// </summary>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED.</exception>
+    public static void RequireShort(in OpCost cost, in OpArguments a)
+    {
+        if (a.Context.Limits is null) return;
+        RequireShort(Throughput.Seconds(cost, a.Context.Device.type), a, "At once", "Use fewer positions at once.");
+    }
+
+    private static void RequireShort(double seconds, in OpArguments a, string when, string hint)
+    {
+        if (seconds > MaxSecondsUninterrupted)
+            throw Errors.CreateException(ErrorCode.LimitExceeded,
+                $"{a.Schema.Name}() would take about {seconds:N0} s here. {when} it may take {MaxSecondsUninterrupted:N0} s, because it "
+                + "cannot be stopped before it ends.", hint);
     }
 
     /// <summary>Whether autograd records the call.</summary>

@@ -13,12 +13,13 @@ internal static partial class CostTable
             + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
         Row("div", SmallProduct, Elementwise(4, workspace: 0.25, ofFloats: true), RowSplit.Broadcast),
         Row("floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
-        Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu mish",
+        Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu",
             SmallProduct, Elementwise(6, ofFloats: true), RowSplit.Broadcast),
         Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
             Elementwise(25, ofFloats: true), RowSplit.Broadcast),
         Row("logit logsigmoid", SmallProduct, Elementwise(8, workspace: 1, ofFloats: true), RowSplit.Broadcast),
         Row("softsign", SmallProduct, Elementwise(6, workspace: 2), RowSplit.Broadcast),
+        Row("mish", SmallProduct, Elementwise(20, workspace: 2), RowSplit.Broadcast),
         Row("where", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 1), RowSplit.Broadcast),
         Row("masked_fill", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 2), RowSplit.Broadcast),
         Row("eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf signbit", SmallProduct, Test(1),
@@ -42,7 +43,7 @@ internal static partial class CostTable
         Row("exp_ log_ sqrt_ sigmoid_ tanh_", SmallProduct, InPlace(6), RowSplit.InPlace),
         Row("pow_", SmallProduct, InPlace(25), RowSplit.InPlace),
         Row("masked_fill_", SmallProduct, InPlace(2, workspace: 1), RowSplit.InPlace),
-        Row("tril_ triu_", SmallProduct, InPlace(2, workspace: 1)),
+        Row("tril_ triu_", SmallProduct, InPlace(2, workspace: 2)),
         Row("requires_grad_", long.MaxValue, _free),
         // rows that do not depend on each other
         Row("softmax log_softmax", SmallProduct, (in a) => Rows(a, 12, results: a.Has(2) ? 2 : 1, copies: 1),
@@ -68,7 +69,8 @@ internal static partial class CostTable
         Row("half bfloat16", SmallProduct, Cast(2), RowSplit.First),
         Row("bool", SmallProduct, Cast(1), RowSplit.First),
         Row("cpu contiguous clone", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))),
-        Row("tensor item tolist", long.MaxValue, _free), // lists that the program holds already; tolist has a limit of its own
+        Row("tensor", SmallProduct, (in a) => a[0] is Tensor ? new OpCost(Count(a, 0) * Width(a, a.DType(1)), 0, 2 * Count(a, 0)) : default),
+        Row("item tolist", long.MaxValue, _free), // tolist has a limit of its own
         Row("tril triu flip", SmallProduct, (in a) => Rows(a, 2, copies: 1)),
         Row("roll", SmallProduct, (in a) => Rows(a, 3, copies: 2)),
     ];
@@ -100,7 +102,7 @@ internal static partial class CostTable
     private static double ConversionBytes(in OpArguments a, bool ofFloats, int first = 0)
     {
         ScalarType? type = null;
-        bool differ = false;
+        bool differ = WidensBools(a);
         for (int i = first; i < a.Count; i++)
         {
             ofFloats |= a[i] is double || a[i] is Tensor operand && IsReal(operand);

@@ -22,8 +22,10 @@ internal static partial class CostTable
         Row("amax amin", SmallProduct, (in a) => Reduction(a, 1, work: 1), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
         Row("logsumexp", SmallProduct, (in a) => Reduction(a, 1, work: 12, copies: 2),
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
-        Row("count_nonzero", SmallProduct, (in a) => Reduction(a, 1, work: 2, copies: 1)),
-        Row("prod", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3, type: 3), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
+        Row("count_nonzero", SmallProduct,
+            (in a) => Reduction(a, 1, work: 4) with { WorkspaceBytes = Count(a, 0) * (1 + sizeof(long)) }),
+        // a product of many numbers is soon a subnormal one, with which processors are slow
+        Row("prod", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 25, type: 3), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
         // without a dimension they copy what is not contiguous
         Row("max min argmax argmin all any", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3,
             copies: a[0] is Tensor self && !self.is_contiguous() ? 1 : 0),
@@ -32,8 +34,8 @@ internal static partial class CostTable
         Row("mode", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 80, copies: 4), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
         Row("kthvalue", SmallProduct, (in a) => ReductionAlong(a, 2, 3, work: 15, copies: 3), (in a) => RowSplit.ReduceAlong(a, 2, 3)),
         Row("quantile nanquantile", SmallMatrix, Quantiles),
-        Row("cumsum cumprod", SmallProduct, (in a) => new OpCost(Count(a, 0) * 8, 0, 4 * Count(a, 0)),
-            (in a) => RowSplit.Rows(a, [a.Int(1)])),
+        Row("cumsum", SmallProduct, (in a) => new OpCost(Count(a, 0) * 8, 0, 4 * Count(a, 0)), (in a) => RowSplit.Rows(a, [a.Int(1)])),
+        Row("cumprod", SmallProduct, (in a) => new OpCost(Count(a, 0) * 8, 0, 25 * Count(a, 0)), (in a) => RowSplit.Rows(a, [a.Int(1)])),
         Row("cummax cummin", SmallProduct, (in a) => new OpCost(Bytes(a, 0) + Count(a, 0) * 8, 0, 8 * Count(a, 0)),
             (in a) => RowSplit.Rows(a, [a.Int(1)])),
         Cancellable("diff", 0, Diff),

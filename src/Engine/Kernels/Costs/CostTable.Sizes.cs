@@ -90,9 +90,10 @@ internal static partial class CostTable
         return new OpCost(batches * side * side * self.element_size(), 0, batches * side * side);
     }
 
-    /// <summary>A tensor of counts is summed by the kernel, which then checks.</summary>
+    /// <summary>A tensor of counts is summed by the kernel, in int64, which then checks.</summary>
     private static OpCost RepeatInterleave(in OpArguments a)
     {
+        if (a[1] is Tensor { ndim: > 0, dtype: not ScalarType.Int64 }) return new OpCost(0, sizeof(long) * Count(a, 1), 2 * Count(a, 1));
         if (a[1] is not long and not Tensor { ndim: 0 } || a[0] is not Tensor self) return default;
         double times = Math.Max(0, a.Float(1)), rows = self.numel();
         if (a.OptionalInt(2) is { } dim && self.ndim > 0) rows = self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)];

@@ -75,13 +75,27 @@ internal static partial class CostTable
         return product;
     }
 
-    /// <summary>The bytes of an element of the result of an operation that promotes types: the widest argument, at least float32.</summary>
+    /// <summary>
+    /// The bytes of an element of the result of an operation that promotes types: the widest argument, at least float32.
+    /// </summary>
     private static double PromotedBytes(in OpArguments a)
     {
-        double bytes = sizeof(float);
+        double bytes = WidensBools(a) ? sizeof(long) : sizeof(float);
         for (int i = 0; i < a.Count; i++)
             if (a[i] is Tensor tensor) bytes = Math.Max(bytes, tensor.element_size());
         return bytes;
+    }
+
+    /// <summary>Whether an integer among the arguments makes int64 of bools.</summary>
+    private static bool WidensBools(in OpArguments a)
+    {
+        bool hasInteger = false;
+        for (int i = 0; i < a.Count; i++)
+        {
+            if (a[i] is Tensor { dtype: not ScalarType.Bool }) return false;
+            hasInteger |= a[i] is long;
+        }
+        return hasInteger;
     }
 
     /// <summary>How much slower arithmetic on an element type is than on float32.</summary>

@@ -20,7 +20,8 @@ public sealed class BoundedOperationTests
     public static TheoryData<string> Hostile =>
     [
         "nonzero", "argwhere", "mask", "masked_select", "clone", "sort", "cumsum", "softmax", "kron", "cdist", "svd", "attention", "einsum",
-        "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul",
+        "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
+        "maximum", "repeats", "tensor", "normal",
     ];
 
     [Theory]
@@ -52,10 +53,17 @@ public sealed class BoundedOperationTests
             "diag_embed" => Run(context, what, ones(10_000)),
             "cov" => Run(context, what, rows),
             "bincount" => Run(context, what, tensor(new long[] { 200_000_000 })),
+            "reciprocal" => Run(context, what, one.to(ScalarType.Byte).expand(60_000_000, 1)),
+            "mish" => Run(context, what, one.expand(40_000_000, 1)),
+            "count_nonzero" => Run(context, what, one.expand(40_000_000, 1), null),
+            "maximum" => Run(context, what, one.to(ScalarType.Bool).expand(40_000_000, 1), -2L),
+            "tensor" => Run(context, what, one.expand(80_000_000, 1)),
+            "normal" => Run(context, what, ones(20_000, 2), one.expand(20_000, 20_000)),
+            "repeats" => Run(context, "repeat_interleave", ones(1), ones(1, dtype: ScalarType.Int32).expand(40_000_000)),
             _ => Run(context, what, rows, one.expand(1, 20_000)),
         });
         Assert.True(LibtorchErrors.IsTyped(thrown), thrown.ToString());
-        Assert.Contains(Errors.FromException(thrown).Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded });
+        Assert.Contains(Errors.FromException(thrown).Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded, ErrorCode.ShapeMismatch });
         Assert.InRange(Resident() - before, long.MinValue, 100L << 20);
     }
 
@@ -69,6 +77,51 @@ public sealed class BoundedOperationTests
         // many passes: each is released before the next
         Tensor many = (Tensor)Run(context, "diff", arange(2_000_000, dtype: ScalarType.Float32), 40L)!;
         Assert.Equal(2_000_000 - 40, many.shape[0]);
+    }
+
+    /// <summary>The message of libtorch would contain all of the elements.</summary>
+    [Fact]
+    public void AnErrorAboutALargeTensor_IsShort_AndAtOnce()
+    {
+        using var scope = NewDisposeScope();
+        KernelContext context = Context();
+        long start = Stopwatch.GetTimestamp();
+        NdifException thrown = Assert.ThrowsAny<NdifException>(() =>
+            Run(context, "meshgrid", new List<object?> { ones(1, 1).expand(60_000, 1_000) }));
+        Assert.Equal(ErrorCode.ShapeMismatch, thrown.Code);
+        Assert.InRange(thrown.Message.Length, 1, 500);
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 3);
+    }
+
+    /// <summary>The positions are read before the cost is known.</summary>
+    [Theory]
+    [InlineData("getitem")]
+    [InlineData("setitem_")]
+    [InlineData("index_put_")]
+    public void TooManyPositions_AreRefused(string op)
+    {
+        using var scope = NewDisposeScope();
+        KernelContext context = CreateContext(1L << 60, null, default);
+        context = new KernelContext { Limits = context.Limits, MaxTensorBytes = long.MaxValue };
+        Tensor self = zeros(2, 1000), positions = zeros(1, 1, dtype: ScalarType.Int64).expand(20_000, 1_000);
+        long start = Stopwatch.GetTimestamp();
+        NdifException thrown = Assert.ThrowsAny<NdifException>(() => op switch
+        {
+            "getitem" => Run(context, op, self, positions),
+            "setitem_" => Run(context, op, self, positions, 1.5),
+            _ => Run(context, op, self, new List<object?> { positions }, ones(1), true),
+        });
+        Assert.Equal(ErrorCode.LimitExceeded, thrown.Code);
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 3);
+    }
+
+    [Fact]
+    public void NegativeRepeats_AreRefused()
+    {
+        using var scope = NewDisposeScope();
+        NdifException thrown = Assert.ThrowsAny<NdifException>(() =>
+            Run(Context(), "repeat_interleave", ones(3), tensor(new long[] { 1, -1, 2 })));
+        Assert.Equal(ErrorCode.OpFailed, thrown.Code);
     }
 
     [Theory]

@@ -8,7 +8,7 @@ namespace Ndif.Engine.Scheduling;
 /// exceeded, the job is cancelled. Called on one thread at a time.
 /// </summary>
 /// <param name="timedOut">Cancelled when the limit is exceeded.</param>
-internal sealed class OwnTime(TimeSpan limit, CancellationTokenSource timedOut)
+internal sealed class ExecutionTimer(TimeSpan limit, CancellationTokenSource timedOut)
 {
     private static readonly TimeSpan _longest = TimeSpan.FromDays(40); // of a timer
 
