@@ -311,6 +311,53 @@ public sealed class ReferenceImplementationTests
             return m.Linear(m.LayerNorm(x, "transformer.norm_f"), "lm_head");
         });
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Rwkv_WithWidthsOfItsOwn_Rescaled(int every) => Compare($$"""
+        { "architectures": ["RwkvForCausalLM"], "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3, "attention_hidden_size": 12,
+          "intermediate_size": 20, "rescale_every": {{every}} }
+        """, m =>
+        {
+            double[][] x = m.Rows("rwkv.embeddings.weight", _ids);
+            for (int layer = 0; layer < 3; layer++)
+            {
+                string at = $"rwkv.blocks.{layer}";
+                double divisor = every == 0 ? 1 : Math.Pow(2, layer / every);
+                if (layer == 0) x = m.LayerNorm(x, at + ".pre_ln");
+                double[][] n = m.LayerNorm(x, at + ".ln1");
+                double[][] key = Projected(n, at + ".attention", "key"), value = Projected(n, at + ".attention", "value");
+                double[] decay = m.Vector(at + ".attention.time_decay"), first = m.Vector(at + ".attention.time_first");
+                double[][] mixed = [.. key.Select((_, t) => Enumerable.Range(0, 12).Select(d =>
+                {
+                    double numerator = 0, denominator = 0;
+                    for (int s = 0; s <= t; s++)
+                    {
+                        double weight = Math.Exp(s == t ? first[d] + key[s][d] : -Math.Exp(decay[d]) * (t - 1 - s) + key[s][d]);
+                        (numerator, denominator) = (numerator + weight * value[s][d], denominator + weight);
+                    }
+                    return numerator / denominator;
+                }).ToArray())];
+                double[][] gated = Multiply(Each(Projected(n, at + ".attention", "receptance"), Sigmoid), mixed);
+                x = Add(x, Each(m.Linear(gated, at + ".attention.output"), v => v / divisor));
+                n = m.LayerNorm(x, at + ".ln2");
+                double[][] inner = Each(Projected(n, at + ".feed_forward", "key"), v => Relu(v) * Relu(v));
+                double[][] gate = Each(Projected(n, at + ".feed_forward", "receptance"), Sigmoid);
+                x = Add(x, Multiply(gate, Each(m.Linear(inner, at + ".feed_forward.value"), v => v / divisor)));
+                if (every > 0 && (layer + 1) % every == 0) x = Each(x, v => v / 2);
+            }
+            return m.Linear(m.LayerNorm(x, "rwkv.ln_out"), "head");
+
+            double[][] Projected(double[][] n, string at, string name)
+            {
+                double[] part = m.Vector($"{at}.time_mix_{name}");
+                double[][] earlier = [new double[16], .. n[..^1]];
+                double[][] tokens = [.. n.Select((t, i) => t.Select((v, d) => v * part[d] + earlier[i][d] * (1 - part[d])).ToArray())];
+                return m.Linear(tokens, $"{at}.{name}");
+            }
+        });
+
     [Fact]
     public void Bloom_WithItsResidualAfterTheNorm() => Compare("""
         { "architectures": ["BloomForCausalLM"], "vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 4,

@@ -15,6 +15,9 @@ internal sealed class ReferenceMath
 
     public double[][] Rows(string table, IEnumerable<long> ids) => [.. ids.Select(id => Row(table, (int)id))];
 
+    /// <summary>All numbers of a weight.</summary>
+    public double[] Vector(string name) => _weights[name].Numbers;
+
     private double[] Row(string table, int row)
     {
         var (numbers, shape) = _weights[table];

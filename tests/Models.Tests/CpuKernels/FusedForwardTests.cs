@@ -16,7 +16,7 @@ public sealed partial class FusedForwardTests
     {
         ["bloom"] = 0, ["bloom norm residual"] = 0, ["gpt_neo"] = 1, ["gptj"] = 1, ["falcon alibi"] = 1, ["phi qk norm"] = 1,
         ["stablelm parallel"] = 1,
-        ["codegen"] = 1, ["mpt"] = 0, ["mpt clipped"] = 0, ["xglm"] = 1, ["xglm not scaled"] = 0,
+        ["codegen"] = 1, ["mpt"] = 0, ["mpt clipped"] = 0, ["xglm"] = 1, ["xglm not scaled"] = 1,
         ["biogpt"] = 1, ["rwkv"] = 0, ["rwkv rescaled"] = 0, ["recurrent_gemma"] = 1,
         ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
         ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
@@ -170,7 +170,7 @@ public sealed partial class FusedForwardTests
 
     [GeneratedRegex(
         "(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|"
-        + "shared_expert_intermediate_size|word_embed_proj_dim)\": )(\\d+)")]
+        + "shared_expert_intermediate_size|word_embed_proj_dim|d_model|lru_width)\": )(\\d+)")]
     private static partial Regex Sizes();
 
     [GeneratedRegex("\"(n_positions|max_position_embeddings)\": \\d+")]
