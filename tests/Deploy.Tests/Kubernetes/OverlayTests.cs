@@ -56,6 +56,22 @@ public sealed class OverlayTests
                 Assert.True(workload.IsSelectedBy(spread.LabelSelector), workload.Name);
     }
 
+    /// <summary>The gateways refuse jobs before Redis refuses commands.</summary>
+    [Fact]
+    public async Task TheQueueOfTheDevelopmentOverlay_FitsIntoHalfOfItsRedis()
+    {
+        RenderedOverlay overlay = await RenderedOverlay.RenderAsync("development");
+        IList<string> redis = overlay.Workloads.Single(w => w.Name == "ndif-redis").Container.Args,
+            gateway = overlay.Workloads.Single(w => w.Name == "ndif-gateway").Container.Args;
+        const string Setting = "Gateway:TotalQueueBytes=", Megabytes = "mb";
+        string maxMemory = redis[redis.IndexOf("--maxmemory") + 1],
+            total = gateway.Single(argument => argument.StartsWith(Setting, StringComparison.Ordinal));
+        Assert.EndsWith(Megabytes, maxMemory, StringComparison.Ordinal);
+        Assert.Equal("--set", gateway[gateway.IndexOf(total) - 1]);
+        Assert.InRange(long.Parse(total[Setting.Length..], CultureInfo.InvariantCulture), 1,
+            (long.Parse(maxMemory[..^Megabytes.Length], CultureInfo.InvariantCulture) << 20) / 2);
+    }
+
     [Theory, MemberData(nameof(Overlays))]
     public async Task SecretsConfigMapsAndClaims_Exist(string name)
     {
