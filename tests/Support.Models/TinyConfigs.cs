@@ -21,6 +21,33 @@ public static class TinyConfigs
         ["gptj"] = shape => Of("GPTJForCausalLM", $$"""
             "n_positions": 64, "n_embd": 16, "n_layer": {{shape}}, "n_head": 2, "rotary_dim": {{shape * 4}}, "tie_word_embeddings": {{Json(shape == 2)}}
             """),
+        ["codegen"] = shape => Of("CodeGenForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 32, "n_layer": {{shape}}, "n_head": {{shape * 4}}, "rotary_dim": {{8 / shape}}
+            """),
+        ["gpt_bigcode"] = shape => Of("GPTBigCodeForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 16, "n_layer": {{shape}}, "n_head": {{shape * 2}}
+            """),
+        ["gpt_bigcode key for each head"] = shape => Of("GPTBigCodeForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 32, "n_layer": {{shape}}, "n_head": 2, "multi_query": false, "scale_attn_weights": false
+            """),
+        ["mpt"] = shape => Of("MptForCausalLM", $$"""
+            "d_model": 24, "n_layers": {{shape}}, "n_heads": {{shape * 3}}, "max_seq_len": 64
+            """),
+        ["mpt clipped"] = shape => Of("MptForCausalLM", $$"""
+            "d_model": 16, "n_layers": {{shape}}, "n_heads": 4, "max_seq_len": 4, "attn_config": { "clip_qkv": 0.4, "softmax_scale": 0.3 },
+            "tie_word_embeddings": false
+            """),
+        ["xglm"] = shape => Of("XGLMForCausalLM", $$"""
+            "max_position_embeddings": 64, "d_model": 16, "ffn_dim": 24, "num_layers": {{shape}}, "attention_heads": {{shape * 2}}
+            """),
+        ["xglm not scaled"] = shape => Of("XGLMForCausalLM", $$"""
+            "max_position_embeddings": 4, "d_model": 9, "ffn_dim": 24, "num_layers": {{shape}}, "attention_heads": 3, "scale_embedding": false,
+            "activation_function": "relu", "tie_word_embeddings": false
+            """),
+        ["biogpt"] = shape => Of("BioGptForCausalLM", $$"""
+            "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape}},
+            "num_attention_heads": {{shape * 2}}
+            """),
         ["gpt_neox"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, "")),
         ["gpt_neox sequential"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, """
             , "use_parallel_residual": false, "attention_bias": false, "rotary_pct": 0.5, "tie_word_embeddings": true
@@ -129,6 +156,16 @@ public static class TinyConfigs
         ["falcon_mamba"] = shape => Of("FalconMambaForCausalLM", StateSpace(shape)),
         ["mamba2"] = shape => Of("Mamba2ForCausalLM", StateSpace(shape) + $$"""
             , "num_heads": 4, "head_dim": 8, "n_groups": {{shape}}, "time_step_limit": [0.0, 2.0]
+            """),
+        ["rwkv"] = shape => Of("RwkvForCausalLM", $$"""
+            "hidden_size": 16, "num_hidden_layers": {{shape}}, "intermediate_size": 24
+            """),
+        ["rwkv rescaled"] = shape => Of("RwkvForCausalLM", $$"""
+            "hidden_size": 16, "num_hidden_layers": {{shape + 1}}, "attention_hidden_size": 12, "rescale_every": 1
+            """),
+        ["recurrent_gemma"] = shape => Of("RecurrentGemmaForCausalLM", $$"""
+            "hidden_size": 16, "num_hidden_layers": {{shape + 1}}, "intermediate_size": 24, "num_attention_heads": 4,
+            "num_key_value_heads": {{shape}}, "lru_width": 24, "attention_window_size": 3, "block_types": ["recurrent", "attention"]
             """),
         ["bamba"] = shape => LikeLlama("BambaForCausalLM", shape, Mamba2 + """, "attn_layer_indices": [1] """),
         ["falcon_h1"] = shape => LikeLlama("FalconH1ForCausalLM", shape, Mamba2 + """

@@ -50,7 +50,8 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
             Attention = "attn", Mlp = "mlp",
         },
-        new GPTJModel(config, json), config.HiddenSize, config.TieWordEmbeddings, bias: true) { }
+        new GPTJModel(config, json, "GPTJ", layer => new GPTJAttention(config, layer)), config.HiddenSize, config.TieWordEmbeddings,
+        bias: true) { }
 
     /// <summary>The sines and cosines are a table in Hugging Face's code.</summary>
     public override bool HasPositionTable => true;
@@ -59,6 +60,7 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
     protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
 }
 
+[SharedLayer]
 public sealed partial class GPTJModel : BaseModel
 {
     private readonly Embedding _wte;
@@ -66,13 +68,19 @@ public sealed partial class GPTJModel : BaseModel
     private readonly ModuleList<GPTJBlock> _h;
     private readonly LayerNorm _lnF;
 
-    internal GPTJModel(GPTJConfig config, ConfigReader json)
+    /// <param name="family">The prefix of the class names: "GPTJ".</param>
+    /// <param name="createAttention">Creates the attention of a layer from its index.</param>
+    internal GPTJModel(GPTJConfig config, ConfigReader json, string family, Func<int, AdjacentRotaryAttention> createAttention)
     {
+        ClassName = $"{family}Model";
         _wte = Child("wte", new Embedding(config.VocabSize, config.HiddenSize));
         _drop = Child("drop", new Dropout(config.EmbeddingDropout));
-        _h = Child("h", new ModuleList<GPTJBlock>(config.NumLayers, layer => new GPTJBlock(config, json, layer)));
+        _h = Child("h", new ModuleList<GPTJBlock>(config.NumLayers, layer =>
+            new GPTJBlock(config, json, family, createAttention(layer))));
         _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
     }
+
+    public override string ClassName { get; }
 
     internal override Parameter Embeddings => _wte.Table;
 
@@ -103,24 +111,31 @@ public sealed partial class GPTJModel : BaseModel
     }
 }
 
+[SharedLayer]
 public sealed partial class GPTJBlock : SiteModule
 {
+    private readonly bool _returnsProbabilities;
     private readonly LayerNorm _ln1;
-    private readonly GPTJAttention _attn;
+    private readonly AdjacentRotaryAttention _attn;
     private readonly Mlp _mlp;
 
-    internal GPTJBlock(GPTJConfig config, ConfigReader json, int layer)
+    internal GPTJBlock(GPTJConfig config, ConfigReader json, string family, AdjacentRotaryAttention attention)
     {
+        (ClassName, _returnsProbabilities) = ($"{family}Block", attention is CodeGenAttention);
         _ln1 = Child("ln_1", new LayerNorm(config.HiddenSize, config.NormEps));
-        _attn = Child("attn", new GPTJAttention(config, layer));
-        _mlp = Child("mlp", new Mlp("GPTJMLP",
+        _attn = Child("attn", attention);
+        _mlp = Child("mlp", new Mlp($"{family}MLP",
             ("fc_in", new Linear(config.HiddenSize, config.IntermediateSize)),
             ("fc_out", new Linear(config.IntermediateSize, config.HiddenSize)),
             ("act", Activation.Read(json, "activation_function", "gelu_new")),
             ("dropout", new Dropout(config.ResidualDropout))));
     }
 
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public override string ClassName { get; }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: hidden [batch, seq, hidden], and in CodeGen the probabilities [batch, heads, seq, kvSeq].</returns>
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, new Arguments([hidden],
         [
@@ -138,29 +153,18 @@ public sealed partial class GPTJBlock : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor normal = _ln1.Call(hidden);                                                      // [batch, seq, hidden]
-        var attended = (Tensor)_attn.Call(normal, cache, mask, positionIds)[0]!;                // [batch, seq, hidden]
+        object?[] attention = _attn.Call(normal, cache, mask, positionIds);
+        var attended = (Tensor)attention[0]!;                                                   // [batch, seq, hidden]
         Tensor output = attended + _mlp.Call(normal) + hidden;                                  // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope()];
+        object?[] result = [output.MoveToOuterDisposeScope()];
+        if (_returnsProbabilities) result = [.. result, (attention.ElementAtOrDefault(1) as Tensor)?.MoveToOuterDisposeScope()];
+        return result;
     }
 }
 
-public sealed partial class GPTJAttention : SiteModule
+/// <summary>Attention whose queries and keys are rotated in pairs of neighbouring dimensions, as a block calls it.</summary>
+public abstract class AdjacentRotaryAttention : SiteModule
 {
-    private readonly int _layer, _heads, _headDim, _rotaryDim;
-    private readonly Dropout _attnDropout, _residDropout;
-    private readonly Linear _kProj, _vProj, _qProj, _outProj;
-
-    internal GPTJAttention(GPTJConfig config, int layer)
-    {
-        (_layer, _heads, _headDim, _rotaryDim) = (layer, config.NumHeads, config.HeadDim, config.RotaryDim);
-        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
-        _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
-        _kProj = Child("k_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
-        _vProj = Child("v_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
-        _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
-        _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
-    }
-
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
@@ -178,14 +182,34 @@ public sealed partial class GPTJAttention : SiteModule
         arguments.Tensor(2, "attention_mask"),
         arguments.Tensor(3, "position_ids"));
 
-    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
+    private protected abstract object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds);
+}
+
+public sealed partial class GPTJAttention : AdjacentRotaryAttention
+{
+    private readonly int _layer, _heads, _headDim, _rotaryDim;
+    private readonly Dropout _attnDropout, _residDropout;
+    private readonly Linear _kProj, _vProj, _qProj, _outProj;
+
+    internal GPTJAttention(GPTJConfig config, int layer)
+    {
+        (_layer, _heads, _headDim, _rotaryDim) = (layer, config.NumHeads, config.HeadDim, config.RotaryDim);
+        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
+        _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
+        _kProj = Child("k_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _vProj = Child("v_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+    }
+
+    private protected override object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _headDim);            // [batch, heads, seq, headDim]
         Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
-        query = Rotate(query, positionIds);
-        key = Rotate(key, positionIds);
+        query = Rotate(query, positionIds, _rotaryDim);
+        key = Rotate(key, positionIds, _rotaryDim);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
         Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [batch, heads, seq, kvSeq]
@@ -205,17 +229,17 @@ public sealed partial class GPTJAttention : SiteModule
     /// </remarks>
     /// <param name="x">[batch, heads, seq, headDim]</param>
     [Operation("apply_rotary_pos_emb")]
-    private Tensor Rotate(Tensor x, Tensor positionIds)
+    internal static Tensor Rotate(Tensor x, Tensor positionIds, int rotaryDim)
     {
-        Tensor exponents = arange(0, _rotaryDim, 2, ScalarType.Float32, x.device) / _rotaryDim;      // [rotaryDim/2]
+        Tensor exponents = arange(0, rotaryDim, 2, ScalarType.Float32, x.device) / rotaryDim;      // [rotaryDim/2]
         Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [batch, seq, rotaryDim/2]
         Tensor cosines = angles.cos().to(ScalarType.Float32).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotaryDim]
         Tensor sines = angles.sin().to(ScalarType.Float32).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotaryDim]
-        Tensor part = x.narrow(-1, 0, _rotaryDim);                                                 // [batch, heads, seq, rotaryDim]
-        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotaryDim / 2, 2);           // [batch, heads, seq, rotaryDim/2, 2]
+        Tensor part = x.narrow(-1, 0, rotaryDim);                                                 // [batch, heads, seq, rotaryDim]
+        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), rotaryDim / 2, 2);           // [batch, heads, seq, rotaryDim/2, 2]
         Tensor rotatedHalf = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [batch, heads, seq, rotaryDim]
         Tensor rotated = part * cosines + rotatedHalf * sines;                                        // [batch, heads, seq, rotaryDim]
-        return cat([rotated, x.narrow(-1, _rotaryDim, _headDim - _rotaryDim)], -1);                     // [batch, heads, seq, headDim]
+        return cat([rotated, x.narrow(-1, rotaryDim, x.size(-1) - rotaryDim)], -1);                     // [batch, heads, seq, headDim]
     }
 }

@@ -32,6 +32,10 @@ public sealed partial class Activation : TensorModule
     /// <summary>x · sigmoid(x)</summary>
     public static Activation Silu() => new("SiLUActivation", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu);
 
+    /// <summary>PyTorch's own module for x · Φ(x).</summary>
+    public static Activation Gelu() =>
+        new("GELU", x => nn.functional.gelu(x), "approximate='none'", Ndif.Models.CpuKernels.ActivationKind.Gelu);
+
     /// <summary>The activation that a config.json names under a key.</summary>
     public static Activation Read(ConfigReader config, string key, string defaultName) => config.Text(key, defaultName) switch
     {

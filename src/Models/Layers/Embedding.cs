@@ -6,11 +6,11 @@ namespace Ndif.Models.Layers;
 
 /// <summary>
 /// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of a hidden size, rounded to the dtype of the
-/// table.
+/// table, or by a number that is not rounded.
 /// </summary>
 /// <remarks>
 /// torch/nn/modules/sparse.py; GemmaTextScaledWordEmbedding in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and
-/// gemma3
+/// gemma3; BartScaledWordEmbedding in transformers/models/bart/modeling_bart.py and its copies
 /// </remarks>
 [SharedLayer]
 public sealed partial class Embedding : TensorModule
@@ -19,14 +19,17 @@ public sealed partial class Embedding : TensorModule
     private readonly int? _paddingIdx;
     private readonly bool _isScaled;
     private readonly int _scaleSize;
+    private readonly double? _factor;
 
     /// <param name="paddingIdx">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
     /// <param name="className">The class name in Hugging Face's code, if the model has its own class.</param>
-    /// <param name="scaleSize">The hidden size whose square root multiplies the rows, if it is not that of a row.</param>
+    /// <param name="isScaled">Whether rows are multiplied by the square root of a hidden size.</param>
+    /// <param name="scaleSize">This hidden size, if it is not that of a row.</param>
+    /// <param name="factor">Another factor of the rows; null for none.</param>
     public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false,
-        int? scaleSize = null)
+        int? scaleSize = null, double? factor = null)
     {
-        (ClassName, _isScaled, _scaleSize) = (className, isScaled, scaleSize ?? embeddingDim);
+        (ClassName, _isScaled, _scaleSize, _factor) = (className, isScaled, scaleSize ?? embeddingDim, factor);
         (_numEmbeddings, _embeddingDim) = (numEmbeddings, embeddingDim);
         _paddingIdx = paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
         Table = Weight("weight", numEmbeddings, embeddingDim);
@@ -61,8 +64,9 @@ public sealed partial class Embedding : TensorModule
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (!_isScaled) return Table.Value.index(TensorIndex.Tensor(input));
+        if (!_isScaled && _factor is null) return Table.Value.index(TensorIndex.Tensor(input));
         using var scope = NewDisposeScope();
+        if (_factor is not null) return (Table.Value.index(TensorIndex.Tensor(input)) * _factor.Value).MoveToOuterDisposeScope();
         Tensor scale = tensor((float)Math.Sqrt(_scaleSize), Table.Value.dtype, Table.Value.device);     // []
         return (Table.Value.index(TensorIndex.Tensor(input)) * scale).MoveToOuterDisposeScope();
     }

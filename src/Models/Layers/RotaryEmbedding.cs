@@ -14,10 +14,12 @@ namespace Ndif.Models.Layers;
 /// The numbers of frequencies for the three positions of a token of an image or video, which alternate; null if a token has one position.
 /// Then position ids are [3, batch, seq]: for a text three times the same.
 /// </param>
+/// <param name="inputAxes">The axes of the tensor that the model passes, if it is not [batch, seq, ...].</param>
 [SharedLayer]
 public sealed partial class RotaryEmbedding(
     string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false,
-    RotaryPairs pairs = RotaryPairs.Halves, IReadOnlyList<int>? sections = null) : SiteModule
+    RotaryPairs pairs = RotaryPairs.Halves, IReadOnlyList<int>? sections = null,
+    Axes? inputAxes = null) : SiteModule
 {
     private readonly bool _isComplex = pairs is RotaryPairs.Complex, _isRepeated = pairs is RotaryPairs.AdjacentRepeated;
     private readonly bool _isConcatenated = pairs is RotaryPairs.Halves or RotaryPairs.Adjacent;
@@ -35,7 +37,8 @@ public sealed partial class RotaryEmbedding(
         : CallWith(hidden, positionIds.unsqueeze(0).expand(3, -1, -1)); // [3, batch, seq]
 
     public override Axes InputAxes(string argument) =>
-        _sections is not null && argument is "1" or "position_ids" ? new Axes(1, 2) : Axes.Hidden;
+        _sections is not null && argument is "1" or "position_ids" ? new Axes(1, 2)
+        : argument is "0" or "x" ? inputAxes ?? Axes.Hidden : Axes.Hidden;
 
     private object?[] CallWith(Tensor hidden, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, passesPositionIdsByPosition

@@ -33,6 +33,11 @@ public sealed class ContinuousBatchingTests
     [InlineData("gemma4 moe")]
     [InlineData("deepseek_v3")]
     [InlineData("mistral4")]
+    [InlineData("gpt_bigcode")]
+    [InlineData("codegen")]
+    [InlineData("mpt")]
+    [InlineData("xglm")]
+    [InlineData("biogpt")]
     [InlineData("falcon_h1")]
     [InlineData("jamba")]
     [InlineData("qwen3_next")]
@@ -40,6 +45,8 @@ public sealed class ContinuousBatchingTests
     [InlineData("mamba2", false)]
     [InlineData("nemotron_h", false)]
     [InlineData("lfm2", false)]
+    [InlineData("recurrent_gemma", false)]
+    [InlineData("rwkv rescaled", false)]
     public void RandomJobs_ThatJoinAtRandomSteps_GiveWhatTheyGiveAlone(string architecture, bool hasAttention = true)
     {
         using EngineFixture fixture = architecture switch

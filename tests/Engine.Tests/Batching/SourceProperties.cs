@@ -37,6 +37,12 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("gemma3n")]
     [InlineData("gemma4")]
     [InlineData("gemma4 moe")]
+    [InlineData("gpt_bigcode")]
+    [InlineData("gpt_bigcode key for each head")]
+    [InlineData("codegen")]
+    [InlineData("mpt")]
+    [InlineData("xglm")]
+    [InlineData("biogpt")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using EngineFixture fixture = New(architecture);

@@ -272,6 +272,93 @@ public sealed class ReferenceImplementationTests
         });
 
     [Fact]
+    public void GPTBigCode_WithAKeyForEachHead() => Compare("""
+        { "architectures": ["GPTBigCodeForCausalLM"], "vocab_size": 40, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2,
+          "multi_query": false, "scale_attn_weights": false, "tie_word_embeddings": false }
+        """, m =>
+        {
+            double[][] x =
+                Add(m.Rows("transformer.wte.weight", _ids),
+                    m.Rows("transformer.wpe.weight", Enumerable.Range(0, _ids.Length).Select(p => (long)p)));
+            for (int layer = 0; layer < 2; layer++)
+            {
+                string at = $"transformer.h.{layer}";
+                double[][] mixed = m.Linear(m.LayerNorm(x, at + ".ln_1"), at + ".attn.c_attn");
+                double[][] z = Attend(OfHeads(mixed, 2, 0), OfHeads(mixed, 2, 1), OfHeads(mixed, 2, 2), 2, 2, 1);
+                x = Add(x, m.Linear(z, at + ".attn.c_proj"));
+                x = Add(x, m.Linear(Each(m.Linear(m.LayerNorm(x, at + ".ln_2"), at + ".mlp.c_fc"), GeluTanh), at + ".mlp.c_proj"));
+            }
+            return m.Linear(m.LayerNorm(x, "transformer.ln_f"), "lm_head");
+        });
+
+    [Fact]
+    public void Mpt_WithAScaleOfItsOwn_BeyondItsLength() => Compare("""
+        { "architectures": ["MptForCausalLM"], "vocab_size": 40, "d_model": 24, "n_layers": 2, "n_heads": 3, "max_seq_len": 4,
+          "attn_config": { "softmax_scale": 0.3, "clip_qkv": 0.4 }, "tie_word_embeddings": false }
+        """, m =>
+        {
+            double[] slopes = [1 / 16.0, 1 / 256.0, 0.25];
+            double[][] x = m.Rows("transformer.wte.weight", _ids);
+            for (int layer = 0; layer < 2; layer++)
+            {
+                string at = $"transformer.blocks.{layer}";
+                double[][] mixed = Each(m.Linear(m.LayerNorm(x, at + ".norm_1"), at + ".attn.Wqkv"), v => Math.Clamp(v, -0.4, 0.4));
+                double[][] z = Attend(Part(mixed, 0, 24), Part(mixed, 24, 24), Part(mixed, 48, 24), 3, 3, 0.3,
+                    bias: (head, key) => slopes[head] * key);
+                x = Add(x, m.Linear(z, at + ".attn.out_proj"));
+                x = Add(x, m.Linear(Each(m.Linear(m.LayerNorm(x, at + ".norm_2"), at + ".ffn.up_proj"), Gelu), at + ".ffn.down_proj"));
+            }
+            return m.Linear(m.LayerNorm(x, "transformer.norm_f"), "lm_head");
+        });
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Rwkv_WithWidthsOfItsOwn_Rescaled(int every) => Compare($$"""
+        { "architectures": ["RwkvForCausalLM"], "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3, "attention_hidden_size": 12,
+          "intermediate_size": 20, "rescale_every": {{every}} }
+        """, m =>
+        {
+            double[][] x = m.Rows("rwkv.embeddings.weight", _ids);
+            for (int layer = 0; layer < 3; layer++)
+            {
+                string at = $"rwkv.blocks.{layer}";
+                double divisor = every == 0 ? 1 : Math.Pow(2, layer / every);
+                if (layer == 0) x = m.LayerNorm(x, at + ".pre_ln");
+                double[][] n = m.LayerNorm(x, at + ".ln1");
+                double[][] key = Projected(n, at + ".attention", "key"), value = Projected(n, at + ".attention", "value");
+                double[] decay = m.Vector(at + ".attention.time_decay"), first = m.Vector(at + ".attention.time_first");
+                double[][] mixed = [.. key.Select((_, t) => Enumerable.Range(0, 12).Select(d =>
+                {
+                    double numerator = 0, denominator = 0;
+                    for (int s = 0; s <= t; s++)
+                    {
+                        double weight = Math.Exp(s == t ? first[d] + key[s][d] : -Math.Exp(decay[d]) * (t - 1 - s) + key[s][d]);
+                        (numerator, denominator) = (numerator + weight * value[s][d], denominator + weight);
+                    }
+                    return numerator / denominator;
+                }).ToArray())];
+                double[][] gated = Multiply(Each(Projected(n, at + ".attention", "receptance"), Sigmoid), mixed);
+                x = Add(x, Each(m.Linear(gated, at + ".attention.output"), v => v / divisor));
+                n = m.LayerNorm(x, at + ".ln2");
+                double[][] inner = Each(Projected(n, at + ".feed_forward", "key"), v => Relu(v) * Relu(v));
+                double[][] gate = Each(Projected(n, at + ".feed_forward", "receptance"), Sigmoid);
+                x = Add(x, Multiply(gate, Each(m.Linear(inner, at + ".feed_forward.value"), v => v / divisor)));
+                if (every > 0 && (layer + 1) % every == 0) x = Each(x, v => v / 2);
+            }
+            return m.Linear(m.LayerNorm(x, "rwkv.ln_out"), "head");
+
+            double[][] Projected(double[][] n, string at, string name)
+            {
+                double[] part = m.Vector($"{at}.time_mix_{name}");
+                double[][] earlier = [new double[16], .. n[..^1]];
+                double[][] tokens = [.. n.Select((t, i) => t.Select((v, d) => v * part[d] + earlier[i][d] * (1 - part[d])).ToArray())];
+                return m.Linear(tokens, $"{at}.{name}");
+            }
+        });
+
+    [Fact]
     public void Bloom_WithItsResidualAfterTheNorm() => Compare("""
         { "architectures": ["BloomForCausalLM"], "vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 4,
           "apply_residual_connection_post_layernorm": true, "tie_word_embeddings": false }

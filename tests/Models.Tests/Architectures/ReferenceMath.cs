@@ -15,6 +15,9 @@ internal sealed class ReferenceMath
 
     public double[][] Rows(string table, IEnumerable<long> ids) => [.. ids.Select(id => Row(table, (int)id))];
 
+    /// <summary>All numbers of a weight.</summary>
+    public double[] Vector(string name) => _weights[name].Numbers;
+
     private double[] Row(string table, int row)
     {
         var (numbers, shape) = _weights[table];
@@ -147,6 +150,8 @@ internal sealed class ReferenceMath
     public static double Sigmoid(double x) => 1 / (1 + Math.Exp(-x));
 
     public static double Relu(double x) => Math.Max(x, 0);
+
+    public static double Gelu(double x) => 0.5 * x * (1 + special.erf(x / Math.Sqrt(2)).item<double>());
 
     public static double GeluTanh(double x) => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
 

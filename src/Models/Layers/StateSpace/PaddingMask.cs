@@ -18,6 +18,18 @@ internal static class PaddingMask
         return least.to(ScalarType.Int64).item<long>() == 0 ? mask : null;
     }
 
+    /// <summary>The same from the mask of an attention: padding is a token that attends to nothing.</summary>
+    /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores</param>
+    /// <returns>[batch, seq]; null if no token of the pass is padding.</returns>
+    [Operation("update_linear_attn_mask")]
+    public static Tensor? OfCausal(Tensor mask)
+    {
+        if (mask.size(2) == 1 || mask.device_type == TorchSharp.DeviceType.META) return null;
+        Tensor attends = mask.squeeze(1).amax([-1L]) > finfo(mask.dtype).min / 4;           // [batch, seq]
+        using Tensor all = attends.all();
+        return all.item<bool>() ? null : attends;
+    }
+
     /// <summary>Sets padding to zero.</summary>
     /// <param name="x">[batch, seq, ...]</param>
     /// <param name="mask">[batch, seq]; null for no padding.</param>
