@@ -194,8 +194,8 @@ public sealed class LongStatementsTests : IDisposable
         }, int.MaxValue);
     }
 
-    private JobRun Add(ModelScheduler scheduler, string name, Program program, ExecutionTimer? time = null, CancellationToken? cancel = null,
-        string owner = "", Action? onLog = null, Action? onEnded = null, JobOutcome? outcome = null)
+    private JobRun Add(ModelScheduler scheduler, string name, Program program, ExecutionTimer? time = null,
+        CancellationToken? cancel = null, string owner = "", Action? onLog = null, Action? onEnded = null, JobOutcome? outcome = null)
     {
         var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome ?? new JobOutcome { OnLog = onLog },
             cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner, ExecutionTimer = time };

@@ -70,7 +70,8 @@ internal static partial class CostTable
         Row("half bfloat16", SmallProduct, Cast(2), RowSplit.First),
         Row("bool", SmallProduct, Cast(1), RowSplit.First),
         Row("cpu contiguous clone", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))),
-        Row("tensor", SmallProduct, (in a) => a[0] is Tensor ? new OpCost(Count(a, 0) * Width(a, a.DType(1)), 0, 2 * Count(a, 0)) : default),
+        Row("tensor", SmallProduct,
+            (in a) => a[0] is Tensor ? new OpCost(Count(a, 0) * Width(a, a.DType(1)), 0, 2 * Count(a, 0)) : default),
         Row("item tolist", long.MaxValue, _free), // tolist has a limit of its own
         Row("tril triu flip", SmallProduct, (in a) => Rows(a, 2, copies: 1)),
         Row("roll", SmallProduct, (in a) => Rows(a, 3, copies: 2)),

@@ -66,7 +66,8 @@ public sealed class BoundedOperationTests
             _ => Run(context, what, rows, one.expand(1, 20_000)),
         });
         Assert.True(LibtorchErrors.IsTyped(thrown), thrown.ToString());
-        Assert.Contains(Errors.FromException(thrown).Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded, ErrorCode.ShapeMismatch });
+        Assert.Contains(Errors.FromException(thrown).Code,
+            new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded, ErrorCode.ShapeMismatch });
         Assert.InRange(Resident() - before, long.MinValue, 100L << 20);
     }
 
