@@ -141,7 +141,7 @@ public sealed class Trace : Tracer, IDisposable
     public ActivationCache Cache(
         IEnumerable<Envoy>? modules = null, bool output = true, bool inputs = false, DType? dtype = null, bool routing = false)
     {
-        if (!output && !inputs && !routing) throw new ArgumentException("A cache of neither outputs nor inputs nor routing holds nothing.");
+        if (!output && !inputs && !routing) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
         var cache = new Cache
         {
             Outputs = output, Inputs = inputs, Routing = routing, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified,
