@@ -224,7 +224,9 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         foreach (ArgumentSyntax argument in node.ArgumentList.Arguments)
             given.Add(label && given.Count == 0 ? argument.ToString()
                 : $"{argument.NameColon}{arguments.Add(argument.Expression, argument.NameColon?.Name.Identifier.Text)}");
-        InstrumentedFunction? inside = submodule || label ? null : _sources.InstrumentedCopyOf(called);
+        // the operations inside a method of another module have submodules of that module
+        bool ofAnotherModule = receiver is not null && !called.IsStatic && _sources.IsModule(called.ContainingType);
+        InstrumentedFunction? inside = submodule || label || ofAnotherModule ? null : _sources.InstrumentedCopyOf(called);
         string name = submodule ? OperationNames.OfSubmodule(receiver!, _syntax.Parent!)
             : label ? ((LiteralExpressionSyntax)node.ArgumentList.Arguments[0].Expression).Token.ValueText
             : OperationNames.OfFunction(called, node.Expression);

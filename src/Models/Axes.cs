@@ -27,6 +27,15 @@ public readonly record struct Axes(int Batch, int Seq = Axes.None, int KvSeq = A
     public static readonly Axes Shared = new(None);
 
     /// <summary>
+    /// [routed, ...]: the tokens that are routed to an expert in this call, in the order of their rows and positions. Which tokens these
+    /// are is known only while the expert runs.
+    /// </summary>
+    public static readonly Axes Routed = new(0, -3);
+
+    /// <summary>[routed] int64: the positions of these tokens among all of the pass, batch and seq in one dimension.</summary>
+    public static readonly Axes RoutedIndex = new(0, -4);
+
+    /// <summary>
     /// The dimensions are not known. A trace that has the pass to itself can read the whole value; it cannot be sliced.
     /// </summary>
     public static readonly Axes Unknown = new(-2);
@@ -35,4 +44,10 @@ public readonly record struct Axes(int Batch, int Seq = Axes.None, int KvSeq = A
 
     /// <summary>Whether batch and tokens are one dimension.</summary>
     public bool IsFlat => Batch >= 0 && Batch == Seq;
+
+    /// <summary>Whether the first dimension is the tokens of an expert.</summary>
+    public bool IsRouted => Seq == Routed.Seq || IsRoutedIndex;
+
+    /// <summary>Whether the value says which tokens these are.</summary>
+    public bool IsRoutedIndex => Seq == RoutedIndex.Seq;
 }

@@ -36,13 +36,20 @@ public abstract class CausalLM : SiteModule
     public virtual bool HasPositionTable => false;
 
     /// <summary>True if rotary frequencies depend on the length of a row, so that a prompt must not be run in parts.</summary>
-    public bool HasLengthDependentRope => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.LengthThreshold is not null);
+    public bool HasLengthDependentRope => Modules.Any(module => module
+        is Layers.RotaryEmbedding { LengthThreshold: not null } or Layers.RotaryEmbeddingByLayerType { LengthThreshold: not null });
 
     /// <summary>
     /// True if a layer needs more of the earlier tokens, or of the earlier layers, than its own keys and values: states of a recurrence,
     /// keys of another layer. A pass over a prompt then does not begin with what an earlier pass has computed.
     /// </summary>
     public virtual bool HasStatesBesideKeys => false;
+
+    /// <summary>
+    /// True if layers attend to the keys and values of an earlier layer. In a pass that is shared with other programs, a module that one
+    /// of them skips runs for the others, and so its keys would be there; a program that skips a module then has its passes to itself.
+    /// </summary>
+    public virtual bool SharesKeysOfLayers => false;
 
     /// <summary>
     /// The length beyond which the cached keys and values of a growing row are computed again; null if they are kept with the frequencies

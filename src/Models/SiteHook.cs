@@ -22,10 +22,13 @@ public abstract class SiteHook
     public static SiteHook? ForModule(int index) => _hooks is { } hooks ? hooks[index] : null;
 
     /// <summary>Whether a module inside this one (not the module itself) has a hook on the current thread.</summary>
-    internal static bool HasHooksInside(SiteModule module)
+    internal static bool HasHooksInside(SiteModule module) => HasHooks(module.Index + 1, module.LastDescendantIndex);
+
+    /// <summary>Whether one of the modules from one index to another has a hook on the current thread.</summary>
+    internal static bool HasHooks(int first, int last)
     {
         if (_hooks is not { } hooks) return false;
-        for (int index = module.Index + 1; index <= module.LastDescendantIndex; index++)
+        for (int index = first; index <= last; index++)
             if (hooks[index] is not null) return true;
         return false;
     }

@@ -46,6 +46,11 @@ public abstract class SiteModule
     /// <summary>Whether the module is a ModuleList, whose children are called by index and which is never called itself.</summary>
     public virtual bool IsList => false;
 
+    /// <summary>
+    /// Whether the module is not in Hugging Face's tree: an expert, which Hugging Face's code computes within a fused module.
+    /// </summary>
+    public virtual bool IsVirtual => false;
+
     /// <summary>The batch and token dimensions of an output; <paramref name="element"/> is the index in a tuple.</summary>
     public virtual Axes OutputAxes(int element) => Axes.Hidden;
 

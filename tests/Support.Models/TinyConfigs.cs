@@ -89,6 +89,17 @@ public static class TinyConfigs
             , "head_dim": 4, "sliding_window": 3, "sliding_window_pattern": 2, "query_pre_attn_scalar": 9, "rope_theta": 5000.0,
               "rope_local_base_freq": 50.0, "rope_scaling": { "rope_type": "linear", "factor": 8.0 }
             """)),
+        ["gemma3n"] = shape => Of("Gemma3nForCausalLM", LlamaStyle(shape, SharedKeys(shape) + $$"""
+            , "head_dim": 4, "altup_num_inputs": 3, "altup_active_idx": 1, "laurel_rank": 3, "activation_sparsity_pattern": [0.5, 0.0{{
+            (shape == 1 ? "" : ", 0.3, 0.0")}}], "final_logit_softcapping": 3.0
+            """)),
+        ["gemma4"] = shape => Of("Gemma4ForCausalLM", LlamaStyle(shape, SharedKeys(shape) + """
+            , "head_dim": 4, "global_head_dim": 8, "use_double_wide_mlp": true, "attention_bias": true, "final_logit_softcapping": 3.0
+            """)),
+        ["gemma4 moe"] = shape => Of("Gemma4ForCausalLM", LlamaStyle(shape, Experts + """
+            , "head_dim": 4, "global_head_dim": 8, "sliding_window": 3, "hidden_size_per_layer_input": 0, "attention_k_eq_v": true,
+              "num_global_key_value_heads": 1, "enable_moe_block": true, "top_k_experts": 2
+            """)),
         ["llama"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape),
         ["llama wide heads"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape, more: """
             , "head_dim": 6, "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true, "hidden_act": "gelu_pytorch_tanh"
@@ -185,6 +196,13 @@ public static class TinyConfigs
         ["olmo_hybrid"] = shape => LikeLlama("OlmoHybridForCausalLM", shape, DeltaNet + """, "rope_theta": 10000.0 """),
     };
 
+    /// <summary>Layers with a window and without, of which in shape 2 the second half has the keys of the first.</summary>
+    private static string SharedKeys(int shape) => $$"""
+        , "sliding_window": 3, "hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": {{TinyModel.VocabSize}},
+          "num_kv_shared_layers": {{(shape - 1) * 2}}, "layer_types": ["sliding_attention", "full_attention"{{
+          (shape == 1 ? "" : ", \"sliding_attention\", \"full_attention\"")}}]
+        """;
+
     private const string Latent = """
         , "q_lora_rank": 6, "kv_lora_rank": 5, "qk_nope_head_dim": 4, "qk_rope_head_dim": 4, "v_head_dim": 6, "n_routed_experts": 8,
           "n_group": 4, "topk_group": 2, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "n_shared_experts": 1
@@ -216,7 +234,7 @@ public static class TinyConfigs
             "SmolLM3"])
             _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
         foreach (var (name, architecture) in (ReadOnlySpan<(string, string)>)[("gemma3", "Gemma3"), ("Mistral", "Mistral3"),
-            ("llama4", "Llama4"), ("qwen3_5", "Qwen3_5"), ("qwen3_5_moe", "Qwen3_5Moe")])
+            ("llama4", "Llama4"), ("gemma3n", "Gemma3n"), ("gemma4", "Gemma4"), ("qwen3_5", "Qwen3_5"), ("qwen3_5_moe", "Qwen3_5Moe")])
             _all.Add($"{architecture} with images", shape => $$"""
                 { "architectures": ["{{architecture}}ForConditionalGeneration"], "text_config": {{Of(name, shape)}} }
                 """);

@@ -16,7 +16,8 @@ internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposab
     public ModelOutput Run(LoadedModel model, Func<ModelOutput> forward)
     {
         var hooks = new SiteHook?[model.Modules.Count];
-        Array.Fill(hooks, this);
+        foreach (SiteModule module in model.Modules)
+            if (!module.IsVirtual) hooks[module.Index] = this; // Hugging Face's code has no call of an expert
         using (Register(hooks)) return forward();
     }
 

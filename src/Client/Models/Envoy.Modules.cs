@@ -60,7 +60,7 @@ public partial class Envoy
     /// <param name="include">Selects modules; all by default.</param>
     public IEnumerable<Envoy> Modules(Func<Envoy, bool>? include = null)
     {
-        IEnumerable<Envoy> all = this.SelectMany(child => child.Modules()).Prepend(this);
+        IEnumerable<Envoy> all = Info.Children.Select(Child).SelectMany(child => child.Modules()).Prepend(this);
         return include is null ? all : all.Where(include);
     }
 

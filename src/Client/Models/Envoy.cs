@@ -71,6 +71,23 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
     public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");
 
+    /// <summary>
+    /// The experts of a feed-forward module: <c>llm.Layers[2].Mlp.Experts[3]</c>. The input and the output of an expert are those of its
+    /// own tokens, [routed, hidden], in the order of their rows and positions; the output is not yet multiplied by the router's weights.
+    /// </summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the module has no experts.</exception>
+    public Envoy Experts => Find("experts");
+
+    /// <summary>
+    /// The tokens that are routed to this expert, by their position in [batch · seq] of the invoke: the position in the prompt if it has
+    /// one. Padding is not among them. They can be read, not replaced. [routed] int64
+    /// </summary>
+    /// <exception cref="BadProgramException">UNSUPPORTED: the module is not an expert.</exception>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public Value Tokens => IsExpert(Info) ? Site(".Tokens").ReadInputs().Args[1]
+        : throw Errors.CreateException(ErrorCode.Unsupported, $"`{Display}` is a {Info.ClassName}, not an expert, so it has no tokens.",
+            "The experts of a layer are at Mlp.Experts[0], Mlp.Experts[1] and so on.", Path);
+
     /// <summary>The source code of the module's forward, and the operations inside it.</summary>
     /// <exception cref="BadProgramException">UNSUPPORTED: the module is not part of one of this library's models.</exception>
     public Source Source => new(Model, Path, Info, Model.Description.GetSource(Info, Path));
@@ -90,7 +107,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     [IndexerName("At")]
     public Envoy this[string path] => Find(path);
 
-    /// <summary>A module of a module list; <c>[^1]</c> is the last.</summary>
+    /// <summary>A module of a module list, or one of the experts of a layer; <c>[^1]</c> is the last.</summary>
     /// <exception cref="IndexOutOfRangeException">The list has fewer modules, or the module is not a list.</exception>
     [IndexerName("At")]
     public Envoy this[Index index]
@@ -98,20 +115,21 @@ public partial class Envoy : IReadOnlyList<Envoy>
         get
         {
             int offset = index.GetOffset(Count);
-            if (!Info.List || offset < 0 || offset >= Count)
-                throw Errors.CreateException(ErrorCode.IndexOutOfRange, Info.List
+            bool isList = Info.List || Info.Children.Any(IsExpert);
+            if (!isList || offset < 0 || offset >= Count)
+                throw Errors.CreateException(ErrorCode.IndexOutOfRange, isList
                     ? $"Index {index} is out of range: `{Display}` has {Count} modules."
                     : $"`{Display}` is a {Info.ClassName}, not a list of modules; reach its submodules by name: "
                         + $"{string.Join(", ", Info.Children.Select(child => child.Name))}.",
                     module: Path);
-            return Child(Info.Children[offset]);
+            return Child(Items.ElementAt(offset));
         }
     }
 
     Envoy IReadOnlyList<Envoy>.this[int index] => this[index];
 
-    /// <summary>The number of modules of a list, or of submodules.</summary>
-    public int Count => Info.Children.Count;
+    /// <summary>The number of modules of a list, of experts, or of submodules.</summary>
+    public int Count => Items.Count();
 
     /// <summary>
     /// This module at its next call, or a later one: <c>llm.LmHead.Next().Output</c>. Everything that follows refers to that call too,
@@ -170,13 +188,17 @@ public partial class Envoy : IReadOnlyList<Envoy>
         return RequireRecorder(".Parameter").Value(new Node { Parameter = new ReadParameter { Module = Path, Name = name } });
     }
 
-    /// <summary>The submodules in order.</summary>
-    public IEnumerator<Envoy> GetEnumerator() => Info.Children.Select(Child).GetEnumerator();
+    /// <summary>The submodules in order; of a module with experts the experts alone.</summary>
+    public IEnumerator<Envoy> GetEnumerator() => Items.Select(Child).GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
     /// <summary>The tree below this module, as PyTorch prints it.</summary>
     public override string ToString() => ModulePrinter.Print(Info, Path, Model.Aliases.Label);
+
+    private IEnumerable<ModuleInfo> Items => Info.Children.Any(IsExpert) ? Info.Children.Where(IsExpert) : Info.Children;
+
+    private static bool IsExpert(ModuleInfo module) => module.Virtual && module.Children.Count == 0;
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
 

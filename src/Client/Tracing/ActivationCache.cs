@@ -1,3 +1,4 @@
+using System.Globalization;
 using Ndif.Protocol;
 using Ndif.Recording;
 
@@ -31,6 +32,27 @@ public sealed class ActivationCache
     /// <summary>True if the module was cached: it was selected, and ran after the cache was started.</summary>
     public bool Contains(Envoy module) => Entries.ContainsKey(module.Path);
 
+    /// <summary>
+    /// The routing of the layers with experts, by the number of the layer: <c>cache.Routing[2].Indices</c>,
+    /// <c>cache.Routing[2].Weights</c>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The trace has not run.</exception>
+    public IReadOnlyDictionary<int, CacheEntry> Routing
+    {
+        get
+        {
+            var layers = new SortedDictionary<int, CacheEntry>();
+            string prefix = $"{_model.Description.Names.Layers}.";
+            foreach (var (path, calls) in Entries)
+            {
+                if (!path.StartsWith(prefix, StringComparison.Ordinal)) continue;
+                var entry = new CacheEntry(path, (object?[])calls!);
+                if (entry.HasRouting) layers.Add(int.Parse(path[prefix.Length..].Split('.')[0], CultureInfo.InvariantCulture), entry);
+            }
+            return layers;
+        }
+    }
+
     private CacheEntry? Find(string path) =>
         Entries.TryGetValue(path, out object? calls)
             || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
@@ -60,6 +82,16 @@ public sealed class CacheEntry
     /// <summary>All arguments: positional ones and keywords.</summary>
     public Saved Inputs => GetPart("inputs");
 
+    /// <summary>The experts of each token. [batch · seq, chosen] int64</summary>
+    /// <exception cref="KeyNotFoundException">The routing was not cached.</exception>
+    public Saved Indices => GetRouting(0);
+
+    /// <summary>The weights of the outputs of these experts. [batch · seq, chosen]</summary>
+    /// <exception cref="KeyNotFoundException">The routing was not cached.</exception>
+    public Saved Weights => GetRouting(1);
+
+    internal bool HasRouting => _calls.Length > 0 && ((IReadOnlyDictionary<string, object?>)_calls[0]!).ContainsKey("routing");
+
     /// <summary>The first argument: positional, or else by keyword.</summary>
     /// <exception cref="InvalidOperationException">The module was called without arguments.</exception>
     public Saved Input
@@ -73,6 +105,8 @@ public sealed class CacheEntry
                 : throw new InvalidOperationException($"`{ModulePaths.DisplayName(_path)}` was called without arguments.");
         }
     }
+
+    private Saved GetRouting(int element) => new(((IReadOnlyList<object?>)GetPart("routing").Result!)[element]);
 
     private Saved GetPart(string name)
     {

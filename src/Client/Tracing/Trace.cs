@@ -132,11 +132,21 @@ public sealed class Trace : Tracer, IDisposable
     /// <param name="output">Whether outputs are saved.</param>
     /// <param name="inputs">Whether all arguments are saved.</param>
     /// <param name="dtype">The element type to which floating-point tensors are converted; null keeps theirs.</param>
-    /// <exception cref="ArgumentException">Neither outputs nor inputs are saved.</exception>
-    public ActivationCache Cache(IEnumerable<Envoy>? modules = null, bool output = true, bool inputs = false, DType? dtype = null)
+    /// <param name="routing">
+    /// Whether the experts of each token and their weights are saved, of all layers that have experts
+    /// (<see cref="ActivationCache.Routing"/>).
+    /// </param>
+    /// <exception cref="ArgumentException">Neither outputs nor inputs nor routing are saved.</exception>
+    /// <example><code>ActivationCache cache = t.Cache(output: false, routing: true);</code></example>
+    public ActivationCache Cache(
+        IEnumerable<Envoy>? modules = null, bool output = true, bool inputs = false, DType? dtype = null, bool routing = false)
     {
-        if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
-        var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
+        if (!output && !inputs && !routing) throw new ArgumentException("A cache of neither outputs nor inputs nor routing holds nothing.");
+        var cache = new Cache
+        {
+            Outputs = output, Inputs = inputs, Routing = routing, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified,
+        };
+        if (routing) Open().RequireFeature(ProgramFormat.Routing);
         if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
         return new ActivationCache(Open().AddSaved(new Node { Cache = cache }), Model);
     }

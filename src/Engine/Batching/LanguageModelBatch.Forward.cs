@@ -14,6 +14,7 @@ internal sealed partial class LanguageModelBatch
     {
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
+        _batchShape.AttentionMask = _tokens.AttentionMask;
         _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
         bool areTokenIdsListed = _batchShape.HasLastLogitsOnly && !_model.IsOnMetaDevice
             && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null);

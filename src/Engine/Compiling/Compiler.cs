@@ -35,6 +35,7 @@ internal static class Compiler
         ValueLifetimes lifetimes = ValueLifetimes.Analyze(program);
         foreach (Statement statement in statements.OfType<Statement>()) statement.FreedAfter = lifetimes.FreedAfter(statement.Id);
         HashSet<HookPoint> hookPoints = [.. statements.OfType<Statement>().SelectMany(statement => statement.HookPoints)];
+        model.CheckTogether(hookPoints);
         return new Plan(program, model, statements, regions, hookPoints, lifetimes.OwnerRegions, autograd);
     }
 }

@@ -123,10 +123,10 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     {
         int[] modules = cache.Modules.Count > 0
             ? [.. cache.Modules.Select(model.IndexOf)]
-            : [.. Enumerable.Range(0, model.Paths.Count).Where(m => !GeneratorSites.Contains(model.Paths[m]))];
+            : [.. Enumerable.Range(0, model.Paths.Count).Where(m => !GeneratorSites.Contains(model.Paths[m]) && !model.IsVirtual(m))];
         return new CacheStatement(
-            node.Id, modules, cache.Outputs, cache.Inputs, cache.Dtype is DataType.Unspecified ? null : ((DType)cache.Dtype).ToTorch(),
-            cache.Name);
+            node.Id, modules, cache.Outputs, cache.Inputs, cache.Routing ? model.RoutingPoints : [],
+            cache.Dtype is DataType.Unspecified ? null : ((DType)cache.Dtype).ToTorch(), cache.Name);
     }
 
     /// <summary>A backward pass cannot wait for another invoke, so it needs all values of its block when it begins.</summary>

@@ -144,9 +144,11 @@ internal sealed class Plan
         || Statements.OfType<TraceStatement>().Any(trace => !Program.Regions[0].Nodes.Contains(trace.Id));
 
     /// <summary>
-    /// True if the program uses a value that cannot be split by rows, or waits for its client. Its traces share no pass with other jobs.
+    /// True if the program uses a value that cannot be split by rows, waits for its client, or skips modules whose keys later layers
+    /// share. Its traces share no pass with other jobs.
     /// </summary>
     internal bool IsExclusive => _isExclusive ??= Statements.OfType<LocalCallStatement>().Any()
+        || (Model.SharesKeysOfLayers && Statements.Any(statement => statement is SkipStatement or StartAtStatement))
         || !HookPoints.All(p => p.IsDefined || Model.CanNarrow(p));
 
     /// <summary>For each node, the region of the invoke that computes it, or the root region.</summary>

@@ -118,10 +118,12 @@ internal sealed record WhileStatement(uint Id, uint ConditionRegion, Operand Con
 
 internal sealed record BreakStatement(uint Id) : Statement(Id, []);
 
-internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, torch.ScalarType? DType, string Name)
-    : Statement(Id, [])
+/// <param name="Routing">The hook points at which the routing of tokens to experts is cached; none if it is not.</param>
+internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, IReadOnlyList<HookPoint> Routing,
+    torch.ScalarType? DType, string Name) : Statement(Id, [])
 {
     public override IEnumerable<HookPoint> HookPoints => [
+        .. Routing,
         .. Outputs ? Modules.Select(module => new HookPoint(module, IsAfter: true)) : [],
         .. Inputs ? Modules.Select(module => new HookPoint(module, IsAfter: false)) : [],
     ];

@@ -22,7 +22,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
     private readonly int?[] _layerOfModule;
     private readonly SiteModule _lmHead;
-    private long? _cacheBytesPerToken;
+    private readonly HashSet<int> _fusedForwards;
+    private (long PerToken, long PerRow)? _cacheBytes;
 
     /// <param name="model">Owned by this object.</param>
     public HookedLanguageModel(LoadedModel model)
@@ -32,6 +33,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _lmHead = model.Modules.Single(m => m.Path == model.Root.Names.LmHead);
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Append(_lmHead).Select(m => m.Index)];
         Layers = [.. model.Modules.Single(m => m.Path == model.Root.Names.Layers).Children.Select(m => m.Index)];
+        _fusedForwards = [.. model.Modules.OfType<IFusedExperts>().Select(experts => experts.FusedForward.Index)];
         _layerOfModule = new int?[model.Modules.Count];
         for (int layer = 0; layer < Layers.Count; layer++)
             for (int module = Layers[layer]; module <= model.Modules[Layers[layer]].LastDescendantIndex; module++)
@@ -176,7 +178,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         ? SourceTree.Of(source) : null;
 
     internal override bool CanNarrow(HookPoint point) => point.IsOperation
-        ? Source(point.Module)!.Sites[point.Operation].CanBeSliced(_model.Modules[point.Module], point.IsAfter)
+        ? !_fusedForwards.Contains(point.Module)
+            && Source(point.Module)!.Sites[point.Operation].CanBeSliced(_model.Modules[point.Module], point.IsAfter)
         : OutputAxes(point.Module, 0) is { IsKnown: true } || _model.Modules[point.Module].IsList;
 
     internal override Axes OutputAxes(HookPoint point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)
@@ -192,6 +195,31 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     internal override bool AffectsCache(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count
         && !(point.IsAfter && (Paths[point.Module].Length == 0 || Paths[point.Module] == Root.BaseModelPrefix))
         && Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.LmHead;
+
+    internal override IReadOnlyList<HookPoint> RoutingPoints => field ??= [.. _model.Modules.Where(module => module is IRoutingSource)
+        .Select(module => new HookPoint(module.Index, ((IRoutingSource)module).IsInOutput))];
+
+    internal override (torch.Tensor Indices, torch.Tensor Weights) RoutingOf(int module, IReadOnlyList<object?> values) =>
+        ((IRoutingSource)_model.Modules[module]).RoutingOf(values);
+
+    internal override bool IsVirtual(int module) => module < _model.Modules.Count && _model.Modules[module].IsVirtual;
+
+    internal override void CheckTogether(IEnumerable<HookPoint> points)
+    {
+        HookPoint[] ofModel = [.. points.Where(IsInModel)];
+        foreach (int expert in ofModel.Select(point => point.Module).Distinct())
+        {
+            // the experts run one by one then, and what the fused forward calls once for all does not run
+            if (_model.Modules[expert] is not Expert { Parent: IFusedExperts experts }) continue;
+            int? fused = ofModel.Where(point => point.IsOperation && point.Module == experts.FusedForward.Index
+                || experts.FusedParts.Any(part => part.Index == point.Module)).Select(point => (int?)point.Module).FirstOrDefault();
+            if (fused is not { } module) continue;
+            throw Errors.CreateException(ErrorCode.InvalidProgram,
+                $"`{Paths[expert]}` and {(module == experts.FusedForward.Index ? "an operation inside of " : "")}`{Paths[module]}` cannot "
+                + "be used in one program: the experts run one by one for the first, and all together for the second.",
+                "Use a trace of its own for each, not in one session.", Paths[expert]);
+        }
+    }
 
     /// <summary>The token ids of a prompt, special tokens included.</summary>
     public long[] Encode(string prompt)
@@ -214,10 +242,14 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes) =>
         LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : prefixes);
 
-    /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
-    internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();
+    internal override bool SharesKeysOfLayers => Root.SharesKeysOfLayers;
 
-    private long MeasureCacheBytesPerToken()
+    /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
+    internal override long CacheBytesPerToken => (_cacheBytes ??= MeasureCacheBytes()).PerToken;
+
+    internal override long CacheBytesPerRow => (_cacheBytes ??= MeasureCacheBytes()).PerRow;
+
+    private (long PerToken, long PerRow) MeasureCacheBytes()
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
@@ -225,7 +257,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         using KeyValueCache cache = NewCache();
         torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
         Root.Call(id, torch.ones_like(id), id, cache, logitsToKeep: 1);
-        return cache.ByteCount / KeyValueCache.CapacityOf(1);
+        return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 
     internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);
@@ -240,7 +272,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     internal override bool IsTokenwise(int module) =>
-        module < _model.Modules.Count && _model.Modules[module] is Linear or Conv1D or LayerNorm or RMSNorm or Mlp or GatedMlp;
+        module < _model.Modules.Count && _model.Modules[module] is Linear or Conv1D or LayerNorm or RMSNorm or Mlp or GatedMlp or Expert;
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
 

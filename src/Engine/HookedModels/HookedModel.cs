@@ -60,6 +60,21 @@ internal abstract class HookedModel
     /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;
 
+    /// <summary>Checks that no pass would have to compute a module in two ways.</summary>
+    /// <exception cref="NdifException">INVALID_PROGRAM</exception>
+    internal virtual void CheckTogether(IEnumerable<HookPoint> points) { }
+
+    /// <summary>Whether a module is not in Hugging Face's tree; a cache of all modules leaves it out.</summary>
+    internal virtual bool IsVirtual(int module) => false;
+
+    /// <summary>The hook points at which the routing of tokens to experts is: one for each layer with experts.</summary>
+    internal virtual IReadOnlyList<HookPoint> RoutingPoints => [];
+
+    /// <summary>The experts of each token and their weights: 2 x [batch · seq, chosen].</summary>
+    /// <param name="values">At one of <see cref="RoutingPoints"/>: the positional arguments, or the output, of an invoke.</param>
+    internal virtual (torch.Tensor Indices, torch.Tensor Weights) RoutingOf(int module, IReadOnlyList<object?> values) =>
+        throw new NotSupportedException();
+
     /// <summary>Whether a pass has nothing left to compute after a hook point.</summary>
     internal virtual bool IsAtEnd(HookPoint point) => false;
 
@@ -82,6 +97,12 @@ internal abstract class HookedModel
 
     /// <summary>The memory of the keys and values of a token, in bytes.</summary>
     internal virtual long CacheBytesPerToken => 0;
+
+    /// <summary>The memory of the states of a row, which does not grow with its tokens, in bytes.</summary>
+    internal virtual long CacheBytesPerRow => 0;
+
+    /// <summary>Whether layers attend to the keys and values of an earlier layer.</summary>
+    internal virtual bool SharesKeysOfLayers => false;
 
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;

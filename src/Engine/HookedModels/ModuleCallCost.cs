@@ -25,6 +25,7 @@ internal static class ModuleCallCost
         double tokens = areIds ? input.numel() : (double)input.numel() / Math.Max(1, input.size(-1)); // rows of the last dimension
         var layers = new Layers();
         layers.Add(called, isCounted: true);
+        if (called is Expert expert) layers.AddExpert(expert);
         double elementBytes = Math.Max(areIds ? sizeof(float) : input.element_size(), sizeof(float));
         double bytes = tokens * layers.Width * elementBytes, flops = 2 * tokens * layers.Weights;
         if (layers.Attentions > 0 && input.ndim >= 2)
@@ -48,6 +49,13 @@ internal static class ModuleCallCost
         public double Weights;
 
         public int Attentions;
+
+        /// <summary>One of the experts of a layer, whose weights are in one tensor with those of the others.</summary>
+        public void AddExpert(Expert expert)
+        {
+            foreach (Parameter parameter in expert.StackedWeights)
+                (Weights, Width) = (Weights + parameter.Shape[1] * parameter.Shape[2], Width + parameter.Shape.TakeLast(2).Max());
+        }
 
         public void Add(SiteModule module, bool isCounted)
         {

@@ -1,8 +1,12 @@
+using TorchSharp;
+
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>The shape of the current pass, which the slices of all invokes share.</summary>
 internal sealed class BatchShape
 {
+    private bool[]? _isPadding;
+
     /// <summary>The rows of the batch; -1 for a model that is not batched.</summary>
     public long BatchSize { get; set; } = -1;
 
@@ -14,4 +18,27 @@ internal sealed class BatchShape
 
     /// <summary>The tokens of each row in this pass, padding included.</summary>
     public long SequenceLength { get; set; }
+
+    /// <summary>1 for a token, 0 for padding: [batch, kvSeq] int64, borrowed for the pass; null if the pass has none.</summary>
+    public torch.Tensor? AttentionMask
+    {
+        get;
+        set => (field, _isPadding) = (value, null);
+    }
+
+    /// <summary>The tokens of the expert that the pass is at; null outside of experts.</summary>
+    public ExpertCall? ExpertCall { get; set; }
+
+    /// <summary>Whether a token of this pass is padding, by its position in [batch · seq].</summary>
+    public bool IsPadding(long token)
+    {
+        if (!IsPrefill || AttentionMask is not { } mask || mask.device_type is DeviceType.META) return false;
+        if (_isPadding is null)
+        {
+            using var scope = torch.NewDisposeScope();
+            torch.Tensor own = mask.narrow(1, mask.size(1) - SequenceLength, SequenceLength); // [batch, seq]
+            _isPadding = [.. own.cpu().reshape(-1).data<long>().Select(m => m == 0)];
+        }
+        return _isPadding[token];
+    }
 }

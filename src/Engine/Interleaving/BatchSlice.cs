@@ -17,7 +17,7 @@ namespace Ndif.Engine.Interleaving;
 /// <param name="Start">The first row.</param>
 /// <param name="Count">The number of rows; -1 for all rows of a model that is not batched.</param>
 /// <param name="LeftPadding">The padding tokens on the left that are required only by longer prompts of others.</param>
-internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long LeftPadding)
+internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Count, long LeftPadding)
 {
     /// <summary>The whole value, for a model that is not batched.</summary>
     public static BatchSlice Whole() => new(new BatchShape(), 0, -1, 0);
@@ -114,6 +114,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     {
         if (!axes.IsKnown) return CoversBatch ? true : throw UnknownBatchDimension();
         if (Batch.BatchSize < 0) return true;
+        if (axes.IsRouted) return tensor.ndim > 0 && tensor.size(0) == CurrentExpertCall.PositionsOf(this).Length;
         long tokens = Batch.IsPrefill ? Batch.SequenceLength - LeftPadding : Batch.SequenceLength;
         return axes.IsFlat ? HasSize(axes.Batch, Count * tokens)
             : HasSize(axes.Batch, Count) && HasSize(axes.Seq, tokens) && tensor.ndim > axes.KvSeq;
@@ -125,6 +126,11 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     public long[] WholeShape(torch.Tensor part, Axes axes)
     {
         long[] shape = part.shape;
+        if (axes.IsRouted)
+        {
+            shape[0] = CurrentExpertCall.Count;
+            return shape;
+        }
         shape[axes.Batch] = axes.IsFlat ? Batch.BatchSize * Batch.SequenceLength : Batch.BatchSize;
         if (axes.IsFlat) return shape;
         if (axes.Seq != Axes.None && Batch.IsPrefill) shape[axes.Seq] += LeftPadding;
@@ -147,6 +153,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
 
     private torch.Tensor Narrow(torch.Tensor tensor, Axes axes)
     {
+        if (axes.IsRouted && Batch.BatchSize >= 0) return NarrowRouted(tensor, axes);
         if (CoversBatch) return tensor.alias();
         if (axes.Batch == Axes.None) return tensor.clone(); // all rows share the value, and an edit must not reach the other rows
         if (!axes.IsKnown) throw UnknownBatchDimension();
@@ -185,6 +192,11 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     /// <summary>Writes the slice into the value of the whole batch.</summary>
     public void CopyInto(torch.Tensor whole, torch.Tensor part, Axes axes)
     {
+        if (axes.IsRouted && Batch.BatchSize >= 0)
+        {
+            CopyIntoRouted(whole, part);
+            return;
+        }
         if (axes.IsFlat && HasInteriorPadding)
         {
             CheckFlattenedShape(whole, axes.Batch);
@@ -204,7 +216,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         switch (from, to)
         {
             case (torch.Tensor source, torch.Tensor target):
-                if (axes(element).Batch == Axes.None) return;
+                if (axes(element).Batch == Axes.None || axes(element).IsRoutedIndex) return;
                 using (torch.Tensor part = Narrow(source, axes(element))) CopyInto(target, part, axes(element));
                 break;
             case (object?[] sources, object?[] targets):
@@ -228,10 +240,13 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     public bool WriteBack(object? whole, object? part, Func<int, Axes> axes, int element = 0)
     {
         bool isEdited = false;
-        if (whole is torch.Tensor tensor && part is torch.Tensor copy && axes(element).IsFlat)
+        if (whole is torch.Tensor tensor && part is torch.Tensor copy && IsCopied(axes(element)))
         {
+            if (tensor.device_type is DeviceType.META) return false; // a scan has no values
             using torch.Tensor current = Narrow(tensor, axes(element)); // the shape of the slice
-            if (isEdited = !current.Equals(copy)) CopyInto(tensor, copy, axes(element));
+            isEdited = !current.Equals(copy);
+            if (isEdited && axes(element).IsRoutedIndex) throw TokensAreReadOnly("this expert");
+            if (isEdited) CopyInto(tensor, copy, axes(element));
         }
         else if (whole is object?[] tuple && part is IReadOnlyList<object?> parts)
         {
@@ -265,8 +280,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         if (axes.Batch == Axes.None)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
-        bool isInPlace = copies?.Contains(whole) == true;
-        torch.Tensor result = CoversBatch || isInPlace ? whole : whole.clone(); // the shape of the site
+        bool isInPlace = copies?.Contains(whole) == true, coversWhole = Covers(axes);
+        torch.Tensor result = coversWhole || isInPlace ? whole : whole.clone(); // the shape of the site
         torch.Tensor target = Narrow(result, axes);                             // the shape of the slice
         // checked even if the slice covers the batch: a replacement of another shape could not share a pass
         if (!target.shape.SequenceEqual(part.shape))
@@ -274,9 +289,11 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
                 $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it "
                 + $"cannot be replaced by [{string.Join(", ", part.shape)}].",
                 "A replacement must have the site's own shape.");
+        if (axes.IsRoutedIndex)
+            return target.Equals(part) ? whole.alias().MoveToOuterDisposeScope() : throw TokensAreReadOnly(site);
         ElementCategories.Check(whole.dtype, part.dtype, site);
         torch.Tensor replacement = part.to(whole.dtype, whole.device); // the shape of the slice
-        if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
+        if (coversWhole) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
         CopyInto(result, replacement, axes);
         if (isInPlace) return result;
         copies?.Add(result);

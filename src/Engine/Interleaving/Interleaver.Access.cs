@@ -54,7 +54,7 @@ internal sealed partial class Interleaver
             state.EndedCallArguments ?? state.SourceOf(invoke.Slice!, read.Point, Sites));
         // the model continues with the whole value: a copy, and a slice that requires a gradient, is written back into it, and so into its
         // graph
-        if (isCopy || (requiresGrad && !invoke.Slice!.CoversBatch))
+        if (isCopy || (requiresGrad && (!invoke.Slice!.CoversBatch || Sites.IsRouted(read.Point))))
             state.PendingWriteBacks.Add(new PendingWriteBack(invoke.Slice!, read.Kind, TensorOwnership.Alias(value), isCopy, requiresGrad));
         return value;
     }

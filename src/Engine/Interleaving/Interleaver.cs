@@ -153,6 +153,31 @@ internal sealed partial class Interleaver
     /// <summary>Makes the arguments of an ended call readable at its output, until the result is disposed.</summary>
     public IDisposable BeginEndedCall(HookPoint input, Arguments arguments) => new EndedCallScope(_hookPoints[input], arguments);
 
+    /// <summary>The pass is at a call of an expert, until the result is disposed.</summary>
+    /// <param name="tokenIdx">[routed] int64: positions in [batch · seq], ascending</param>
+    public IDisposable BeginExpertCall(torch.Tensor tokenIdx)
+    {
+        using var scope = torch.NewDisposeScope();
+        long[] tokens = tokenIdx.device_type is DeviceType.META
+            ? [.. Enumerable.Range(0, (int)tokenIdx.numel()).Select(token => (long)token)]
+            : [.. tokenIdx.cpu().data<long>()];
+        return new ExpertCallScope(this, new ExpertCall(tokens));
+    }
+
+    private sealed class ExpertCallScope : IDisposable
+    {
+        private readonly Interleaver _interleaver;
+
+        public ExpertCallScope(Interleaver interleaver, ExpertCall call) => (_interleaver = interleaver).SetExpertCall(call);
+
+        public void Dispose() => _interleaver.SetExpertCall(null);
+    }
+
+    private void SetExpertCall(ExpertCall? call)
+    {
+        foreach (Interpreter invoke in _invokes) invoke.Slice!.Batch.ExpertCall = call;
+    }
+
     private sealed class EndedCallScope : IDisposable
     {
         private readonly HookPointState _input;
@@ -258,11 +283,15 @@ internal sealed partial class Interleaver
     {
         foreach (ActivationCollector cache in _traces.SelectMany(trace => trace.Caches))
         {
-            if (!cache.Includes(point) || cache.Invoke.Job.HasFailed || cache.Invoke.HasEnded) continue;
+            if (cache.Invoke.Job.HasFailed || cache.Invoke.HasEnded) continue;
+            SiteKind kind = point.IsAfter ? SiteKind.Output : SiteKind.Inputs;
             try
             {
-                cache.Add(point, _model.Paths[point.Module],
-                    Sites.Read(cache.Invoke.Slice!, point.IsAfter ? SiteKind.Output : SiteKind.Inputs, point, value));
+                if (cache.Includes(point))
+                    cache.Add(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value));
+                if (!cache.IncludesRouting(point)) continue;
+                cache.AddRouting(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value),
+                    values => _model.RoutingOf(point.Module, values));
             }
             catch (NdifException e) when (e.Code is ErrorCode.OutOfMemory)
             {

@@ -13,6 +13,8 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 {
     public override object? Call(SiteModule called, Arguments arguments)
     {
+        using IDisposable? expertCall = called is Expert && (hasBefore || hasAfter || operations is not null)
+            ? interleaver.BeginExpertCall(arguments.Tensor(1)) : null;
         arguments = Before(arguments, out IReadOnlyList<SkippedRows>? skipped);
         if (skipped is null) return After(arguments, Run(called, RemoveColumns(arguments)), null);
         var point = new HookPoint(module, IsAfter: true);

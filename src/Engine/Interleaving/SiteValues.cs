@@ -37,17 +37,19 @@ internal sealed class SiteValues(HookedModel model)
     }
 
     /// <summary>
-    /// Whether <see cref="Read"/> returns a copy that has to be written back after an edit, see
-    /// <see cref="BatchSlice.HasInteriorPadding"/>.
+    /// Whether <see cref="Read"/> returns a copy that has to be written back after an edit, see <see cref="BatchSlice.IsCopied"/>.
     /// </summary>
-    public bool IsCopied(BatchSlice slice, SiteKind kind, HookPoint point, object? value) => slice.HasInteriorPadding && kind switch
+    public bool IsCopied(BatchSlice slice, SiteKind kind, HookPoint point, object? value) => kind switch
     {
-        SiteKind.Output => Enumerable.Range(0, value is object?[] tuple ? tuple.Length : 1).Any(i => OutputAxes(point)(i).IsFlat),
-        SiteKind.Hidden => OutputAxes(point)(0).IsFlat,
-        SiteKind.Input => FirstArgumentAxes(point, (Arguments)value!)(0).IsFlat,
+        SiteKind.Output => Enumerable.Range(0, value is object?[] tuple ? tuple.Length : 1).Any(i => slice.IsCopied(OutputAxes(point)(i))),
+        SiteKind.Hidden => slice.IsCopied(OutputAxes(point)(0)),
+        SiteKind.Input => slice.IsCopied(FirstArgumentAxes(point, (Arguments)value!)(0)),
         _ => ((Arguments)value!).Positional.Select((_, i) => $"{i}").Concat(((Arguments)value).Keywords.Select(k => k.Key))
-            .Any(name => InputAxes(point, name)(0).IsFlat),
+            .Any(name => slice.IsCopied(InputAxes(point, name)(0))),
     };
+
+    /// <summary>Whether the first dimension of a site is the tokens of an expert, of which a slice may not be all.</summary>
+    public bool IsRouted(HookPoint point) => OutputAxes(point)(0).IsRouted;
 
     /// <summary>Writes the edits of a copy that <see cref="Read"/> returned into the memory of the value.</summary>
     /// <returns>Whether there were any edits.</returns>

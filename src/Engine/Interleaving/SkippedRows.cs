@@ -22,7 +22,7 @@ internal sealed record SkippedRows(Interpreter Invoke, object Value)
     public static object? Join(IReadOnlyList<SkippedRows> parts, Func<int, Axes> axes)
     {
         if (!CoversBatch(parts)) return null;
-        if (parts[^1].Slice.CoversBatch) return parts[^1].Value;
+        if (parts[^1].Slice.CoversBatch && !axes(0).IsRouted) return parts[^1].Value;
         var joined = new torch.Tensor?[parts.Min(p => p.Elements.Length)];
         for (int i = 0; i < joined.Length; i++)
         {

@@ -108,7 +108,11 @@ internal static partial class KernelTable
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"repeat_interleave(): repeats must be an int64 or int32 tensor, not {Describe.TypeName(repeats.dtype)}.",
                 "Call Long() on it.");
-        if (repeats.numel() > 0 && repeats.min().item<long>() < 0)
+        if (repeats.ndim > 1 || repeats.numel() != 1 && repeats.numel() != along)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"repeat_interleave(): repeats must have one dimension of size 1 or {along}, and have the shape {Describe.Shape(repeats)}.");
+        // of one dimension: without one libtorch copies what is not contiguous
+        if (along > 0 && repeats.amin([0L]).item<long>() < 0)
             throw Errors.CreateException(ErrorCode.OpFailed, "repeat_interleave(): repeats must not be negative.");
         long rows = repeats.sum(ScalarType.Int64).item<long>();
         if (repeats.numel() == 1) rows = ShapeMath.SaturatingMultiply(rows, along); // one number for all

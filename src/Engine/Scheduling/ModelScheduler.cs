@@ -120,8 +120,9 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private static long TokenCount(IReadOnlyList<ScheduledJob> jobs) =>
         jobs.Sum(job => (long)job.Prepared!.RowCount) * jobs.Max(job => job.Prepared!.SequenceLength);
 
-    private long CacheBytes(ScheduledJob job) =>
-        maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens } ? tokens * model.CacheBytesPerToken : 0;
+    /// <summary>The keys and values, and the states, of the rows of a trace that generates.</summary>
+    private long CacheBytes(ScheduledJob job) => maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens }
+        ? tokens * model.CacheBytesPerToken + job.Prepared.RowCount * model.CacheBytesPerRow : 0;
 
     /// <summary>Runs a step of each batch that generates.</summary>
     private void RunBatches()

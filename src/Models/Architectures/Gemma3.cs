@@ -78,10 +78,11 @@ public sealed class Gemma3ForConditionalGeneration : MultimodalForConditionalGen
 /// <summary>Two masks and two sets of rotary frequencies: for the layers with a window, and for the others.</summary>
 public sealed partial class Gemma3TextModel : DecoderModel
 {
-    private readonly Gemma3RotaryEmbedding _rotaryByType;
+    private readonly RotaryEmbeddingByLayerType _rotaryByType;
 
     internal Gemma3TextModel(Gemma3TextConfig config, DecoderDescription description) : base(description, hasRotaryEmbedding: false) =>
-        _rotaryByType = Child("rotary_emb", new Gemma3RotaryEmbedding(config));
+        _rotaryByType = Child("rotary_emb", new RotaryEmbeddingByLayerType("Gemma3RotaryEmbedding",
+            new(config.Json, config.LocalRopeParameters, config.HeadDim), new(config.Json, config.RopeParameters, config.HeadDim)));
 
     protected override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
@@ -105,30 +106,4 @@ public sealed partial class Gemma3TextModel : DecoderModel
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
-}
-
-/// <summary>Rotary positions with one set of frequencies for each type of layer.</summary>
-public sealed partial class Gemma3RotaryEmbedding : SiteModule
-{
-    private readonly RotaryEmbedding _local, _global; // not children: they only compute
-
-    internal Gemma3RotaryEmbedding(Gemma3TextConfig config)
-    {
-        _local = new RotaryEmbedding(ClassName, new(config.Json, config.LocalRopeParameters, config.HeadDim));
-        _global = new RotaryEmbedding(ClassName, new(config.Json, config.RopeParameters, config.HeadDim));
-    }
-
-    /// <param name="hidden">A tensor with the dtype and the device of the result.</param>
-    /// <param name="positionIds">[batch, seq] int64</param>
-    /// <param name="layerType">"sliding_attention" or "full_attention"</param>
-    /// <returns>Cosines and sines, each [batch, seq, headDim].</returns>
-    public object?[] Call(Tensor hidden, Tensor positionIds, string layerType) => Hook is { } observer
-        ? CallHooked<object?[]>(observer, new Arguments(hidden, positionIds, layerType))
-        : Forward(hidden, positionIds, layerType);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"), arguments.Get(2, "layer_type") as string);
-
-    private object?[] Forward(Tensor hidden, Tensor positionIds, string? layerType) =>
-        (object?[])(layerType == "sliding_attention" ? _local : _global).Run(new Arguments(hidden, positionIds))!;
 }

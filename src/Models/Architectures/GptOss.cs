@@ -197,9 +197,9 @@ public sealed partial class GptOssTopKRouter : ExpertRouter
 /// <summary>
 /// (up + 1) · gate · sigmoid(1.702 gate), with gate at most the limit and up within it. Gate and up alternate in the first product.
 /// </summary>
-public sealed partial class GptOssExperts : SiteModule
+public sealed partial class GptOssExperts : RoutedExperts
 {
-    private const double Alpha = 1.702;
+    internal const double Alpha = 1.702;
 
     private readonly double _limit;
     private readonly Parameter _gateUpProj;     // [experts, hidden, 2 intermediate]
@@ -215,29 +215,17 @@ public sealed partial class GptOssExperts : SiteModule
         _gateUpProjBias = Weight("gate_up_proj_bias", experts, 2 * intermediate);
         _downProj = LinearWeight("down_proj", [experts, intermediate, hidden], inFeaturesDim: 1);
         _downProjBias = Weight("down_proj_bias", experts, hidden);
+        AddExperts(experts, i => new GptOssExpert(i, _limit, (_gateUpProj, _gateUpProjBias), (_downProj, _downProjBias)));
     }
 
-    public override bool ReturnsTensor => true;
+    protected override string IndexArgument => "router_indices";
 
-    public override Axes OutputAxes(int element) => Axes.Flat;
+    protected override string WeightsArgument => "routing_weights";
 
-    public override Axes InputAxes(string argument) => Axes.Flat;
-
-    /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <param name="indices">[batch · seq, chosen] int64: experts</param>
-    /// <param name="weights">[batch · seq, chosen]</param>
-    /// <returns>[batch · seq, hidden]</returns>
-    public Tensor Call(Tensor hidden, Tensor indices, Tensor weights) => Hook is { } observer
-        ? CallHooked<Tensor>(observer, new Arguments(hidden, indices, weights))
-        : Forward(hidden, indices, weights);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "router_indices"), arguments.Tensor(2, "routing_weights"));
-
-    private Tensor Forward(Tensor hidden, Tensor indices, Tensor weights)
+    protected override Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
     {
         using var scope = NewDisposeScope();
-        RoutedTokens routed = new(indices, _downProj.Shape[0]);
+        RoutedTokens routed = new(topKIndex, _downProj.Shape[0]);
         (Tensor gateUpProj, Tensor downProj) = (_gateUpProj.Value, _downProj.Value);
         Tensor gateUp = routed.Multiply(routed.Select(hidden),
             (expert, own) => LinearKernels.addmm(_gateUpProjBias.Value[expert], own, gateUpProj[expert])); // [pairs, 2 intermediate]
@@ -247,6 +235,31 @@ public sealed partial class GptOssExperts : SiteModule
         Tensor intermediate = (up + 1) * (gate * (gate * Alpha).sigmoid());                     // [pairs, intermediate]
         Tensor outputs = routed.Multiply(intermediate,
             (expert, own) => LinearKernels.addmm(_downProjBias.Value[expert], own, downProj[expert])); // [pairs, hidden]
-        return routed.Combine(outputs, weights).to(hidden.dtype).MoveToOuterDisposeScope();     // [batch · seq, hidden]
+        return routed.Combine(outputs, topKWeights).to(hidden.dtype).MoveToOuterDisposeScope(); // [batch · seq, hidden]
+    }
+}
+
+/// <summary>The same with the weights of one expert.</summary>
+/// <param name="gateUp">[experts, hidden, 2 intermediate], [experts, 2 intermediate]</param>
+/// <param name="down">[experts, intermediate, hidden], [experts, hidden]</param>
+public sealed partial class GptOssExpert(
+    int index, double limit, (Parameter Weight, Parameter Bias) gateUp, (Parameter Weight, Parameter Bias) down) :
+    Expert("GptOssExpert", index, gateUp.Weight, down.Weight)
+{
+    /// <param name="input">[routed, hidden]</param>
+    /// <returns>[routed, hidden]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor gateUpWeight = gateUp.Weight.Value[ExpertIndex], gateUpBias = gateUp.Bias.Value[ExpertIndex];
+        Tensor downWeight = down.Weight.Value[ExpertIndex], downBias = down.Bias.Value[ExpertIndex];
+        Tensor rows = input.reshape(-1, input.size(-1));                                        // [routed, hidden]
+        Tensor both = LinearKernels.addmm(gateUpBias, rows, gateUpWeight);                      // [routed, 2 intermediate]
+        Tensor pairs = both.view(both.size(0), both.size(1) / 2, 2);                            // [routed, intermediate, 2]
+        Tensor gate = pairs.select(2, 0).clamp_max(limit);                                      // [routed, intermediate]
+        Tensor up = pairs.select(2, 1).clamp(-limit, limit);                                    // [routed, intermediate]
+        Tensor intermediate = (up + 1) * (gate * (gate * GptOssExperts.Alpha).sigmoid());       // [routed, intermediate]
+        Tensor output = LinearKernels.addmm(downBias, intermediate, downWeight);                // [routed, hidden]
+        return output.view(input.shape).MoveToOuterDisposeScope();                              // [routed, hidden]
     }
 }

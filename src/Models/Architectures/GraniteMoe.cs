@@ -108,6 +108,7 @@ public sealed partial class GraniteMoeMoE : TensorModule
     private readonly Activation _activation;
     private readonly GraniteMoeParallelExperts _inputLinear, _outputLinear;
     private readonly GraniteMoeTopKGating _router;
+    private readonly GraniteMoeExperts _experts;
 
     internal GraniteMoeMoE(GraniteMoeConfig config, DecoderDescription description)
     {
@@ -119,6 +120,8 @@ public sealed partial class GraniteMoeMoE : TensorModule
         _outputLinear = Child("output_linear", new GraniteMoeParallelExperts($"{description.Family}ParallelExperts",
             config.NumLocalExperts, config.IntermediateSize, config.HiddenSize));
         _router = Child("router", new GraniteMoeTopKGating($"{description.Family}TopKGating", config));
+        _experts = Child("experts", new GraniteMoeExperts(description.Family, this, [_activation, _inputLinear, _outputLinear],
+            (_inputLinear.StackedWeight, _outputLinear.StackedWeight), _activation));
     }
 
     public override string ClassName { get; }
@@ -127,6 +130,7 @@ public sealed partial class GraniteMoeMoE : TensorModule
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (TryCallExperts(input) is { } routed) return routed;
         using var scope = NewDisposeScope();
         Tensor hidden = input.reshape(-1, input.size(2));                                           // [batch · seq, hidden]
         object?[] routing = _router.Call(hidden);
@@ -138,6 +142,53 @@ public sealed partial class GraniteMoeMoE : TensorModule
         Tensor sums = zeros_like(hidden).index_add(0, tokens, outputs, 1);                          // [batch · seq, hidden]
         return sums.view(input.shape).MoveToOuterDisposeScope();                                    // [batch, seq, hidden]
     }
+
+    /// <summary>Calls the experts one by one if a program uses one of them; otherwise null.</summary>
+    [FastPath]
+    private Tensor? TryCallExperts(Tensor input)
+    {
+        if (!_experts.IsHooked) return null;
+        using var scope = NewDisposeScope();
+        Tensor hidden = input.reshape(-1, input.size(2));                                           // [batch · seq, hidden]
+        object?[] routing = _router.Call(hidden);
+        (var order, var gates, var counts) = ((Tensor)routing[0]!, (Tensor)routing[2]!, (object?[])routing[3]!);
+        long[] experts = [.. counts.SelectMany((count, expert) => Enumerable.Repeat((long)expert, (int)(long)count!))];
+        Tensor chosen = zeros_like(order).scatter(0, order, tensor(experts, device: order.device)); // [pairs]
+        Tensor weights = zeros_like(gates).scatter(0, order, gates);                                // [pairs]
+        Tensor outputs = _experts.Call(hidden, chosen.view(hidden.size(0), -1), weights.view(hidden.size(0), -1));
+        return outputs.view(input.shape).MoveToOuterDisposeScope();                                 // [batch, seq, hidden]
+    }
+}
+
+/// <summary>The experts of a layer as modules, whose weights are those of two modules beside it.</summary>
+public sealed partial class GraniteMoeExperts : RoutedExperts, IFusedExperts
+{
+    private readonly GraniteMoeMoE _block;
+    private readonly IReadOnlyList<SiteModule> _fusedParts;
+
+    /// <param name="fusedParts">The modules that compute all experts together.</param>
+    /// <param name="weights">[experts, 2 intermediate, hidden], [experts, hidden, intermediate]</param>
+    internal GraniteMoeExperts(string family, GraniteMoeMoE block, IReadOnlyList<SiteModule> fusedParts,
+        (Parameter GateUp, Parameter Down) weights, Activation activation)
+    {
+        (_block, _fusedParts, ClassName) = (block, fusedParts, $"{family}Experts");
+        AddExperts((int)weights.Down.Shape[0],
+            i => new GatedExpert($"{family}Expert", i, weights.GateUp, weights.Down, activation));
+    }
+
+    public override string ClassName { get; }
+
+    /// <summary>Hugging Face's code has no module for the experts together.</summary>
+    public override bool IsVirtual => true;
+
+    /// <summary>Whether this module or an expert has a hook.</summary>
+    internal bool IsHooked => Hook is not null || HasHookedExperts;
+
+    IEnumerable<SiteModule> IFusedExperts.FusedParts => _fusedParts;
+
+    SiteModule IFusedExperts.FusedForward => _block;
+
+    protected override Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights) => CallExperts(hidden, topKIndex, topKWeights);
 }
 
 /// <summary>One product for each expert with its pairs, which are adjacent.</summary>
@@ -150,6 +201,9 @@ public sealed partial class GraniteMoeParallelExperts : SiteModule
         ClassName = className;
         _weight = LinearWeight("weight", [numExperts, outFeatures, inFeatures], inFeaturesDim: 2);
     }
+
+    /// <summary>[experts, outFeatures, inFeatures]</summary>
+    internal Parameter StackedWeight => _weight;
 
     public override string ClassName { get; }
 

@@ -172,7 +172,7 @@ public sealed partial class Lfm2MoeSparseMoeBlock : TensorModule
 }
 
 /// <summary>Gated mlps without a module for the activation.</summary>
-public sealed partial class Lfm2MoeExperts : SiteModule
+public sealed partial class Lfm2MoeExperts : RoutedExperts
 {
     private readonly Parameter _gateUpProj; // [experts, 2 intermediate, hidden]
     private readonly Parameter _downProj;   // [experts, hidden, intermediate]
@@ -188,29 +188,14 @@ public sealed partial class Lfm2MoeExperts : SiteModule
                 inFeaturesDim: 2),
             Weight("down_proj", [numExperts, hiddenSize, intermediateSize], [.. Enumerable.Range(0, numExperts).Select(e =>
                 ($"{e}.w2.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2));
+        var silu = Activation.Silu();
+        AddExperts(numExperts, i => new GatedExpert("Lfm2MoeExpert", i, _gateUpProj, _downProj, silu));
     }
 
-    public override bool ReturnsTensor => true;
-
-    public override Axes OutputAxes(int element) => Axes.Flat;
-
-    public override Axes InputAxes(string argument) => Axes.Flat;
-
-    /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <param name="indices">[batch · seq, chosen] int64: experts</param>
-    /// <param name="weights">[batch · seq, chosen]</param>
-    /// <returns>[batch · seq, hidden]</returns>
-    public Tensor Call(Tensor hidden, Tensor indices, Tensor weights) => Hook is { } observer
-        ? CallHooked<Tensor>(observer, new Arguments(hidden, indices, weights))
-        : Forward(hidden, indices, weights);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "top_k_index"), arguments.Tensor(2, "top_k_weights"));
-
-    private Tensor Forward(Tensor hidden, Tensor indices, Tensor weights)
+    protected override Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
     {
         using var scope = NewDisposeScope();
-        RoutedTokens routed = new(indices, _downProj.Shape[0]);
+        RoutedTokens routed = new(topKIndex, _downProj.Shape[0]);
         (Tensor gateUpProj, Tensor downProj) = (_gateUpProj.Value, _downProj.Value);
         Tensor gateUp = routed.Multiply(routed.Select(hidden),
             (expert, own) => LinearKernels.linear(own, gateUpProj[expert], null));                  // [pairs, 2 intermediate]
@@ -218,6 +203,6 @@ public sealed partial class Lfm2MoeExperts : SiteModule
         Tensor intermediate = nn.functional.silu(gateAndUp[0]) * gateAndUp[1];                      // [pairs, intermediate]
         Tensor outputs = routed.Multiply(intermediate,
             (expert, own) => LinearKernels.linear(own, downProj[expert], null));                    // [pairs, hidden]
-        return routed.Combine(outputs, weights).to(hidden.dtype).MoveToOuterDisposeScope();         // [batch · seq, hidden]
+        return routed.Combine(outputs, topKWeights).to(hidden.dtype).MoveToOuterDisposeScope();     // [batch · seq, hidden]
     }
 }

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -331,7 +333,7 @@ public sealed partial class Llama4TextMoe : SiteModule
 }
 
 /// <summary>The experts with the highest logits, with the sigmoid of their logits as scores; the others have the score 0.</summary>
-public sealed partial class Llama4Router : SiteModule
+public sealed partial class Llama4Router : SiteModule, IRoutingSource
 {
     private readonly int _topK;
     private readonly Parameter _weight; // [experts, hidden]
@@ -344,6 +346,15 @@ public sealed partial class Llama4Router : SiteModule
     }
 
     public override string ExtraRepr { get; }
+
+    bool IRoutingSource.IsInOutput => true;
+
+    /// <summary>The experts with a score.</summary>
+    (Tensor Indices, Tensor Weights) IRoutingSource.RoutingOf(IReadOnlyList<object?> values)
+    {
+        (Tensor weights, Tensor indices) = ((Tensor)values[0]!).topk(_topK, -1);                    // 2 x [batch · seq, chosen]
+        return (indices, weights);
+    }
 
     public override Axes OutputAxes(int element) => Axes.Flat;
 
@@ -368,12 +379,13 @@ public sealed partial class Llama4Router : SiteModule
 }
 
 /// <summary>down(activation(gate) · up) of each expert for its rows; all experts have the same number of rows.</summary>
-public sealed partial class Llama4TextExperts : TensorModule
+public sealed partial class Llama4TextExperts : TensorModule, IFusedExperts
 {
     private readonly int _numExperts, _hiddenSize;
     private readonly Parameter _gateUpProj; // [experts, hidden, 2 intermediate]
     private readonly Parameter _downProj;   // [experts, intermediate, hidden]
     private readonly Activation _actFn;
+    private readonly Llama4TextExpert[] _experts;
 
     internal Llama4TextExperts(Llama4TextConfig config, Activation activation)
     {
@@ -383,16 +395,64 @@ public sealed partial class Llama4TextExperts : TensorModule
         _actFn = Child("act_fn", activation);
         Axes = Axes.Unknown; // experts and tokens in one dimension
         _actFn.SetAxes(Axes.Unknown);
+        _experts = [.. Enumerable.Range(0, _numExperts).Select(i =>
+            Child(i.ToString(CultureInfo.InvariantCulture), new Llama4TextExpert(i, _gateUpProj, _downProj, activation)))];
     }
+
+    IEnumerable<SiteModule> IFusedExperts.FusedParts => [_actFn];
+
+    SiteModule IFusedExperts.FusedForward => this;
 
     /// <param name="input">[experts · batch · seq, hidden]</param>
     /// <returns>[experts · batch · seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (TryCallExperts(input) is { } routed) return routed;
         using var scope = NewDisposeScope();
         Tensor rows = input.view(_numExperts, -1, _hiddenSize);                                     // [experts, batch · seq, hidden]
         Tensor[] gateAndUp = bmm(rows, _gateUpProj.Value).chunk(2, -1); // 2 x [experts, batch · seq, intermediate]
         Tensor intermediate = gateAndUp[1] * _actFn.Call(gateAndUp[0]);                             // [experts, batch · seq, intermediate]
         return bmm(intermediate, _downProj.Value).view(-1, _hiddenSize).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>
+    /// Calls the experts one by one if a program uses one of them; otherwise null. The rows of a token that is not routed to an expert are
+    /// zero, and so is their output.
+    /// </summary>
+    [FastPath]
+    private Tensor? TryCallExperts(Tensor input)
+    {
+        if (!SiteHook.HasHooks(_experts[0].Index, _experts[^1].Index)) return null;
+        using var scope = NewDisposeScope();
+        Tensor rows = input.view(_numExperts, -1, _hiddenSize);                                     // [experts, batch · seq, hidden]
+        bool isScan = input.device_type == TorchSharp.DeviceType.META;
+        Tensor[] outputs = new Tensor[_numExperts];
+        for (int i = 0; i < _numExperts; i++)
+        {
+            Tensor tokens = isScan ? arange(rows.size(1), ScalarType.Int64, input.device)
+                : (rows[i] != 0).any(-1).nonzero().reshape(-1);                                     // [routed]
+            Tensor own = isScan ? rows[i].clone() : rows[i].index_select(0, tokens);                // [routed, hidden]
+            Tensor output = _experts[i].Call(own, tokens);                                          // [routed, hidden]
+            outputs[i] = isScan ? output : zeros_like(rows[i]).index_copy(0, tokens, output);       // [batch · seq, hidden]
+        }
+        return cat(outputs, 0).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>The same with the weights of one expert. Its input is multiplied by the scores of the router already.</summary>
+/// <param name="gateUpProj">[experts, hidden, 2 intermediate]</param>
+/// <param name="downProj">[experts, intermediate, hidden]</param>
+public sealed partial class Llama4TextExpert(int index, Parameter gateUpProj, Parameter downProj, Activation activation) :
+    Expert("Llama4TextExpert", index, gateUpProj, downProj)
+{
+    /// <param name="input">[routed, hidden]</param>
+    /// <returns>[routed, hidden]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor gateUpWeight = gateUpProj.Value[ExpertIndex], downWeight = downProj.Value[ExpertIndex];
+        Tensor[] gateAndUp = matmul(input, gateUpWeight).chunk(2, -1);                              // 2 x [routed, intermediate]
+        Tensor intermediate = gateAndUp[1] * activation.Apply(gateAndUp[0]);                        // [routed, intermediate]
+        return matmul(intermediate, downWeight).MoveToOuterDisposeScope();                          // [routed, hidden]
     }
 }

@@ -174,7 +174,7 @@ public sealed partial class NemotronHMoE : TensorModule
 }
 
 /// <summary>down(activation(up(x))) of the experts of each token.</summary>
-public sealed partial class NemotronHExperts : SiteModule
+public sealed partial class NemotronHExperts : RoutedExperts
 {
     private readonly Parameter _upProj;   // [experts, intermediate, hidden]
     private readonly Parameter _downProj; // [experts, hidden, intermediate]
@@ -188,34 +188,35 @@ public sealed partial class NemotronHExperts : SiteModule
             ($"{e}.down_proj.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2);
         _actFn = Child("act_fn", activation);
         _actFn.SetAxes(Axes.Unknown); // pairs of tokens and experts
+        AddExperts(numExperts, i => new NemotronHExpert(i, _upProj, _downProj, activation));
     }
 
-    public override bool ReturnsTensor => true;
-
-    public override Axes OutputAxes(int element) => Axes.Flat;
-
-    public override Axes InputAxes(string argument) => Axes.Flat;
-
-    /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <param name="indices">[batch · seq, chosen] int64: experts</param>
-    /// <param name="weights">[batch · seq, chosen]</param>
-    /// <returns>[batch · seq, hidden]</returns>
-    public Tensor Call(Tensor hidden, Tensor indices, Tensor weights) => Hook is { } observer
-        ? CallHooked<Tensor>(observer, new Arguments(hidden, indices, weights))
-        : Forward(hidden, indices, weights);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "top_k_index"), arguments.Tensor(2, "top_k_weights"));
-
-    private Tensor Forward(Tensor hidden, Tensor indices, Tensor weights)
+    protected override Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
     {
         using var scope = NewDisposeScope();
-        RoutedTokens routed = new(indices, _downProj.Shape[0]);
+        RoutedTokens routed = new(topKIndex, _downProj.Shape[0]);
         (Tensor upProj, Tensor downProj) = (_upProj.Value, _downProj.Value);
         Tensor intermediate = _actFn.Call(routed.Multiply(routed.Select(hidden),
             (expert, own) => LinearKernels.linear(own, upProj[expert], null)));                     // [pairs, intermediate]
         Tensor outputs = routed.Multiply(intermediate,
             (expert, own) => LinearKernels.linear(own, downProj[expert], null));                    // [pairs, hidden]
-        return routed.Combine(outputs, weights).to(hidden.dtype).MoveToOuterDisposeScope();         // [batch · seq, hidden]
+        return routed.Combine(outputs, topKWeights).to(hidden.dtype).MoveToOuterDisposeScope();     // [batch · seq, hidden]
+    }
+}
+
+/// <summary>The same with the weights of one expert.</summary>
+/// <param name="upProj">[experts, intermediate, hidden]</param>
+/// <param name="downProj">[experts, hidden, intermediate]</param>
+public sealed partial class NemotronHExpert(int index, Parameter upProj, Parameter downProj, Activation activation) :
+    Expert("NemotronHExpert", index, upProj, downProj)
+{
+    /// <param name="input">[routed, hidden]</param>
+    /// <returns>[routed, hidden]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor upWeight = upProj.Value[ExpertIndex], downWeight = downProj.Value[ExpertIndex];
+        Tensor intermediate = activation.Apply(LinearKernels.linear(input, upWeight, null));    // [routed, intermediate]
+        return LinearKernels.linear(intermediate, downWeight, null).MoveToOuterDisposeScope();  // [routed, hidden]
     }
 }

@@ -7,7 +7,7 @@ internal static class ShapeParser
 
     /// <summary>
     /// Known only if a dimension is exactly "batch" or "batch · seq", and none combines batch, seq or kvSeq with another size
-    /// ("batch · kvHeads"), because such a dimension cannot be sliced.
+    /// ("batch · kvHeads"), because such a dimension cannot be sliced. A value that begins with "routed" has the tokens of an expert.
     /// </summary>
     /// <param name="text">One shape, or one for each element of a tuple; the last also applies to the elements after it.</param>
     /// <param name="module">The axes that "..." represents.</param>
@@ -17,6 +17,7 @@ internal static class ShapeParser
         if (shapes.Length == 0) return Models.Axes.Unknown;
         string[] dimensions = shapes[Math.Min(element, shapes.Length - 1)].TrimStart('[', ' ').Split(',', StringSplitOptions.TrimEntries);
         if (dimensions[0] == "...") return module;
+        if (dimensions[0] == "routed") return Models.Axes.Routed;
         if (dimensions[0].StartsWith('?')) return Models.Axes.Unknown;
         int flat = Array.FindIndex(dimensions, d => d is "batch · seq" or "batch·seq");
         if (flat >= 0 && !dimensions.Where((_, i) => i != flat).Any(Mixes) && !dimensions.Any(_axisNames.Contains))

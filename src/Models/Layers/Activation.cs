@@ -24,6 +24,11 @@ public sealed partial class Activation : TensorModule
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input) => _function(input);
 
+    /// <summary>The function alone, without the hooks of the module.</summary>
+    /// <param name="x">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
+    internal Tensor Apply(Tensor x) => _function(x);
+
     /// <summary>x · sigmoid(x)</summary>
     public static Activation Silu() => new("SiLUActivation", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu);
 

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Layers;
 
 /// <summary>
-/// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of the hidden size, rounded to the dtype of the
+/// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of a hidden size, rounded to the dtype of the
 /// table, or by a number that is not rounded.
 /// </summary>
 /// <remarks>
@@ -18,16 +18,18 @@ public sealed partial class Embedding : TensorModule
     private readonly int _numEmbeddings, _embeddingDim;
     private readonly int? _paddingIdx;
     private readonly bool _isScaled;
+    private readonly int _scaleSize;
     private readonly double? _factor;
 
     /// <param name="paddingIdx">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
     /// <param name="className">The class name in Hugging Face's code, if the model has its own class.</param>
-    /// <param name="isScaled">Whether rows are multiplied by the square root of their size.</param>
+    /// <param name="isScaled">Whether rows are multiplied by the square root of a hidden size.</param>
+    /// <param name="scaleSize">This hidden size, if it is not that of a row.</param>
     /// <param name="factor">Another factor of the rows; null for none.</param>
     public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false,
-        double? factor = null)
+        int? scaleSize = null, double? factor = null)
     {
-        (ClassName, _isScaled, _factor) = (className, isScaled, factor);
+        (ClassName, _isScaled, _scaleSize, _factor) = (className, isScaled, scaleSize ?? embeddingDim, factor);
         (_numEmbeddings, _embeddingDim) = (numEmbeddings, embeddingDim);
         _paddingIdx = paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
         Table = Weight("weight", numEmbeddings, embeddingDim);
@@ -65,7 +67,7 @@ public sealed partial class Embedding : TensorModule
         if (!_isScaled && _factor is null) return Table.Value.index(TensorIndex.Tensor(input));
         using var scope = NewDisposeScope();
         if (_factor is not null) return (Table.Value.index(TensorIndex.Tensor(input)) * _factor.Value).MoveToOuterDisposeScope();
-        Tensor scale = tensor((float)Math.Sqrt(_embeddingDim), Table.Value.dtype, Table.Value.device);     // []
+        Tensor scale = tensor((float)Math.Sqrt(_scaleSize), Table.Value.dtype, Table.Value.device);     // []
         return (Table.Value.index(TensorIndex.Tensor(input)) * scale).MoveToOuterDisposeScope();
     }
 }

@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>The experts of a layer, gated mlps in two fused weights; the router chooses a few for each token.</summary>
 /// <remarks>MixtralExperts in transformers/models/mixtral/modeling_mixtral.py; Hugging Face has one copy per model.</remarks>
-public sealed partial class Experts : SiteModule
+public sealed partial class Experts : RoutedExperts
 {
     private readonly Parameter _gateUpProj; // [experts, 2 intermediate, hidden]
     private readonly Parameter _downProj;   // [experts, hidden, intermediate]
@@ -27,32 +27,16 @@ public sealed partial class Experts : SiteModule
             ($"{e}.{checkpointNames.Down}.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2);
         _actFn = Child("act_fn", activation);
         _actFn.SetAxes(Axes.Unknown); // pairs of tokens and experts, in the order of the experts
+        AddExperts(numExperts, i => new GatedExpert(ExpertClassOf(className), i, _gateUpProj, _downProj, activation));
     }
 
     public override string ClassName { get; }
-
-    public override bool ReturnsTensor => true;
-
-    public override Axes OutputAxes(int element) => Axes.Flat;
-
-    public override Axes InputAxes(string argument) => Axes.Flat;
-
-    /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <param name="topKIndex">[batch · seq, chosen] int64: experts</param>
-    /// <param name="topKWeights">[batch · seq, chosen]</param>
-    /// <returns>[batch · seq, hidden]</returns>
-    public Tensor Call(Tensor hidden, Tensor topKIndex, Tensor topKWeights) => Hook is { } observer
-        ? CallHooked<Tensor>(observer, new Arguments(hidden, topKIndex, topKWeights))
-        : Forward(hidden, topKIndex, topKWeights);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "top_k_index"), arguments.Tensor(2, "top_k_weights"));
 
     /// <summary>
     /// The pairs of token and expert are sorted by expert, so that each expert is one product for all its tokens and the activation
     /// one call for all pairs.
     /// </summary>
-    private Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
+    protected override Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
     {
         using var scope = NewDisposeScope();
         long numExperts = _gateUpProj.Shape[0], topK = topKIndex.size(1), pairs = topKIndex.numel();

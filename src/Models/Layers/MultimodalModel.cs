@@ -58,7 +58,11 @@ public abstract class MultimodalForConditionalGeneration : DecoderForCausalLM
     private const string Prefix = "model.language_model";
 
     private protected MultimodalForConditionalGeneration(DecoderDescription description, DecoderModel languageModel, string modelClass) :
-        base(description, CreateNames(description), new MultimodalModel(modelClass, languageModel)) { }
+        this(description, new MultimodalModel(modelClass, languageModel)) { }
+
+    /// <param name="model">The parent of the language model.</param>
+    private protected MultimodalForConditionalGeneration(DecoderDescription description, BaseModel model) :
+        base(description, CreateNames(description), model) { }
 
     /// <summary>The parts for images and sound, under the names of checkpoints and of the tree in Hugging Face's code.</summary>
     public override IReadOnlyList<string> IgnoredPrefixes =>

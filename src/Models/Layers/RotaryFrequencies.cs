@@ -28,6 +28,9 @@ public sealed class RotaryFrequencies
                 double factor = Factor();
                 compute = () => ComputeDefault() / factor;
                 break;
+            case "proportional":
+                compute = Proportional();
+                break;
             case "llama3":
                 compute = Llama3();
                 break;
@@ -43,7 +46,7 @@ public sealed class RotaryFrequencies
                 break;
             default:
                 throw config.InvalidValue("rope_type",
-                    "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
+                    "must be a kind of scaling that is known here (default, linear, dynamic, proportional, yarn, longrope, llama3)",
                     $"`{parameters.RopeType}`");
         }
         _inverseFrequencies = new(() =>
@@ -92,6 +95,14 @@ public sealed class RotaryFrequencies
     {
         Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, theta?.device) / _dim;         // [rotaryDim/2]
         return 1.0 / pow(theta ?? tensor((float)_parameters.Theta), exponents);
+    }
+
+    /// <summary>Only a fraction of the dimensions turns, with the frequencies that it has in a whole head; the others have zero.</summary>
+    private Func<Tensor> Proportional()
+    {
+        int turning = (int)(_parameters.PartialRotaryFactor * _dim / 2);
+        double factor = _parameters.Values?.Has("factor") ?? false ? Factor() : 1;
+        return () => cat([ComputeDefault().narrow(0, 0, turning), zeros(_dim / 2 - turning)]) / factor; // [rotaryDim/2]
     }
 
     /// <summary>Long wavelengths are stretched by the factor, short ones kept, and those between blended.</summary>

@@ -11,11 +11,12 @@ internal sealed class RoutedTokens
     private readonly long _topK;
 
     /// <param name="topKIndex">[batch · seq, chosen] int64: experts</param>
-    public RoutedTokens(Tensor topKIndex, long numExperts)
+    /// <param name="isStable">Whether the tokens of each expert are in the order of their rows and positions.</param>
+    public RoutedTokens(Tensor topKIndex, long numExperts, bool isStable = false)
     {
         _topK = topKIndex.size(1);
         Tensor flat = topKIndex.reshape(-1);                                            // [pairs]
-        Order = flat.argsort();                                                         // [pairs]
+        Order = isStable ? flat.sort(0, false, true).Indices : flat.argsort();          // [pairs]
         Tokens = Order.div(_topK, RoundingMode.floor);                                  // [pairs]
         Counts = topKIndex.device_type == TorchSharp.DeviceType.META
             ? [topKIndex.numel(), .. new long[numExperts - 1]] // shapes do not depend on the routing

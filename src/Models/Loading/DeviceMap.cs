@@ -64,9 +64,12 @@ internal sealed class DeviceMap
             : _devices[(int)Math.Min(_devices.Count - 1, (assigned + partElements / 2.0) / total * _devices.Count)];
     }
 
-    /// <summary>The parts: the layers, and the siblings of the layer list and of the modules that contain it.</summary>
+    /// <summary>
+    /// The parts: the layers, and the siblings of the layer list and of the modules that contain it. A list, which is never called, is its
+    /// items.
+    /// </summary>
     private static IEnumerable<SiteModule> Parts(SiteModule module, string layers) => module.Children.SelectMany(child =>
-        child.Path == layers || layers.StartsWith($"{child.Path}.", StringComparison.Ordinal) ? Parts(child, layers) : [child]);
+        child.IsList || layers.StartsWith($"{child.Path}.", StringComparison.Ordinal) ? Parts(child, layers) : [child]);
 
     private static bool IsLayer(SiteModule part, CausalLM root) => part.Path.StartsWith($"{root.Names.Layers}.", StringComparison.Ordinal);
 

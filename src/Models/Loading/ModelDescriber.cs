@@ -55,6 +55,7 @@ internal static class ModelDescriber
         ClassName = module.ClassName,
         Repr = module.ExtraRepr,
         List = module.IsList,
+        Virtual = module.IsVirtual,
         Source = module.Source?.Name ?? "",
         Children = { module.Children.Select(child => DescribeModule(child, dtype)) },
         Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },

@@ -17,8 +17,11 @@ public static class ProgramFormat
     /// </summary>
     public const string Adapters = "adapters";
 
+    /// <summary>The feature of a program that caches the routing of tokens to experts, which an earlier service would leave out.</summary>
+    public const string Routing = "routing";
+
     /// <summary>The features that a program may require by name (Program.required_features).</summary>
-    public static IReadOnlyList<string> Features { get; } = [LogitsProcessors, Adapters];
+    public static IReadOnlyList<string> Features { get; } = [LogitsProcessors, Adapters, Routing];
 
     /// <summary>
     /// Tensors up to this size are sent inside messages, larger ones as blobs: messages are kept in the memory of the queue, blobs on disk.

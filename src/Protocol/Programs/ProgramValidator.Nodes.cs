@@ -142,6 +142,8 @@ public sealed partial class ProgramValidator
         protected override RegionContext? VisitCache(Cache cache, RegionContext scope)
         {
             RequireTrace(scope, "A cache");
+            if (cache.Routing && Model is { } model && !HasExperts(model.Root))
+                throw InvalidProgram($"{model.Architecture} has no experts, so it has no routing to cache.", "Leave routing out.");
             foreach (string path in cache.Modules)
             {
                 if (ResolveModule(path).List)
@@ -152,6 +154,8 @@ public sealed partial class ProgramValidator
             }
             return null;
         }
+
+        private static bool HasExperts(ModuleInfo module) => module.Virtual || module.Children.Any(HasExperts);
 
         protected override RegionContext? VisitSave(Save save, RegionContext scope) => null;
 

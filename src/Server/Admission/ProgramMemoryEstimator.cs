@@ -162,13 +162,16 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitCache(Cache cache, EstimatedNode node)
     {
-        double modules = cache.Modules.Count > 0 ? cache.Modules.Count : _model?.Root?.Paths().Count() ?? 0;
+        double modules = cache.Modules.Count > 0 ? cache.Modules.Count : _model?.Root is { } root ? CountModules(root) - 1 : 0;
         double valuesPerModule = (cache.Outputs ? 1 : 0) + (cache.Inputs ? 1 : 0);
         double tokens = node.Pass.Batch * (node.Pass.Seq + node.Pass.Steps - 1);
         double elementBytes = cache.Dtype == DataType.Unspecified ? _elementBytes : ValueSize.GetElementBytes(cache.Dtype);
         _savedBytes += modules * valuesPerModule * tokens * _hiddenSize * elementBytes;
         return null;
     }
+
+    /// <summary>The modules of a tree, without the experts, which a cache of all modules leaves out.</summary>
+    private static int CountModules(ModuleInfo module) => module.Virtual ? 0 : 1 + module.Children.Sum(CountModules);
 
     // These kinds save nothing, and their values are small or are those of other nodes.
     protected override ValueSize? VisitWrite(WriteSite write, EstimatedNode node) => null;

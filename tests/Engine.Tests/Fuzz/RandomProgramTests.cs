@@ -7,6 +7,7 @@ using Ndif.Engine.Tests.Support;
 using Ndif.Models.Files;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
+using Ndif.Tests.Support.Models;
 using TorchSharp;
 
 namespace Ndif.Engine.Tests.Fuzz;
@@ -45,13 +46,17 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
     {
         string range = Environment.GetEnvironmentVariable(ChildRounds) ?? "1:100";
         int[] numbers = [.. range.Split(':').Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
-        using EngineFixture gpt2 = EngineFixture.GPT2(), llama = EngineFixture.Llama();
+        using EngineFixture gpt2 = EngineFixture.GPT2(), llama = EngineFixture.Llama(),
+            mixtral = EngineFixture.Of(TinyConfigs.Of("Mixtral", 2));
         ModelFolder folder = ModelStore.Find(gpt2.Path);
         using var scan = new HookedLanguageModel(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
         SortedDictionary<string, int> ends = [];
         for (int round = numbers[0]; round < numbers[0] + numbers[1]; round++)
         {
-            HookedLanguageModel subject = (round % 5) switch { 0 => scan, 1 or 2 => gpt2.HookedModel, _ => llama.HookedModel };
+            HookedLanguageModel subject = (round % 5) switch
+            {
+                0 => scan, 1 or 2 => gpt2.HookedModel, 3 => mixtral.HookedModel, _ => llama.HookedModel,
+            };
             var programs = new RandomProgramGenerator(
                 new RandomProgramModel(subject.Paths, subject.Description, subject.IsOnMetaDevice,
                     path => [.. subject.Source(subject.IndexOf(path))?.Sites.Select(site => site.Path) ?? []]), round);

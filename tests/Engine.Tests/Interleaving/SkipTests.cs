@@ -162,4 +162,24 @@ public sealed class SkipTests : IDisposable
         }).AssertFailed(ErrorCode.Unsupported);
         Assert.Contains("Layer 1 did not run in an earlier step", once.Message, StringComparison.Ordinal);
     }
+
+    /// <summary>The last layers of this Gemma 4 attend to the keys of the first ones.</summary>
+    [Fact]
+    public void ASkippedLayer_WhoseKeysLaterLayersShare_IsNamed()
+    {
+        using EngineFixture fixture = EngineFixture.Of(TinyConfigs.Of("gemma4", 2));
+        LanguageModel llm = fixture.Model;
+        Error alone = fixture.Run(_prompt, t =>
+        {
+            llm.Layers[1].Skip(llm.Layers[0].Hidden);
+            llm.Logits.Save("logits");
+        }).AssertFailed(ErrorCode.Unsupported);
+        Assert.Contains("`model.layers.3.self_attn` attends to the keys and values", alone.Message, StringComparison.Ordinal);
+        fixture.Run(_prompt, t =>
+        {
+            llm.Layers[1].Skip(llm.Layers[0].Hidden);
+            llm.Layers[3].Skip(llm.Layers[2].Hidden);
+            llm.Logits.Save("logits");
+        }).AssertCompleted();
+    }
 }

@@ -25,6 +25,7 @@ public sealed class PrefixReuseTests
     [InlineData("falcon alibi")]
     [InlineData("bloom")]
     [InlineData("Qwen3Moe")]
+    [InlineData("gemma4 moe")]
     public void RandomTraces_OfTheSamePrompts_GiveWhatTheyGiveAlone(string architecture)
     {
         using EngineFixture fixture = EngineFixture.Of(architecture switch

@@ -16,6 +16,16 @@ public sealed class OptionTests
     [InlineData("GemmaForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
     [InlineData("Gemma2ForCausalLM", "\"layer_types\": [\"full_attention\", \"chunked_attention\"]", "layer_types")]
     [InlineData("Gemma3ForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
+    [InlineData("Gemma4ForCausalLM", "\"use_bidirectional_attention\": \"all\"", "use_bidirectional_attention")]
+    [InlineData("Gemma4ForCausalLM", "\"num_kv_shared_layers\": 2", "num_kv_shared_layers")]
+    [InlineData("Gemma4ForCausalLM", "\"num_kv_shared_layers\": 1", "num_kv_shared_layers")]
+    [InlineData("Gemma4ForCausalLM", "\"attention_k_eq_v\": true, \"num_global_key_value_heads\": 3", "num_global_key_value_heads")]
+    [InlineData("Gemma4ForCausalLM", "\"enable_moe_block\": true, \"num_experts\": 2, \"top_k_experts\": 3", "top_k_experts")]
+    [InlineData("Gemma3nForCausalLM", "\"num_kv_shared_layers\": 15", "num_kv_shared_layers")]
+    [InlineData("Gemma3nForCausalLM", "\"num_kv_shared_layers\": 0, \"altup_active_idx\": 4", "altup_active_idx")]
+    [InlineData("Gemma3nForCausalLM", "\"num_kv_shared_layers\": 0, \"intermediate_size\": [8]", "intermediate_size")]
+    [InlineData("Gemma3nForCausalLM", "\"num_kv_shared_layers\": 0, \"activation_sparsity_pattern\": [0.5, 1.0]",
+        "activation_sparsity_pattern")]
     [InlineData("Qwen2ForCausalLM", "\"use_sliding_window\": true, \"layer_types\": [\"full_attention\", \"linear_attention\"]",
         "layer_types")]
     [InlineData("Qwen3ForCausalLM", "\"layer_types\": [\"full_attention\"]", "layer_types")]

@@ -26,6 +26,7 @@ public sealed partial class FusedForwardTests
         ["MiniMaxM2"] = 1, ["Olmoe"] = 1, ["Phimoe"] = 1, ["bamba"] = 1, ["cohere qk norm"] = 1, ["deepseek_v2"] = 1, ["deepseek_v3"] = 1,
         ["glm4_moe_lite"] = 1, ["granitemoehybrid"] = 0, ["hunyuan alpha"] = 1, ["llama4"] = 0, ["Llama4 with images"] = 0,
         ["ministral3 scaled"] = 1, ["mistral4"] = 1, ["olmo clipped"] = 1, ["qwen3_5"] = 1, ["qwen3_5_moe"] = 1, ["qwen3_next"] = 1,
+        ["gemma3n"] = 1, ["Gemma3n with images"] = 1, ["gemma4"] = 1, ["gemma4 moe"] = 1, ["Gemma4 with images"] = 1,
         ["Qwen3_5 with images"] = 1, ["Qwen3_5Moe with images"] = 1,
     };
 

@@ -133,6 +133,26 @@ public sealed class ModelLoaderTests : IDisposable
         Assert.All(model.Modules.SelectMany(m => m.Parameters), p => Assert.True(p.IsLoaded));
     }
 
+    /// <summary>Published checkpoints have the projections of layers that attend to the keys of earlier ones.</summary>
+    [Theory]
+    [InlineData("gemma3n", "model.layers")]
+    [InlineData("Gemma3n with images", "model.language_model.layers")]
+    [InlineData("gemma4", "model.layers")]
+    [InlineData("Gemma4 with images", "model.language_model.layers")]
+    public void KeysOfLayersThatShareThem_AreIgnored(string name, string layers)
+    {
+        TinyModel.Write(_folder, TinyConfigs.Of(name, 2), change: weights =>
+        {
+            foreach (int layer in (int[])[2, 3])
+                foreach (string tensor in (string[])["k_proj", "v_proj", "k_norm"])
+                    weights[$"{layers}.{layer}.self_attn.{tensor}.weight"] = ones(4);
+        });
+        using LoadedModel model = TinyModel.Load(_folder.Path);
+        Assert.All(model.Modules.SelectMany(m => m.Parameters), p => Assert.True(p.IsLoaded));
+        TinyModel.Write(_folder, TinyConfigs.Of(name, 2), change: weights => weights[$"{layers}.4.self_attn.k_proj.weight"] = ones(4));
+        Assert.Throws<CheckpointException>(() => TinyModel.Load(_folder.Path));
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

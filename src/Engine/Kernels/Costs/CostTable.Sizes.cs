@@ -61,9 +61,9 @@ internal static partial class CostTable
         Row("embedding", SmallProduct, (in a) => new OpCost(Count(a, 0) * LastSide(a, 1) * ElementBytes(a, 1), 8 * Count(a, 0),
             2 * Count(a, 0) * LastSide(a, 1))),
         Row("masked_scatter", SmallProduct, (in a) =>
-            new OpCost(Bytes(a, 0) + BroadcastCount(a) * ElementBytes(a, 0), 9 * BroadcastCount(a),
-            12 * BroadcastCount(a))),
-        Row("masked_scatter_", SmallProduct, (in a) => new OpCost(0, 9 * Count(a, 0), 12 * Count(a, 0))),
+            new OpCost(Bytes(a, 0) + Masked(a) * ElementBytes(a, 0), 9 * Masked(a) + Bytes(a, 2), 12 * Masked(a) + Count(a, 2))),
+        Row("masked_scatter_", SmallProduct, (in a) =>
+            new OpCost(0, 9 * Count(a, 0) + Bytes(a, 2), 12 * Count(a, 0) + Count(a, 2))),
         Row("index_add index_copy index_fill scatter scatter_add", SmallProduct, (in a) => Scattered(a, copies: true)),
         Row("index_add_ index_copy_ index_fill_ scatter_ scatter_add_", SmallProduct, (in a) => Scattered(a, copies: false)),
         Row("select_scatter slice_scatter", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, 2 * Count(a, 0))),
@@ -89,6 +89,10 @@ internal static partial class CostTable
         double side = self.shape[^1] + Math.Abs((double)a.Int(1)), batches = Count(a, 0) / Math.Max(1, self.shape[^1]);
         return new OpCost(batches * side * side * self.element_size(), 0, batches * side * side);
     }
+
+    /// <summary>The elements of a tensor and its mask, broadcast together.</summary>
+    private static double Masked(in OpArguments a) => a[0] is Tensor self && a[1] is Tensor mask
+        && ShapeMath.Broadcast(self.shape, mask.shape) is { } shape ? Product(shape) : Count(a, 0);
 
     /// <summary>A tensor of counts is summed by the kernel, in int64, which then checks.</summary>
     private static OpCost RepeatInterleave(in OpArguments a)

@@ -21,7 +21,7 @@ public sealed class BoundedOperationTests
     [
         "nonzero", "argwhere", "mask", "masked_select", "clone", "sort", "cumsum", "softmax", "kron", "cdist", "svd", "attention", "einsum",
         "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
-        "maximum", "repeats", "tensor", "normal",
+        "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter",
     ];
 
     [Theory]
@@ -57,6 +57,9 @@ public sealed class BoundedOperationTests
             "mish" => Run(context, what, one.expand(40_000_000, 1)),
             "count_nonzero" => Run(context, what, one.expand(40_000_000, 1), null),
             "maximum" => Run(context, what, one.to(ScalarType.Bool).expand(40_000_000, 1), -2L),
+            "counts" => Run(context, "repeat_interleave", ones(2, 2), ones(1, 1, dtype: ScalarType.Int64).expand(2, 30_000_000)),
+            "isinf" => Run(context, what, one.expand(60_000_000, 1)),
+            "masked_scatter" => Run(context, what, ones(10), ones(10, dtype: ScalarType.Bool), ones(1).expand(100_000_000)),
             "tensor" => Run(context, what, one.expand(80_000_000, 1)),
             "normal" => Run(context, what, ones(20_000, 2), one.expand(20_000, 20_000)),
             "repeats" => Run(context, "repeat_interleave", ones(1), ones(1, dtype: ScalarType.Int32).expand(40_000_000)),
