@@ -72,7 +72,9 @@ internal static class CallStructure
             string text = value.ValueKind == JsonValueKind.Null ? "None" : value.ToString();
             return text.EndsWith("Cache", StringComparison.Ordinal) ? "DynamicCache" : text; // some architectures have a class of their own
         }
-        if (json.GetProperty("kind").GetString() == "list") return "DynamicCache"; // RWKV's state
+        if (json.GetProperty("kind").GetString() == "list"
+            && json.GetProperty("items").EnumerateArray().All(item => item.TryGetProperty("tensor", out _)))
+            return "DynamicCache"; // the tensors of RWKV's state
         return $"({string.Join(", ", json.GetProperty("items").EnumerateArray().Select(Describe))})";
     }
 

@@ -303,7 +303,9 @@ internal sealed class CheckpointParity
         return same;
     }
 
-    /// <summary>Whether the text of a padded row in the reference run is not its text alone, because a recurrence sees the padding.</summary>
+    /// <summary>
+    /// Whether the text of a padded row in the reference run is not its text alone, because a recurrence sees the padding.
+    /// </summary>
     private bool IgnoresPadding =>
         _golden.Json.TryGetProperty("batch_generate_row0_same_as_alone", out JsonElement same) && same.ValueKind == JsonValueKind.False;
 

@@ -41,15 +41,16 @@ public sealed record RecurrentGemmaConfig : DecoderConfig
         {
             "attention" => true,
             "recurrent" => false,
-            string other => throw Json.InvalidValue("block_types", "must have types that are known here (recurrent, attention)", $"`{other}`"),
+            string other =>
+                throw Json.InvalidValue("block_types", "must have types that are known here (recurrent, attention)", $"`{other}`"),
         };
     }
 }
 
 /// <summary>RecurrentGemma (Griffin): gated linear recurrences, and attention to a window in each third layer.</summary>
 /// <remarks>
-/// transformers/models/recurrent_gemma/modeling_recurrent_gemma.py; De et al., Griffin, 2024. There, a recurrence sees the padding and keeps
-/// its state in the module; here, a padded row has what it has alone, and states are in the cache.
+/// transformers/models/recurrent_gemma/modeling_recurrent_gemma.py; De et al., Griffin, 2024. There, a recurrence sees the padding and
+/// keeps its state in the module; here, a padded row has what it has alone, and states are in the cache.
 /// </remarks>
 [Architecture("RecurrentGemmaForCausalLM", ModelType = "recurrent_gemma")]
 public sealed class RecurrentGemmaForCausalLM : DecoderForCausalLM

@@ -29,7 +29,9 @@ public sealed record RwkvConfig(
     public double Divisor(int layer) => RescaleEvery == 0 ? 1 : Math.Pow(2, layer / RescaleEvery);
 }
 
-/// <summary>RWKV, version 4: a recurrence with a decay for each channel instead of attention; each token is mixed with the one before it.</summary>
+/// <summary>
+/// RWKV, version 4: a recurrence with a decay for each channel instead of attention; each token is mixed with the one before it.
+/// </summary>
 /// <remarks>
 /// transformers/models/rwkv/modeling_rwkv.py; Peng et al., RWKV, 2023. There, the recurrence sees the padding; here, a padded row has what
 /// it has alone. The state is in the cache.

@@ -40,8 +40,8 @@ public sealed partial class RecurrentGemmaRecurrentBlock : RecurrentGemmaTempora
 }
 
 /// <summary>
-/// The real-gated linear recurrent unit: hₜ = aₜ hₜ₋₁ + √(1 - aₜ²) (iₜ · xₜ), where the gates of a head depend on the inputs of that head. It
-/// begins anew at position 0.
+/// The real-gated linear recurrent unit: hₜ = aₜ hₜ₋₁ + √(1 - aₜ²) (iₜ · xₜ), where the gates of a head depend on the inputs of that head.
+/// It begins anew at position 0.
 /// </summary>
 /// <remarks>RecurrentGemmaRglru in transformers/models/recurrent_gemma/modeling_recurrent_gemma.py; De et al., Griffin, 2024</remarks>
 public sealed partial class RecurrentGemmaRglru : SiteModule
