@@ -105,7 +105,7 @@ public sealed class BoundedOperationTests
     public void TooManyPositions_AreRefused(string op)
     {
         using var scope = NewDisposeScope();
-        KernelContext context = CreateContext(1L << 60, null, default);
+        KernelContext context = CreateContext(1L << 60, null, TestContext.Current.CancellationToken);
         context = new KernelContext { Limits = context.Limits, MaxTensorBytes = long.MaxValue };
         Tensor self = zeros(2, 1000), positions = zeros(1, 1, dtype: ScalarType.Int64).expand(20_000, 1_000);
         long start = Stopwatch.GetTimestamp();
