@@ -61,7 +61,7 @@ public sealed partial class Mamba2Mixer : StateSpaceMixer
 
     private readonly Mamba2Config _config;
     private readonly double? _inputMultiplier;
-    private readonly float[]? _multipliers; // [projected]
+    private readonly Lazy<float[]>? _multipliers; // [projected]
     private readonly Parameter _dtBias, _aLog, _d; // [heads]
     private readonly Activation _act;
     private readonly DepthwiseConv1d _conv1d;
@@ -85,8 +85,10 @@ public sealed partial class Mamba2Mixer : StateSpaceMixer
         _outProj = Child("out_proj", new Linear(config.IntermediateSize, config.HiddenSize, config.ProjectionBias));
         if (config.Multipliers is not { } factors) return;
         int groupSize = config.NumGroups * config.StateSize;
-        _multipliers = [.. Repeat(factors[0], config.IntermediateSize), .. Repeat(factors[1], config.IntermediateSize),
-            .. Repeat(factors[2], groupSize), .. Repeat(factors[3], groupSize), .. Repeat(factors[4], config.NumHeads)];
+        // not before the first pass: the size is any number that a config.json has
+        _multipliers = new Lazy<float[]>(() => [.. Repeat(factors[0], config.IntermediateSize),
+            .. Repeat(factors[1], config.IntermediateSize), .. Repeat(factors[2], groupSize), .. Repeat(factors[3], groupSize),
+            .. Repeat(factors[4], config.NumHeads)]);
 
         static IEnumerable<float> Repeat(double factor, int count) => Enumerable.Repeat((float)factor, count);
     }
@@ -98,7 +100,7 @@ public sealed partial class Mamba2Mixer : StateSpaceMixer
         Tensor input = hidden;                                                                  // [batch, seq, hidden]
         if (_inputMultiplier is not null) input = input * _inputMultiplier.Value;               // [batch, seq, hidden]
         Tensor projected = _inProj.Call(input);                                                 // [batch, seq, projected]
-        if (_multipliers is not null) projected = projected * tensor(_multipliers, projected.dtype, projected.device);
+        if (_multipliers is not null) projected = projected * tensor(_multipliers.Value, projected.dtype, projected.device);
         Tensor[] parts = projected.split([_config.IntermediateSize, _config.ConvDim, heads], -1);
         Tensor gate = parts[0], mixed = PaddingMask.Apply(parts[1], mask).transpose(1, 2);      // [batch, convDim, seq]
         mixed = CausalConvolution.Apply(_conv1d, mixed, cache, Layer, ConvolutionState);        // [batch, convDim, seq]
