@@ -92,6 +92,7 @@ public abstract class SiteModule
     /// <summary>Adds a child module.</summary>
     protected T Child<T>(string name, T child) where T : SiteModule
     {
+        Architectures.ModuleLimit.Add();
         child.Name = name;
         child.Parent = this;
         _children.Add(child);

@@ -110,7 +110,7 @@ internal static partial class KernelTable
                 "Call Long() on it.");
         if (repeats.ndim > 1 || repeats.numel() != 1 && repeats.numel() != along)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"repeat_interleave(): repeats must have one dimension of size 1 or {along}, and have the shape {Describe.Shape(repeats)}.");
+                $"repeat_interleave(): repeats must have one dimension of size 1 or {along}, not the shape {Describe.Shape(repeats)}.");
         // of one dimension: without one libtorch copies what is not contiguous
         if (along > 0 && repeats.amin([0L]).item<long>() < 0)
             throw Errors.CreateException(ErrorCode.OpFailed, "repeat_interleave(): repeats must not be negative.");

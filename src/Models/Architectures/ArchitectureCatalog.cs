@@ -21,7 +21,7 @@ public static class ArchitectureCatalog
     private static readonly string[] _countKeys =
         ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_local_experts", "num_experts", "n_routed_experts"];
 
-    private const int MaxCount = 2048, MaxModules = 1 << 17;
+    private const int MaxCount = 2048;
 
     /// <summary>Builds the module tree that a config.json describes, without weights.</summary>
     /// <exception cref="CheckpointException">UNSUPPORTED_ARCHITECTURE, or a value in the config that cannot be.</exception>
@@ -31,7 +31,7 @@ public static class ArchitectureCatalog
         CheckCounts(config);
         if (config.Section("text_config") is { } text) CheckCounts(text);
         CausalLM model;
-        try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
+        try { model = ModuleLimit.Build(() => (CausalLM)Activator.CreateInstance(type, config)!); }
         catch (TargetInvocationException e) when (e.InnerException is not null)
         {
             ExceptionDispatchInfo.Throw(e.InnerException);
@@ -52,7 +52,8 @@ public static class ArchitectureCatalog
             long count = config.Integer(key);
             if (count > MaxCount) throw config.InvalidValue(key, $"must be at most {MaxCount}", $"{count}");
             modules *= Math.Max(1, count);
-            if (modules > MaxModules) throw config.InvalidValue(key, $"makes more than {MaxModules} modules", $"{count}");
+            if (modules > ModuleLimit.MaxModules)
+                throw config.InvalidValue(key, $"makes more than {ModuleLimit.MaxModules} modules", $"{count}");
         }
     }
 

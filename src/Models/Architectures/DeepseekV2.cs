@@ -24,7 +24,7 @@ public sealed record DeepseekV2Config(ConfigReader Json) : DecoderConfig(Json, n
     /// <summary>The number of experts' sizes that the mlp for all tokens has.</summary>
     public int NumSharedExperts => Json.Size("n_shared_experts", 2);
 
-    public int FirstSparseLayer => (int)Json.Integer("first_k_dense_replace", 0);
+    public int FirstSparseLayer => Json.Count("first_k_dense_replace", 0);
 
     /// <summary>The weights are those of the softmax over all experts; norm_topk_prob is not read.</summary>
     public ExpertRouting Routing => new(Json.Size("num_experts_per_tok", 6))

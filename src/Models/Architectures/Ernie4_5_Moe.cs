@@ -18,7 +18,7 @@ public sealed record Ernie4_5_MoeConfig : Ernie4_5Config
 
     public int MoeIntermediateSize => Json.Size("moe_intermediate_size", 1536);
 
-    public int NumSharedExperts => (int)Json.Integer("moe_num_shared_experts", 2);
+    public int NumSharedExperts => Json.Count("moe_num_shared_experts", 2);
 
     public int TopK => Json.Size("moe_k", 6);
 

@@ -49,7 +49,7 @@ public sealed record Gemma3nTextConfig : DecoderConfig
     public int NumInputs => Json.Size("altup_num_inputs", 4);
 
     /// <summary>The residual stream that attention and mlp read.</summary>
-    public int ActiveInput => (int)Json.Integer("altup_active_idx", 0);
+    public int ActiveInput => Json.Count("altup_active_idx", 0);
 
     public bool ScalesCorrectedInput => Json.Flag("altup_correct_scale", true);
 

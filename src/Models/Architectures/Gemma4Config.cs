@@ -46,7 +46,7 @@ public sealed record Gemma4TextConfig : DecoderConfig
     public int SlidingWindow => Json.Size("sliding_window", 512);
 
     /// <summary>The size of the input that each layer has for itself; 0 for none.</summary>
-    public int PerLayerInputSize => Json.IsNull("hidden_size_per_layer_input") ? 0 : (int)Json.Integer("hidden_size_per_layer_input", 256);
+    public int PerLayerInputSize => Json.IsNull("hidden_size_per_layer_input") ? 0 : Json.Count("hidden_size_per_layer_input", 256);
 
     public int PerLayerVocabSize => Json.Size("vocab_size_per_layer_input", 262144);
 

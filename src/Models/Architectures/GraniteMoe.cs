@@ -11,12 +11,12 @@ namespace Ndif.Models.Architectures;
 /// </remarks>
 public record GraniteMoeConfig(ConfigReader Json) : GraniteConfig(Json)
 {
-    public int NumLocalExperts => (int)Json.Integer("num_local_experts", 8);
+    public int NumLocalExperts => Json.Count("num_local_experts", 8);
 
     public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 2);
 
     /// <summary>The size of the mlp for all tokens; 0 for none.</summary>
-    public int SharedIntermediateSize => (int)Json.Integer("shared_intermediate_size", 0);
+    public int SharedIntermediateSize => Json.Count("shared_intermediate_size", 0);
 
     /// <param name="hasSharedMlp">Whether layers have an mlp for all tokens if the file has a size for it.</param>
     internal DecoderDescription DescribeMoe(string family, bool hasSharedMlp) => Describe(family) with

@@ -28,7 +28,7 @@ public record Qwen3NextConfig : DecoderConfig
 
     public bool AttentionBias => Json.Flag("attention_bias", false);
 
-    public virtual int NumExperts => (int)Json.Integer("num_experts", 512);
+    public virtual int NumExperts => Json.Count("num_experts", 512);
 
     public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 10);
 

@@ -89,6 +89,13 @@ public sealed class ConfigReader
         return value is > 0 and <= int.MaxValue ? (int)value : throw InvalidValue(key, "must be positive", value.ToString());
     }
 
+    /// <summary>A number of parts that a model may lack, or the size of one.</summary>
+    public int Count(string key, int? defaultValue = null)
+    {
+        long value = Integer(key, defaultValue);
+        return value is >= 0 and <= int.MaxValue ? (int)value : throw InvalidValue(key, "must not be negative", value.ToString());
+    }
+
     public long Integer(string key, long? defaultValue = null)
     {
         if (Find(key) is not { } value) return defaultValue ?? throw MissingKey(key);

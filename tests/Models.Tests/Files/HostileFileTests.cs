@@ -129,7 +129,7 @@ public sealed class HostileFileTests : IDisposable
                 ModelLoader.Describe(_folder.Path);
                 ModelFolder folder = ModelStore.Find(_folder.Path);
                 using LoadedModel shapes = ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder));
-            }, most: 256 << 20);
+            }, most: 512 << 20); // as many modules as there may be, twice
         }, iter: 60 * _iterationFactor, threads: 1);
     }
 
