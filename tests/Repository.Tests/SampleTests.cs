@@ -21,7 +21,8 @@ public sealed partial class SampleTests
 
         using var process =
             Process.Start(
-                new ProcessStartInfo("dotnet", ["run", "-c", "Release", path]) { RedirectStandardOutput = true,
+                // --file: a project file in the folder for temporary files is not meant
+                new ProcessStartInfo("dotnet", ["run", "-c", "Release", "--file", path]) { RedirectStandardOutput = true,
                     RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() })!;
         Task<string> errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
