@@ -1,89 +1,17 @@
-using Ndif.Protocol;
 using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models;
 
-/// <summary>The values of a config that every language model has.</summary>
-/// <param name="ContextLength">max_position_embeddings, in tokens.</param>
-/// <param name="NumLayers">Blocks, each with one entry in a cache.</param>
-public sealed record CausalLMConfig(int VocabSize, int ContextLength, int NumLayers);
-
-/// <summary>
-/// The root of a language model's tree: embeddings, layers, final norm, head. A derived class is one architecture, in one file under
-/// Architectures/.
-/// </summary>
-public abstract class CausalLM : SiteModule
+/// <summary>A model that gives the logits of the next token.</summary>
+public abstract class CausalLM : PreTrainedModel
 {
-    /// <summary>The paths of embedding, layers, final norm and head; of attention and mlp relative to a layer.</summary>
-    public abstract StandardNames Names { get; }
-
-    public abstract CausalLMConfig Config { get; }
-
-    /// <summary>
-    /// The path of the base model, which checkpoints of it alone leave out of their tensors' names: "transformer".
-    /// </summary>
-    public abstract string BaseModelPrefix { get; }
-
-    /// <summary>The tree's modules by index, parents before children.</summary>
-    public IReadOnlyList<SiteModule> Modules { get; internal set; } = [];
-
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    /// <summary>
-    /// True if the model has a row of a table for each position, so that a row longer than <see cref="CausalLMConfig.ContextLength"/>
-    /// cannot run. Any other model runs on beyond it, as in Hugging Face's code.
-    /// </summary>
-    public virtual bool HasPositionTable => false;
-
-    /// <summary>True if rotary frequencies depend on the length of a row, so that a prompt must not be run in parts.</summary>
-    public bool HasLengthDependentRope => Modules.Any(module => module
-        is Layers.RotaryEmbedding { LengthThreshold: not null } or Layers.RotaryEmbeddingByLayerType { LengthThreshold: not null });
-
-    /// <summary>
-    /// True if a layer needs more of the earlier tokens, or of the earlier layers, than its own keys and values: states of a recurrence,
-    /// keys of another layer. A pass over a prompt then does not begin with what an earlier pass has computed.
-    /// </summary>
-    public virtual bool HasStatesBesideKeys => false;
-
-    /// <summary>
-    /// True if layers attend to the keys and values of an earlier layer. In a pass that is shared with other programs, a module that one
-    /// of them skips runs for the others, and so its keys would be there; a program that skips a module then has its passes to itself.
-    /// </summary>
-    public virtual bool SharesKeysOfLayers => false;
-
-    /// <summary>
-    /// The length beyond which the cached keys and values of a growing row are computed again; null if they are kept with the frequencies
-    /// that they had. As in Hugging Face's code for the model.
-    /// </summary>
-    public virtual long? CacheRecomputeLength => null;
-
-    /// <summary>
-    /// True for tensors of old checkpoints that no module has, because the model computes them: causal masks, and the tables of rotary and
-    /// sinusoidal embeddings.
-    /// </summary>
-    public bool ShouldIgnore(string tensorName)
-    {
-        ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
-        return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"
-                or "masked_bias" or "causal_mask" or "attention_mask"
-            || IgnoredSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal))
-            || IgnoredPrefixes.Any(prefix => tensorName.StartsWith(prefix, StringComparison.Ordinal));
-    }
-
-    /// <summary>
-    /// The ends of the names of tensors that this model computes itself: causal masks under a name that other modules use for parameters,
-    /// and constants.
-    /// </summary>
-    protected virtual IReadOnlyList<string> IgnoredSuffixes => [];
-
-    /// <summary>The beginnings of the names of tensors of parts that are not there: towers for images and sound.</summary>
-    public virtual IReadOnlyList<string> IgnoredPrefixes => [];
-
-    /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
-    public virtual string ToTreeName(string tensorName) => tensorName;
+    public override Protocol.ModelTask Task => Protocol.ModelTask.CausalLm;
 
     /// <summary>The keyword of the first argument: input_ids; inputs_embeds for the language model inside a multimodal one.</summary>
     protected virtual string InputName => "input_ids";
+
+    public sealed override ModelOutput Call(ModelInputs inputs) =>
+        Call(inputs.InputIds, inputs.AttentionMask, inputs.PositionIds, inputs.Cache, inputs.LogitsToKeep);
 
     /// <summary>One forward pass.</summary>
     /// <param name="inputIds">[batch, seq] int64</param>

@@ -99,6 +99,9 @@ public abstract class SiteModule
         return child;
     }
 
+    /// <summary>Removes this module from its parent, so that it can be the root of a tree.</summary>
+    private protected void RemoveFromParent() => (Name, Parent) = ("", null);
+
     /// <summary>Declares a parameter, whose tensor is loaded from the checkpoint.</summary>
     protected Parameter Weight(string name, params ReadOnlySpan<long> shape)
     {

@@ -50,7 +50,7 @@ public static class TinyModel
     public static Dictionary<string, Tensor> Weights(TempFolder folder, long seed = 1)
     {
         using Generator generator = new((ulong)seed);
-        CausalLM tree = ArchitectureCatalog.Build(ConfigReader.Open(folder.File("config.json")));
+        PreTrainedModel tree = ArchitectureCatalog.Build(ConfigReader.Open(folder.File("config.json")));
         Dictionary<string, Tensor> weights = [];
         HashSet<Parameter> seen = [];
         foreach (SiteModule module in tree.Modules)
@@ -74,7 +74,7 @@ public static class TinyModel
     {
         mask ??= ones_like(ids);
         Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]
-        return (Tensor)model.Root.Call(ids, mask, positions, cache)["logits"]!;
+        return (Tensor)model.Root.Call(new(ids, mask, positions, cache))["logits"]!;
     }
 
     public static double Difference(Tensor a, Tensor b) => (a - b).abs().max().item<float>();

@@ -18,7 +18,9 @@ internal static class CallStructure
     public static string? Compare(RecordedCall actual, JsonElement reference, bool isBlock, bool isModel)
     {
         string expected = Describe(reference.GetProperty("input"));
-        if (actual.Positional != expected) return $"is called with {actual.Positional}, not {expected}";
+        // transformers passes the ids of a model by position or by keyword, as the model's caller does
+        bool isByKeyword = isModel && (actual.Positional == "()" || expected == "()");
+        if (actual.Positional != expected && !isByKeyword) return $"is called with {actual.Positional}, not {expected}";
 
         string[] keywords = actual.Keywords;
         string[] expectedKeywords =

@@ -121,12 +121,18 @@ internal sealed class CheckpointParity
         Tensor ids = _golden["input_ids"]; // [1, seq]
         using CallRecorder recorder = new();
         using KeyValueCache cache = _model.NewCache();
-        recorder.Run(_model, () => Forward(_model, ids, ones_like(ids), cache));
-        Tensor logits = recorder.Calls[^1].Output!;
-        _result.Logits = TensorDifference.Absolute(logits, _golden["logits"]);
+        ModelOutput output = recorder.Run(_model, () => Forward(_model, _golden, ids, ones_like(ids), cache));
+        _result.Logits = CompareOutput(output);
         _result.Hidden = CompareHidden(recorder);
         _result.Calls = CompareCalls(recorder);
     }
+
+    /// <summary>
+    /// Compares the logits, or what a model without a head returns in their place.
+    /// </summary>
+    private double CompareOutput(ModelOutput output) => ((string[])["logits", "last_hidden_state", "pooler_output"])
+        .Where(name => _golden.Find(name) is not null)
+        .Max(name => TensorDifference.Absolute((Tensor)output[name]!, _golden[name]));
 
     private double CompareHidden(CallRecorder recorder) => CompareHidden(_golden, "", _model, recorder);
 
@@ -245,8 +251,7 @@ internal sealed class CheckpointParity
         if (!File.Exists(path)) return;
         using LoadedModel other = ModelLoader.Load(_model.Folder, ConfigReader.Open(path), ScalarType.Float32);
         Tensor ids = _golden["input_ids"]; // [1, seq]
-        var logits = (Tensor)Forward(other, ids, ones_like(ids), null)["logits"]!; // [1, seq, vocab]
-        _result.Logits = Math.Max(_result.Logits ?? 0, TensorDifference.Absolute(logits, _golden["logits"]));
+        _result.Logits = Math.Max(_result.Logits ?? 0, CompareOutput(Forward(other, _golden, ids, ones_like(ids), null)));
     }
 
     /// <summary>
@@ -257,28 +262,40 @@ internal sealed class CheckpointParity
     /// </summary>
     private double? CompareBatch()
     {
+        string output = Output(_model.Root.Task);
         double? largest = null;
-        if (_golden.Find("batch.left.logits") is { } left)
+        if (_golden.Find($"batch.left.{output}") is { } left)
         {
             Tensor ids = _golden["batch.left.input_ids"], mask = _golden["batch.left.attention_mask"];      // [batch, seq]
-            Tensor isToken = mask.to(ScalarType.Bool);                                                      // [batch, seq]
             Tensor paddedPositions = arange(ids.size(1)).expand(ids.shape);                                 // [batch, seq]
-            var actual = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                               // [batch, seq, vocab]
-            var countingPadding = (Tensor)_model.Root.Call(ids, mask, paddedPositions, null)["logits"]!;    // [batch, seq, vocab]
-            largest = IgnoresPadding ? 0 : Math.Min(TensorDifference.Absolute(actual[isToken], left[isToken]),
-                TensorDifference.Absolute(countingPadding[isToken], left[isToken]));
-            if (_golden.Find("batch.right.logits") is { } rightPadded)
-                largest = Math.Max(largest.Value, TensorDifference.Absolute(actual[0][isToken[0]], rightPadded[0]));
+            var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            var countingPadding = (Tensor)_model.Root.Call(new(ids, mask, paddedPositions))[output]!;       // [batch, seq, vocab]
+            largest = IgnoresPadding ? 0 : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
+            if (_golden.Find($"batch.right.{output}") is { } rightPadded && rightPadded.dim() == actual.dim())
+                largest = Math.Max(largest.Value, actual.dim() == 2 ? TensorDifference.Absolute(actual, rightPadded)
+                    : TensorDifference.Absolute(actual[0][mask[0].to(ScalarType.Bool)], rightPadded[0]));
         }
-        if (_golden.Find("batch.right.logits") is { } right)
+        if (_golden.Find($"batch.right.{output}") is { } right)
         {
             Tensor ids = _golden["batch.right.input_ids"], mask = _golden["batch.right.attention_mask"];    // [batch, seq]
-            var actual = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                               // [batch, seq, vocab]
-            Tensor firstRow = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));                           // [1, tokens, vocab]
-            largest = Math.Max(largest ?? 0, TensorDifference.Absolute(firstRow, right));
+            var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            if (right.dim() < actual.dim()) actual = actual[mask.to(ScalarType.Bool)];                    // [tokens, vocab]
+            else if (actual.dim() > 2) actual = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));         // [1, tokens, vocab]
+            largest = Math.Max(largest ?? 0, TensorDifference.Absolute(actual, right));
         }
         return largest;
     }
+
+    /// <summary>The difference of a batch's output [batch, seq, ...] where there is no padding, or of its [batch, labels].</summary>
+    private static double DifferenceOfTokens(Tensor actual, Tensor reference, Tensor mask)
+    {
+        Tensor isToken = mask.to(ScalarType.Bool);                                                          // [batch, seq]
+        return reference.dim() > 2 ? TensorDifference.Absolute(actual[isToken], reference[isToken])
+            : TensorDifference.Absolute(actual, reference);
+    }
+
+    /// <summary>The name of a model's first output.</summary>
+    private static string Output(ModelTask task) => task is ModelTask.FeatureExtraction ? "last_hidden_state" : "logits";
 
     /// <summary>
     /// Compares the ids of greedy decoding for one row and for the left-padded batch. The difference of the row's logits is part of
@@ -325,8 +342,12 @@ internal sealed class CheckpointParity
         return IsSame("the token ids", actual.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
+    /// <summary>A forward pass over the reference's input, with its types of tokens.</summary>
+    internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache) =>
+        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache) { TokenTypeIds = golden.Find("token_type_ids") });
+
     internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>
-        model.Root.Call(ids, mask, GreedyDecoding.Positions(mask), cache);
+        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache));
 
     /// <summary>Compares two lists and adds the first difference to the problems.</summary>
     private bool IsSame(string subject, IEnumerable<string> actual, IEnumerable<string> reference)

@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Ndif.Models;
 using Ndif.Models.Loading;
+using Ndif.Protocol;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Cli.Parity;
 
@@ -42,8 +44,9 @@ internal static class GradientParity
             using (enable_grad())
             {
                 Tensor ids = golden["input_ids"]; // [1, seq]
-                var logits = (Tensor)recorder.Run(model, () => CheckpointParity.Forward(model, ids, ones_like(ids), null))["logits"]!;
-                Tensor scalar = kind == "grad_sum" ? logits.sum() : Loss(logits, ids);
+                ModelOutput output = recorder.Run(model, () => CheckpointParity.Forward(model, golden, ids, ones_like(ids), null));
+                var first = output.Entries.Select(entry => entry.Value).OfType<Tensor>().First(); // logits, or hidden states
+                Tensor scalar = kind == "grad_sum" ? first.sum() : Loss(model, first, ids);
                 scalar.backward();
                 largest = Math.Max(largest ?? 0, TensorDifference.Relative(scalar.reshape(-1), value.reshape(-1), floor: 1));
             }
@@ -115,12 +118,29 @@ internal static class GradientParity
             : MaxRoundings * UnitRoundoff * TensorDifference.Magnitude(terms) / ParityResult.GradientTolerance;
     }
 
-    /// <summary>The mean cross entropy of the next tokens.</summary>
-    private static Tensor Loss(Tensor logits, Tensor ids)
+    /// <summary>The loss of the reference run for the task of the model.</summary>
+    private static Tensor Loss(LoadedModel model, Tensor output, Tensor ids)
     {
-        Tensor predictions = logits.narrow(1, 0, ids.size(1) - 1).flatten(0, 1);    // [seq - 1, vocab]
-        Tensor targets = ids.narrow(1, 1, ids.size(1) - 1).flatten();               // [seq - 1]
-        return nn.functional.cross_entropy(predictions, targets);
+        long seqLen = ids.size(1);
+        switch (model.Root.Task)
+        {
+            case ModelTask.FeatureExtraction:
+                return output.square().mean();
+            case ModelTask.SequenceClassification when output.size(-1) == 1:
+                return -nn.functional.logsigmoid(output).mean();
+            case ModelTask.SequenceClassification:
+                return nn.functional.cross_entropy(output, ones([1], ScalarType.Int64));
+            case ModelTask.TokenClassification when output.dim() == 2: // one logit per token, of ELECTRA's discriminator
+                Tensor isReplaced = (arange(seqLen) % 2).to(ScalarType.Float32).unsqueeze(0);                 // [1, seq]
+                return nn.functional.binary_cross_entropy_with_logits(output, isReplaced);
+            case ModelTask.TokenClassification:
+                return nn.functional.cross_entropy(output.flatten(0, 1), arange(seqLen) % output.size(-1));
+            case ModelTask.MaskedLm:
+                return nn.functional.cross_entropy(output.flatten(0, 1), ids.flatten());
+            default: // the mean cross entropy of the next tokens
+                Tensor predictions = output.narrow(1, 0, seqLen - 1).flatten(0, 1);                           // [seq - 1, vocab]
+                return nn.functional.cross_entropy(predictions, ids.narrow(1, 1, seqLen - 1).flatten());
+        }
     }
 
     private static double? Max(double? first, params double[] others) => others.Append(first ?? 0).Max();

@@ -22,7 +22,7 @@ internal static class GreedyDecoding
         Tensor next = ids, positions = Positions(mask);                                     // [batch, seq]
         for (int step = 0; step < steps; step++)
         {
-            ModelOutput output = model.Root.Call(next, mask, positions, cache, logitsToKeep: 1);
+            ModelOutput output = model.Root.Call(new(next, mask, positions, cache, LogitsToKeep: 1));
             var last = (Tensor)output["logits"]!;                                           // [batch, 1, vocab]
             next = last.argmax(-1);                                                         // [batch, 1]
             logits.Add(last);

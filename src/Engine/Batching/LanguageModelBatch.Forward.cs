@@ -35,9 +35,9 @@ internal sealed partial class LanguageModelBatch
         ModelOutput output;
         try
         {
-            output = _model.Root.Call(
+            output = _model.Root.Call(new(
                 done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
+                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0));
         }
         catch (Exception e) when (e is not EarlyStopException)
         {
@@ -71,8 +71,8 @@ internal sealed partial class LanguageModelBatch
         {
             using var scope = torch.NewDisposeScope();
             _interleaver.OnPreemptionPoint();
-            _model.Root.Call(_tokens.InputIds.narrow(1, start, chunk), _tokens.AttentionMask.narrow(1, 0, start + chunk),
-                _tokens.PositionIds.narrow(1, start, chunk), _cache, logitsToKeep: 1);
+            _model.Root.Call(new(_tokens.InputIds.narrow(1, start, chunk), _tokens.AttentionMask.narrow(1, 0, start + chunk),
+                _tokens.PositionIds.narrow(1, start, chunk), _cache, LogitsToKeep: 1));
         }
         return start;
     }
@@ -101,7 +101,7 @@ internal sealed partial class LanguageModelBatch
         using (ids)
         using (mask)
         using (positions)
-            _model.Root.Call(ids, mask, positions, recomputed, logitsToKeep: 1);
+            _model.Root.Call(new(ids, mask, positions, recomputed, LogitsToKeep: 1));
         _cache!.ReplaceRows(rows, recomputed);
     }
 }

@@ -21,7 +21,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
     private readonly int?[] _layerOfModule;
-    private readonly SiteModule _lmHead;
+    private readonly SiteModule? _lmHead;
     private readonly HashSet<int> _fusedForwards;
     private (long PerToken, long PerRow)? _cacheBytes;
 
@@ -30,8 +30,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     {
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
-        _lmHead = model.Modules.Single(m => m.Path == model.Root.Names.LmHead);
-        CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Append(_lmHead).Select(m => m.Index)];
+        _lmHead = model.Root.LmHead;
+        CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Append(_lmHead ?? model.Root)
+            .Select(m => m.Index)];
         Layers = [.. model.Modules.Single(m => m.Path == model.Root.Names.Layers).Children.Select(m => m.Index)];
         _fusedForwards = [.. model.Modules.OfType<IFusedExperts>().Select(experts => experts.FusedForward.Index)];
         _layerOfModule = new int?[model.Modules.Count];
@@ -54,15 +55,15 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>The module indices of the decoder layers.</summary>
     internal IReadOnlyList<int> Layers { get; }
 
-    /// <summary>The module index of the output projection.</summary>
-    internal int LmHead => _lmHead.Index;
+    /// <summary>The module index of the output projection; null if the model has none.</summary>
+    internal int? LmHead => _lmHead?.Index;
 
     /// <summary>The decoder layer that is this module or contains it; null if it is outside of the layers.</summary>
     internal int? LayerOf(int module) => module < _layerOfModule.Length ? _layerOfModule[module] : null;
 
     /// <summary>Whether a program sees logits at a hook point, or the argument that limits them.</summary>
     internal bool ShowsLogits(HookPoint point) => !point.IsDefined
-        && (point.Module == 0 || (point.Module >= _lmHead.Index && point.Module <= _lmHead.LastDescendantIndex));
+        && (point.Module == 0 || _lmHead is { } head && point.Module >= head.Index && point.Module <= head.LastDescendantIndex);
 
     /// <summary>Whether a hook point is in the model, not in a module of the program or in the loop of a generation.</summary>
     internal bool IsInModel(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count;
@@ -97,7 +98,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         if (LayerOf(point.Module) is { } layer) 
             return !IsLayerOutput(point) ? layer : mayEdit ? layer + 1 : Layers.Count;
         string path = Paths[point.Module];
-        bool isAfterLayers = path == Root.Names.FinalNorm || path == Root.Names.LmHead
+        bool isAfterLayers = path == Root.Names.FinalNorm || path == _lmHead?.Path
             || isOutput && (path.Length == 0 || path == Root.BaseModelPrefix);
         return isAfterLayers ? Layers.Count : 0;
     }
@@ -166,7 +167,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         }
     }
 
-    internal CausalLM Root => _model.Root;
+    internal PreTrainedModel Root => _model.Root;
 
     public override Axes OutputAxes(int module, int element) =>
         module < _model.Modules.Count ? _model.Modules[module].OutputAxes(element) : Axes.Hidden;
@@ -190,11 +191,11 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
     internal override bool IsAtEnd(HookPoint point) =>
-        point is { IsAfter: true, IsOperation: false } && (point.Module == 0 || point.Module == _lmHead.Index);
+        point is { IsAfter: true, IsOperation: false } && (point.Module == 0 || point.Module == LmHead);
 
     internal override bool AffectsCache(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count
         && !(point.IsAfter && (Paths[point.Module].Length == 0 || Paths[point.Module] == Root.BaseModelPrefix))
-        && Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.LmHead;
+        && Paths[point.Module] != Root.Names.FinalNorm && point.Module != LmHead;
 
     internal override IReadOnlyList<HookPoint> RoutingPoints => field ??= [.. _model.Modules.Where(module => module is IRoutingSource)
         .Select(module => new HookPoint(module.Index, ((IRoutingSource)module).IsInOutput))];
@@ -256,7 +257,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         using var registration = SiteHook.Register(null);
         using KeyValueCache cache = NewCache();
         torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
-        Root.Call(id, torch.ones_like(id), id, cache, logitsToKeep: 1);
+        Root.Call(new(id, torch.ones_like(id), id, cache, LogitsToKeep: 1));
         return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 

@@ -21,7 +21,7 @@ public sealed record ApertusConfig(ConfigReader Json) : DecoderConfig(Json, new(
 public sealed class ApertusForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new ApertusConfig(json)))
 {
     /// <summary>The constants of the activation.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".act_fn.beta", ".act_fn.eps"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".act_fn.beta", ".act_fn.eps"];
 
     private static DecoderDescription Describe(ApertusConfig config)
     {

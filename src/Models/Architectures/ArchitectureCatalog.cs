@@ -9,7 +9,7 @@ namespace Ndif.Models.Architectures;
 public static class ArchitectureCatalog
 {
     private static readonly Lazy<Dictionary<string, (ArchitectureAttribute Attribute, Type Type)>> _byName = new(() =>
-        typeof(CausalLM).Assembly.GetTypes()
+        typeof(PreTrainedModel).Assembly.GetTypes()
             .Select(type => (Attribute: type.GetCustomAttribute<ArchitectureAttribute>(), Type: type))
             .Where(a => a.Attribute is not null)
             .ToDictionary(a => a.Attribute!.Name, a => (a.Attribute!, a.Type), StringComparer.Ordinal));
@@ -25,18 +25,11 @@ public static class ArchitectureCatalog
 
     /// <summary>Builds the module tree that a config.json describes, without weights.</summary>
     /// <exception cref="CheckpointException">UNSUPPORTED_ARCHITECTURE, or a value in the config that cannot be.</exception>
-    public static CausalLM Build(ConfigReader config)
+    public static PreTrainedModel Build(ConfigReader config)
     {
-        Type type = Find(config);
         CheckCounts(config);
         if (config.Section("text_config") is { } text) CheckCounts(text);
-        CausalLM model;
-        try { model = ModuleLimit.Build(() => (CausalLM)Activator.CreateInstance(type, config)!); }
-        catch (TargetInvocationException e) when (e.InnerException is not null)
-        {
-            ExceptionDispatchInfo.Throw(e.InnerException);
-            throw;
-        }
+        PreTrainedModel model = ModuleLimit.Build(() => Create(config));
         model.Modules = model.AssignPaths();
         CheckShapes(model, config);
         return model;
@@ -58,7 +51,7 @@ public static class ArchitectureCatalog
     }
 
     /// <summary>No weight is larger than an address space; products of sizes must not overflow.</summary>
-    private static void CheckShapes(CausalLM model, ConfigReader config)
+    private static void CheckShapes(PreTrainedModel model, ConfigReader config)
     {
         const long MaxElements = 1L << 46;
         foreach (SiteModule module in model.Modules)
@@ -75,20 +68,38 @@ public static class ArchitectureCatalog
             }
     }
 
-    private static Type Find(ConfigReader config)
+    private static PreTrainedModel Create(ConfigReader config)
     {
         IReadOnlyList<string> names = config.Texts("architectures");
         foreach (string name in names)
-            if (_byName.Value.TryGetValue(name, out var known)) return known.Type;
+        {
+            if (Find(name) is { } type) return Create(type, config);
+            if (DerivedModels.TryBuild(name, config, Find, type => Create(type, config)) is { } derived) return derived;
+        }
 
         string modelType = config.Text("model_type", "");
         foreach (var (attribute, type) in _byName.Value.Values)
-            if (modelType.Length > 0 && attribute.ModelType == modelType) return type;
+            if (modelType.Length > 0 && attribute.ModelType == modelType) return Create(type, config);
 
         string wanted = names.Count > 0 ? string.Join(", ", names) : modelType;
         throw Errors.CreateException(ErrorCode.UnsupportedArchitecture,
             wanted.Length == 0 ? $"{config.File} names neither `architectures` nor a `model_type`."
                 : $"{config.File} is for {wanted}, which is not supported.",
             $"Supported: {string.Join(", ", Names)}.");
+    }
+
+    private static Type? Find(string name) => _byName.Value.TryGetValue(name, out var known) ? known.Type : null;
+
+    private static PreTrainedModel Create(Type type, ConfigReader config)
+    {
+        try
+        {
+            return (PreTrainedModel)Activator.CreateInstance(type, config)!;
+        }
+        catch (TargetInvocationException e) when (e.InnerException is not null)
+        {
+            ExceptionDispatchInfo.Throw(e.InnerException);
+            throw;
+        }
     }
 }

@@ -12,7 +12,7 @@ public sealed class BioGptForCausalLM : DecoderForCausalLM
     public BioGptForCausalLM(ConfigReader json) : this(Describe(json)) { }
 
     private BioGptForCausalLM(FairseqDescription description) : base(
-        new CausalLMConfig(description.VocabSize, description.MaxPositions, description.NumLayers),
+        new PreTrainedConfig(description.VocabSize, description.MaxPositions, description.NumLayers),
         new StandardNames
         {
             Embed = "biogpt.embed_tokens", Layers = "biogpt.layers", FinalNorm = "biogpt.layer_norm", LmHead = "output_projection",
@@ -35,4 +35,6 @@ public sealed class BioGptForCausalLM : DecoderForCausalLM
             PassesPositionIds = true,
         };
     }
+
+    internal override string TokenClassifierName => "classifier";
 }

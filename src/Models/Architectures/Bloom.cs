@@ -38,13 +38,15 @@ public sealed class BloomForCausalLM : DecoderForCausalLM
     public BloomForCausalLM(ConfigReader json) : this(BloomConfig.Read(json), json) { }
 
     private BloomForCausalLM(BloomConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
             Attention = "self_attention", Mlp = "mlp",
         },
         new BloomModel(config), config.HiddenSize, config.TieWordEmbeddings) { }
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class BloomModel : BaseModel

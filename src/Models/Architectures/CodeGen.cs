@@ -18,7 +18,7 @@ public sealed class CodeGenForCausalLM : DecoderForCausalLM
     public CodeGenForCausalLM(ConfigReader json) : this(GPTJConfig.Read(json), json) { }
 
     private CodeGenForCausalLM(GPTJConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",

@@ -48,13 +48,15 @@ public sealed class FalconForCausalLM : DecoderForCausalLM
     public FalconForCausalLM(ConfigReader json) : this(FalconConfig.Read(json), json) { }
 
     private FalconForCausalLM(FalconConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
             Attention = "self_attention", Mlp = "mlp",
         },
         new FalconModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class FalconModel : BaseModel

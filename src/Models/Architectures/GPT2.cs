@@ -42,7 +42,7 @@ public sealed class GPT2LMHeadModel : DecoderForCausalLM
     public GPT2LMHeadModel(ConfigReader json) : this(GPT2Config.Read(json), json) { }
 
     private GPT2LMHeadModel(GPT2Config config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
@@ -53,7 +53,9 @@ public sealed class GPT2LMHeadModel : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class GPT2Model : BaseModel

@@ -18,7 +18,7 @@ public sealed class GPTBigCodeForCausalLM : DecoderForCausalLM
     public GPTBigCodeForCausalLM(ConfigReader json) : this(GPT2Config.Read(json), json) { }
 
     private GPTBigCodeForCausalLM(GPT2Config config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
@@ -29,7 +29,9 @@ public sealed class GPTBigCodeForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal mask that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => ["transformer.bias", ".attn.bias"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => ["transformer.bias", ".attn.bias"];
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class GPTBigCodeModel : BaseModel

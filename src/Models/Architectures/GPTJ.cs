@@ -44,7 +44,7 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
     public GPTJForCausalLM(ConfigReader json) : this(GPTJConfig.Read(json), json) { }
 
     private GPTJForCausalLM(GPTJConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
@@ -57,7 +57,7 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".attn.bias"];
 }
 
 [SharedLayer]

@@ -62,7 +62,7 @@ public sealed class GPTNeoForCausalLM : DecoderForCausalLM
     public GPTNeoForCausalLM(ConfigReader json) : this(GPTNeoConfig.Read(json), json) { }
 
     private GPTNeoForCausalLM(GPTNeoConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
@@ -73,7 +73,9 @@ public sealed class GPTNeoForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".attn.attention.bias"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".attn.attention.bias"];
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class GPTNeoModel : BaseModel

@@ -38,7 +38,7 @@ public sealed class GPTNeoXForCausalLM : DecoderForCausalLM
     public GPTNeoXForCausalLM(ConfigReader json) : this(GPTNeoXConfig.Read(json), json) { }
 
     private GPTNeoXForCausalLM(GPTNeoXConfig config, ConfigReader json) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "gpt_neox.embed_in", Layers = "gpt_neox.layers", FinalNorm = "gpt_neox.final_layer_norm", LmHead = "embed_out",
@@ -47,7 +47,9 @@ public sealed class GPTNeoXForCausalLM : DecoderForCausalLM
         new GPTNeoXModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that older checkpoints carry in every layer, Pythia's among them.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".attention.bias"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".attention.bias"];
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class GPTNeoXModel : BaseModel

@@ -25,7 +25,7 @@ public sealed class Gemma3nForCausalLM : DecoderForCausalLM
 
     public override bool SharesKeysOfLayers => _sharing.Any;
 
-    protected override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
 }
 
 /// <summary>The text part of a multimodal Gemma 3n.</summary>
@@ -46,7 +46,7 @@ public sealed class Gemma3nForConditionalGeneration : MultimodalForConditionalGe
 
     public override bool SharesKeysOfLayers => _sharing.Any;
 
-    protected override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
 }
 
 /// <summary>Embeddings become several residual streams before the layers, and one after them.</summary>

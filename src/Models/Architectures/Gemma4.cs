@@ -26,7 +26,7 @@ public sealed class Gemma4ForCausalLM : DecoderForCausalLM
 
     public override bool SharesKeysOfLayers => _sharing.Any;
 
-    protected override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
 
     internal static StandardNames CreateNames(string prefix) => new()
     {
@@ -52,7 +52,7 @@ public sealed class Gemma4ForConditionalGeneration : MultimodalForConditionalGen
 
     public override bool SharesKeysOfLayers => _sharing.Any;
 
-    protected override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => _sharing.UnusedTensors;
 }
 
 /// <summary>Masks and rotary frequencies for the layers with a window and for the others.</summary>

@@ -107,7 +107,7 @@ public sealed partial class Llama4ForConditionalGeneration : CausalLM
         }
     }
 
-    public override CausalLMConfig Config => _languageModel.Config;
+    public override PreTrainedConfig Config => _languageModel.Config;
 
     public override string BaseModelPrefix => Prefix;
 

@@ -22,7 +22,7 @@ public sealed class FalconMambaForCausalLM(ConfigReader json) : StateSpaceForCau
         ReadMixer(json) with { PlainNormEps = json.Real("mixer_rms_eps", 1e-6) }, activation))
 {
     /// <summary>The weights of the norms, which are all 1.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => [".b_c_rms", ".dt_rms"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => [".b_c_rms", ".dt_rms"];
 }
 
 /// <summary>Mamba-2: state-space models with one decay for each head.</summary>
@@ -49,7 +49,7 @@ public abstract class StateSpaceForCausalLM : DecoderForCausalLM
     private protected StateSpaceForCausalLM(
         ConfigReader json, string family, Func<int, Activation, StateSpaceMixer> createMixer, bool hasPrintedNorms = true) : base(
         // it has no positions and no limit of them
-        new CausalLMConfig(json.Size("vocab_size", 50280), int.MaxValue, json.Size("num_hidden_layers", 32)),
+        new PreTrainedConfig(json.Size("vocab_size", 50280), int.MaxValue, json.Size("num_hidden_layers", 32)),
         new StandardNames
         {
             Embed = "backbone.embeddings", Layers = "backbone.layers", FinalNorm = "backbone.norm_f", LmHead = "lm_head",

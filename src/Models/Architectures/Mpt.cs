@@ -46,13 +46,15 @@ public sealed class MptForCausalLM : DecoderForCausalLM
     public MptForCausalLM(ConfigReader json) : this(MptConfig.Read(json)) { }
 
     private MptForCausalLM(MptConfig config) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "transformer.wte", Layers = "transformer.blocks", FinalNorm = "transformer.norm_f", LmHead = "lm_head",
             Attention = "attn", Mlp = "ffn",
         },
         new MptModel(config), config.HiddenSize, config.TieWordEmbeddings) { }
+
+    internal override string TokenClassifierName => "classifier";
 }
 
 public sealed partial class MptModel : BaseModel

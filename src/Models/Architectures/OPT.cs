@@ -43,7 +43,7 @@ public sealed class OPTForCausalLM : DecoderForCausalLM
     private OPTForCausalLM(OPTConfig config, ConfigReader json) : this(config, new OPTModel(config, json)) { }
 
     private OPTForCausalLM(OPTConfig config, OPTModel model) : base(
-        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
         new StandardNames
         {
             Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers",
@@ -54,14 +54,28 @@ public sealed class OPTForCausalLM : DecoderForCausalLM
     public override bool HasPositionTable => true;
 }
 
-/// <summary>A wrapper that is never called: the root calls <c>model.decoder</c> directly, as in Hugging Face's code.</summary>
-public sealed partial class OPTModel : SiteModule
+/// <summary>The decoder, which the model with a language head calls directly, as in Hugging Face's code.</summary>
+public sealed class OPTModel : BaseModel
 {
     internal OPTModel(OPTConfig config, ConfigReader json) => Decoder = Child("decoder", new OPTDecoder(config, json));
 
     public OPTDecoder Decoder { get; }
 
-    public override object? Run(Arguments arguments) => Decoder.Run(arguments);
+    internal override Parameter Embeddings => Decoder.Embeddings;
+
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([],
+        [
+            new("input_ids", inputIds), new("attention_mask", attentionMask), new("past_key_values", cache),
+            new("use_cache", cache is not null), new("position_ids", positionIds),
+        ]))
+        : Decoder.Call(inputIds, attentionMask, positionIds, cache);
+
+    public override object? Run(Arguments arguments) => Decoder.Call(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(5, "position_ids"),
+        arguments.Get(2, "past_key_values") as KeyValueCache);
 }
 
 public sealed partial class OPTDecoder : BaseModel

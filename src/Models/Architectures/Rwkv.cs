@@ -43,7 +43,7 @@ public sealed class RwkvForCausalLM : DecoderForCausalLM
 
     private RwkvForCausalLM(RwkvConfig config) : base(
         // it has no positions and no limit of them
-        new CausalLMConfig(config.VocabSize, int.MaxValue, config.NumLayers),
+        new PreTrainedConfig(config.VocabSize, int.MaxValue, config.NumLayers),
         new StandardNames
         {
             Embed = "rwkv.embeddings", Layers = "rwkv.blocks", FinalNorm = "rwkv.ln_out", LmHead = "head", Attention = "attention",

@@ -12,7 +12,7 @@ public sealed class XGLMForCausalLM : DecoderForCausalLM
     public XGLMForCausalLM(ConfigReader json) : this(Describe(json)) { }
 
     private XGLMForCausalLM(FairseqDescription description) : base(
-        new CausalLMConfig(description.VocabSize, description.MaxPositions, description.NumLayers),
+        new PreTrainedConfig(description.VocabSize, description.MaxPositions, description.NumLayers),
         new StandardNames
         {
             Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.layer_norm", LmHead = "lm_head",
@@ -21,7 +21,7 @@ public sealed class XGLMForCausalLM : DecoderForCausalLM
         new FairseqDecoder(description), description.HiddenSize, description.Json.Flag("tie_word_embeddings", true)) { }
 
     /// <summary>The sines and cosines that older checkpoints carry.</summary>
-    protected override IReadOnlyList<string> IgnoredSuffixes => ["embed_positions.weights"];
+    protected internal override IReadOnlyList<string> IgnoredSuffixes => ["embed_positions.weights"];
 
     private static FairseqDescription Describe(ConfigReader json)
     {

@@ -5,7 +5,7 @@ namespace Ndif.Models.ForwardSource;
 /// <summary>The forwards of a tree and the functions that they call, for its description: each once, however many modules run it.</summary>
 internal static class SourceDescriber
 {
-    public static void Describe(CausalLM root, ModelDescription description)
+    public static void Describe(PreTrainedModel root, ModelDescription description)
     {
         foreach (SiteModule module in root.Modules)
             if (module.Source is { } source) Add(source, module, description);

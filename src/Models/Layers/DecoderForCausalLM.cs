@@ -27,13 +27,13 @@ public partial class DecoderForCausalLM : CausalLM
 
     /// <summary>A model around a decoder of the Llama family.</summary>
     private protected DecoderForCausalLM(DecoderDescription description, StandardNames names, BaseModel model) : this(
-        new CausalLMConfig(description.Config.VocabSize, description.Config.MaxPositions, description.Config.NumLayers), names, model,
+        new PreTrainedConfig(description.Config.VocabSize, description.Config.MaxPositions, description.Config.NumLayers), names, model,
         description.Config.HiddenSize, description.Config.TieWordEmbeddings, description.HeadBias) =>
         (_softCap, _logitMultiplier, _logitDivisor) =
             (description.LogitSoftCap, description.LogitMultiplier, description.LogitDivisor);
 
     private protected DecoderForCausalLM(
-        CausalLMConfig config, StandardNames names, BaseModel model, int inFeatures, bool isTied, bool bias = false) :
+        PreTrainedConfig config, StandardNames names, BaseModel model, int inFeatures, bool isTied, bool bias = false) :
         this(config, names, model, model, inFeatures, isTied, bias) { }
 
     /// <param name="names">The names of the modules. <see cref="StandardNames.Embed"/> begins with the name of the base model.</param>
@@ -41,18 +41,40 @@ public partial class DecoderForCausalLM : CausalLM
     /// <param name="inFeatures">The input size of the head.</param>
     /// <param name="isTied">Whether the head shares the weight of the embedding.</param>
     private protected DecoderForCausalLM(
-        CausalLMConfig config, StandardNames names, SiteModule child, BaseModel model, int inFeatures, bool isTied, bool bias = false)
+        PreTrainedConfig config, StandardNames names, BaseModel child, BaseModel model, int inFeatures, bool isTied, bool bias = false)
     {
-        (Config, _names, _model, BaseModelPrefix) = (config, names, model, names.Embed.Split('.')[0]);
-        Child(BaseModelPrefix, child);
+        (Config, _names, _model, BaseModelPrefix, HeadInFeatures) = (config, names, model, names.Embed.Split('.')[0], inFeatures);
+        BaseModel = Child(BaseModelPrefix, child);
         _lmHead = Child(names.LmHead, new Linear(inFeatures, config.VocabSize, bias, isTied ? model.Embeddings : null));
     }
 
     public override StandardNames Names => _names.Clone();
 
-    public override CausalLMConfig Config { get; }
+    public override PreTrainedConfig Config { get; }
 
     public override string BaseModelPrefix { get; }
+
+    /// <summary>The child with everything but the head.</summary>
+    internal BaseModel BaseModel { get; }
+
+    /// <summary>The input size of a head.</summary>
+    internal int HeadInFeatures { get; }
+
+    /// <summary>The name of the head that classifies tokens, in the family's model for that task.</summary>
+    internal virtual string TokenClassifierName => "score";
+
+    /// <summary>The names of the modules in a tree whose root is the base model.</summary>
+    internal StandardNames NamesOfBaseModel
+    {
+        get
+        {
+            StandardNames names = Names;
+            (names.Embed, names.Layers, names.FinalNorm, names.LmHead) = (Inside(names.Embed), Inside(names.Layers), Inside(names.FinalNorm), "");
+            return names;
+
+            string Inside(string path) => path.Length == 0 ? "" : path[(BaseModelPrefix.Length + 1)..];
+        }
+    }
 
     /// <summary>The name of the cache in outputs.</summary>
     private protected virtual string CacheName => "past_key_values";

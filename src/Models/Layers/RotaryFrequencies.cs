@@ -74,7 +74,7 @@ public sealed class RotaryFrequencies
     /// <summary>
     /// The frequencies for a pass. Each row has the frequencies of its own length, where Hugging Face's code takes the longest row's length
     /// for all, because the rest of the batch must not change a row. Cached keys keep the frequencies that they were computed with, as in
-    /// Hugging Face's code. Where a model recomputes them (<see cref="CausalLM.CacheRecomputeLength"/>), the engine does so.
+    /// Hugging Face's code. Where a model recomputes them (<see cref="PreTrainedModel.CacheRecomputeLength"/>), the engine does so.
     /// </summary>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <returns>[rotaryDim/2], or [batch, 1, rotaryDim/2] where the length of a row matters.</returns>

@@ -40,7 +40,7 @@ internal sealed class DeviceMap
     /// <exception cref="NdifException">
     /// BAD_ARGUMENT: a path of the map matches no part of this model, or a part has no device.
     /// </exception>
-    internal IReadOnlyList<(SiteModule Part, Device Device)> Assign(CausalLM root)
+    internal IReadOnlyList<(SiteModule Part, Device Device)> Assign(PreTrainedModel root)
     {
         List<SiteModule> parts = [.. Parts(root, root.Names.Layers)];
         CheckPaths(parts);
@@ -71,7 +71,7 @@ internal sealed class DeviceMap
     private static IEnumerable<SiteModule> Parts(SiteModule module, string layers) => module.Children.SelectMany(child =>
         child.IsList || layers.StartsWith($"{child.Path}.", StringComparison.Ordinal) ? Parts(child, layers) : [child]);
 
-    private static bool IsLayer(SiteModule part, CausalLM root) => part.Path.StartsWith($"{root.Names.Layers}.", StringComparison.Ordinal);
+    private static bool IsLayer(SiteModule part, PreTrainedModel root) => part.Path.StartsWith($"{root.Names.Layers}.", StringComparison.Ordinal);
 
     private static IEnumerable<Parameter> Parameters(SiteModule part) => part.Parameters.Concat(part.Children.SelectMany(Parameters));
 

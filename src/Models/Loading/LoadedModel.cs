@@ -8,7 +8,7 @@ namespace Ndif.Models.Loading;
 /// <summary>A model with its weights, which it owns, and its description.</summary>
 internal sealed class LoadedModel : IDisposable
 {
-    internal LoadedModel(ModelFolder folder, ConfigReader config, CausalLM root, ScalarType dtype, Device device)
+    internal LoadedModel(ModelFolder folder, ConfigReader config, PreTrainedModel root, ScalarType dtype, Device device)
     {
         (Folder, Config, Root, DType, Device) = (folder, config, root, dtype, device);
         Description = ModelDescriber.Describe(folder, config, root, dtype);
@@ -19,7 +19,7 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>config.json</summary>
     public ConfigReader Config { get; }
 
-    public CausalLM Root { get; }
+    public PreTrainedModel Root { get; }
 
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }

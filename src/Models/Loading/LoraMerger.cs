@@ -29,7 +29,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
 
     /// <summary>Finds the weights that the adapter changes. Each change must have one.</summary>
     /// <param name="model">The tree with the ties of config.json, if the checkpoint follows them.</param>
-    public void Bind(CausalLM model, WeightBinding weights)
+    public void Bind(PreTrainedModel model, WeightBinding weights)
     {
         Dictionary<string, Parameter> parameters = WeightBinding.Parameters(model);
         HashSet<string> paths = WeightBinding.TensorPaths(parameters);
@@ -79,7 +79,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
     /// tensors for one shared weight, the later in the order of the tree stays, as with PyTorch's load_state_dict.
     /// </summary>
     private Dictionary<string, string> BindReplacements(
-        CausalLM model, WeightBinding weights, Dictionary<string, Parameter> parameters, HashSet<string> paths)
+        PreTrainedModel model, WeightBinding weights, Dictionary<string, Parameter> parameters, HashSet<string> paths)
     {
         Dictionary<string, string> copies = new(StringComparer.Ordinal), shared = new(StringComparer.Ordinal);
         foreach (AdapterWeight weight in file.Weights)
@@ -103,7 +103,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
         return replacements;
     }
 
-    private Dictionary<string, (LoraPair, bool)> BindPairs(CausalLM model, WeightBinding weights, HashSet<string> paths)
+    private Dictionary<string, (LoraPair, bool)> BindPairs(PreTrainedModel model, WeightBinding weights, HashSet<string> paths)
     {
         Dictionary<string, SiteModule> modules = model.Modules.ToDictionary(m => m.Path, StringComparer.Ordinal);
         Dictionary<string, (LoraPair, bool)> pairs = new(StringComparer.Ordinal);
@@ -124,7 +124,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
         return pairs;
     }
 
-    private string Resolve(CausalLM model, WeightBinding weights, HashSet<string> paths, string module, string parameter) =>
+    private string Resolve(PreTrainedModel model, WeightBinding weights, HashSet<string> paths, string module, string parameter) =>
         WeightBinding.ResolvePath(model.ToTreeName($"{module}.{parameter}"), model.BaseModelPrefix, paths) is { } path
             && weights.EntryOf(path) is not null ? path
         : throw InvalidAdapter($"changes `{module}`, which {model.ClassName} has no {parameter} of",

@@ -12,7 +12,7 @@ namespace Ndif.Models.Loading;
 /// <summary>Creates the description of a model that clients receive.</summary>
 internal static class ModelDescriber
 {
-    public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
+    public static ModelDescription Describe(ModelFolder folder, ConfigReader config, PreTrainedModel root, torch.ScalarType dtype)
     {
         SafetensorsDType elementType = SafetensorsDTypes.Of(dtype);
         long parameters = root.Modules.SelectMany(m => m.Parameters).Where(p => !p.IsBuffer).Distinct().Sum(p => p.ElementCount);
@@ -28,6 +28,8 @@ internal static class ModelDescriber
             Bytes = (ulong)(parameters * elementType.Size),
             ContextLength = (uint)root.Config.ContextLength,
             Vocabulary = (uint)root.Config.VocabSize,
+            Task = root.Task,
+            Labels = { root.Labels },
         };
         foreach (var (name, content) in ReadFiles(folder, config)) description.Files.Add(name, ByteString.CopyFrom(content));
         SourceDescriber.Describe(root, description);

@@ -19,11 +19,11 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
     public static ModelFootprint Measure(string id, string? revision, LoadOptions options, CancellationToken cancellationToken = default)
     {
         ModelFolder folder = ModelStore.Find(id, revision, ModelParts.Description, options.Hub, null, cancellationToken);
-        (ConfigReader config, CausalLM root, TorchSharp.torch.ScalarType dtype) =
+        (ConfigReader config, PreTrainedModel root, TorchSharp.torch.ScalarType dtype) =
             ModelLoader.BuildTree(folder, ModelLoader.ReadConfig(folder), options.DType, checksWeights: options.DType is null);
         ModelDescription description = ModelDescriber.Describe(folder, config, root, dtype);
         Parameter[] distinct = [.. root.Modules.SelectMany(m => m.Parameters).Distinct()];
-        Parameter? head = root.Modules.FirstOrDefault(m => m.Path == root.Names.LmHead)?.Parameters[0];
+        Parameter? head = root.LmHead?.Parameters[0];
         long size = SafetensorsDTypes.Of(dtype).Size;
         Dictionary<Parameter, PackedTensor> packed = FindPacked(folder, config, root, options, dtype);
         long bytes = distinct.Sum(p => options.EightBit && p.InFeaturesDim is { } inFeaturesDim && p != head
@@ -35,7 +35,7 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
 
     /// <summary>The weights that will be kept packed.</summary>
     private static Dictionary<Parameter, PackedTensor> FindPacked(
-        ModelFolder folder, ConfigReader config, CausalLM root, LoadOptions options, TorchSharp.torch.ScalarType dtype)
+        ModelFolder folder, ConfigReader config, PreTrainedModel root, LoadOptions options, TorchSharp.torch.ScalarType dtype)
     {
         Dictionary<Parameter, PackedTensor> found = [];
         if (!Checkpoint.IsComplete(folder.Path)) return found;

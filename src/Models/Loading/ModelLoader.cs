@@ -21,7 +21,7 @@ internal static class ModelLoader
     public static ModelDescription Describe(string id, string? revision = null, ScalarType? dtype = null)
     {
         ModelFolder folder = ModelStore.Find(id, revision);
-        (ConfigReader config, CausalLM root, ScalarType type) = BuildTree(folder, ReadConfig(folder), dtype);
+        (ConfigReader config, PreTrainedModel root, ScalarType type) = BuildTree(folder, ReadConfig(folder), dtype);
         return ModelDescriber.Describe(folder, config, root, type);
     }
 
@@ -56,7 +56,7 @@ internal static class ModelLoader
     public static LoadedModel Load(ModelFolder folder, ConfigReader config, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
-        CausalLM root = ArchitectureCatalog.Build(config);
+        PreTrainedModel root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = new(root, checkpoint);
         List<string> warnings = [];
@@ -79,7 +79,7 @@ internal static class ModelLoader
         {
             if (options.DeviceMap is { IsSingleDevice: false } map) PlaceOnDevices(model, map);
             // the output projection is not quantized: its error would go straight into the logits
-            Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0];
+            Parameter? head = root.LmHead?.Parameters[0];
             bool isUnconverted = !options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU
                 && weights.Names.All(name => checkpoint.Entry(name).DType.Torch == target);
             if (isUnconverted) checkpoint.ReadAhead();
@@ -143,7 +143,7 @@ internal static class ModelLoader
         model.ParameterDevices = devices;
     }
 
-    private static LoraMerger OpenAdapter(string name, HubOptions? hub, CausalLM root, WeightBinding weights, List<string> warnings,
+    private static LoraMerger OpenAdapter(string name, HubOptions? hub, PreTrainedModel root, WeightBinding weights, List<string> warnings,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
         AdapterFile file = AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
@@ -165,7 +165,7 @@ internal static class ModelLoader
     /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
     {
-        (config, CausalLM root, ScalarType type) = BuildTree(folder, config, dtype);
+        (config, PreTrainedModel root, ScalarType type) = BuildTree(folder, config, dtype);
         LoadedModel model = new(folder, config, root, type, META);
         foreach (Parameter parameter in model.Modules.SelectMany(m => m.Parameters).Distinct())
             parameter.Value = empty(parameter.Shape, model.DType, META).DetachFromDisposeScope();
@@ -179,10 +179,10 @@ internal static class ModelLoader
     /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     /// <param name="checksWeights">Whether weights that are present must be those of the config.</param>
     /// <remarks>tie_weights in transformers/modeling_utils.py</remarks>
-    internal static (ConfigReader Config, CausalLM Root, ScalarType DType) BuildTree(
+    internal static (ConfigReader Config, PreTrainedModel Root, ScalarType DType) BuildTree(
         ModelFolder folder, ConfigReader config, ScalarType? dtype, bool checksWeights = false)
     {
-        CausalLM root = ArchitectureCatalog.Build(config);
+        PreTrainedModel root = ArchitectureCatalog.Build(config);
         Quantization.Read(config); // a method that is not supported is reported before a download
         if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? DTypeWithoutWeights(config));
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
@@ -192,7 +192,7 @@ internal static class ModelLoader
         return (config, root, dtype ?? CheckpointDType(checkpoint, weights.Names, config));
     }
 
-    private static CausalLM BuildUntied(ref ConfigReader config)
+    private static PreTrainedModel BuildUntied(ref ConfigReader config)
     {
         config = config.With("tie_word_embeddings", false);
         return ArchitectureCatalog.Build(config);

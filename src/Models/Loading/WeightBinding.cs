@@ -15,7 +15,7 @@ internal sealed class WeightBinding
     private Dictionary<string, string[]> _tiedPaths;
 
     /// <param name="model">The tree with the ties of config.json.</param>
-    public WeightBinding(CausalLM model, Checkpoint checkpoint)
+    public WeightBinding(PreTrainedModel model, Checkpoint checkpoint)
     {
         _checkpoint = checkpoint;
         Dictionary<string, Parameter> parameters = Parameters(model);
@@ -58,7 +58,7 @@ internal sealed class WeightBinding
     /// </summary>
     /// <param name="model">The tree of the constructor, or the same one without ties.</param>
     /// <returns>By distinct parameter, in the order of the tree.</returns>
-    public List<KeyValuePair<Parameter, BoundTensor[]>> Bind(CausalLM model)
+    public List<KeyValuePair<Parameter, BoundTensor[]>> Bind(PreTrainedModel model)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
         Dictionary<Parameter, BoundTensor[]> found = [];
@@ -84,7 +84,7 @@ internal sealed class WeightBinding
     }
 
     /// <summary>All parameters by path, in the order of the tree. A shared parameter has several paths.</summary>
-    public static Dictionary<string, Parameter> Parameters(CausalLM model) =>
+    public static Dictionary<string, Parameter> Parameters(PreTrainedModel model) =>
         model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 

@@ -20,7 +20,7 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
     {
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        model.Root.Call(Ids, Mask, Positions, null);
+        model.Root.Call(new(Ids, Mask, Positions, null));
     }
 
     /// <summary>Runs one pass through the plain model, and disposes its result.</summary>
@@ -36,7 +36,7 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
     {
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        var actual = (Tensor)model.Root.Call(Ids, Mask, Positions, null)["logits"]!;
+        var actual = (Tensor)model.Root.Call(new(Ids, Mask, Positions, null))["logits"]!;
         Tensor expected = plain.call(Ids, Mask, Positions);
         return ((actual - expected).abs().max().item<float>(), expected.abs().max().item<float>());
     }

@@ -108,14 +108,14 @@ public sealed class AttachedAdapterTests : IDisposable
 
     /// <summary>Compares the logits of an attached adapter with those of the merged one, and both with the model's own.</summary>
     private async Task Check(string architecture, bool isTied, string more,
-        Action<string, string, Dictionary<string, Tensor>, Models.CausalLM> adapter)
+        Action<string, string, Dictionary<string, Tensor>, Models.PreTrainedModel> adapter)
     {
         string config = TinyModel.LikeLlama(architecture, kvHeads: 4, layers: 2).Trim()[..^1] + $$"""
             , "n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 64, "ffn_dim": 24, "word_embed_proj_dim": 16,
               "tie_word_embeddings": {{(isTied ? "true" : "false")}} }
             """;
         TinyModel.Write(_folder, config);
-        Models.CausalLM tree = ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json")));
+        Models.PreTrainedModel tree = ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json")));
         WriteAdapter(more, file => adapter(tree.Names.Embed, tree.Names.LmHead, file, tree));
         LanguageModel llm = new(_folder.Path), merged = new(_folder.Path, adapter: _adapter.Path),
             attached = llm.WithAdapter(_adapter.Path);

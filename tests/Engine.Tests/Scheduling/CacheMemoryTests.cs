@@ -31,7 +31,7 @@ public sealed class CacheMemoryTests
         using var scope = torch.NewDisposeScope();
         using KeyValueCache cache = model.NewCache();
         torch.Tensor ids = TinyModel.Ids(2, 70, 1), positions = torch.arange(70).expand(2, 70); // [batch, seq]
-        model.Root.Call(ids, torch.ones_like(ids), positions, cache);
+        model.Root.Call(new(ids, torch.ones_like(ids), positions, cache));
         Assert.Equal(2 * (model.CacheBytesPerToken * KeyValueCache.CapacityOf(70) + model.CacheBytesPerRow), cache.ByteCount);
     }
 

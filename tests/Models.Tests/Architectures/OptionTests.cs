@@ -8,7 +8,7 @@ namespace Ndif.Models.Tests.Architectures;
 public sealed class OptionTests
 {
     /// <summary>The last value of a repeated JSON key is used, so a test can append an option that the config already has.</summary>
-    private static CausalLM Build(string architecture, string more) => ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(
+    private static PreTrainedModel Build(string architecture, string more) => ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(
         TinyConfigs.LikeLlama(architecture, 2, more.Length == 0 ? "" : ", " + more)), "config.json"));
 
     [Theory]
@@ -67,7 +67,7 @@ public sealed class OptionTests
         foreach (bool tied in (bool[])[true, false])
         {
             string config = TinyConfigs.OfArchitecture(architecture, $", \"tie_word_embeddings\": {(tied ? "true" : "false")}");
-            CausalLM model = ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(config), "config.json"));
+            PreTrainedModel model = ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(config), "config.json"));
             SiteModule head = model.Modules.Single(m => m.Path == model.Names.LmHead),
                 embed = model.Modules.Single(m => m.Path == model.Names.Embed);
             Assert.Equal(tied,

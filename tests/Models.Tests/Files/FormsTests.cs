@@ -122,7 +122,7 @@ public sealed class FormsTests : IDisposable
     }
 
     private static Tensor Logits(LoadedModel model, Tensor ids) =>
-        (Tensor)model.Root.Call(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null)["logits"]!; // [1, seq, vocab]
+        (Tensor)model.Root.Call(new(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null))["logits"]!; // [1, seq, vocab]
 
     private static string Folder(string form)
     {

@@ -25,7 +25,7 @@ public sealed class LoraMergerTests : IDisposable
     public void EveryLinearLayer_OfEveryArchitecture_IsWPlusBATimesScale(string architecture)
     {
         Write(architecture);
-        CausalLM tree = ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json")));
+        PreTrainedModel tree = ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json")));
         Dictionary<string, (long Outputs, long Inputs, bool Turned)> targets = [];
         HashSet<Parameter> seen = [];
         foreach (SiteModule module in tree.Modules)
@@ -242,7 +242,7 @@ public sealed class LoraMergerTests : IDisposable
     }
 
     /// <summary>Writes weights in parts, as checkpoints store them.</summary>
-    private void WriteInParts(CausalLM tree)
+    private void WriteInParts(PreTrainedModel tree)
     {
         using var scope = NewDisposeScope();
         Dictionary<string, Tensor> weights = TinyModel.Weights(_folder);

@@ -32,7 +32,7 @@ internal sealed class RowCountingModel : CausalLM
 
     public override StandardNames Names => _model.Names;
 
-    public override CausalLMConfig Config => _model.Config;
+    public override PreTrainedConfig Config => _model.Config;
 
     public override string BaseModelPrefix => _model.BaseModelPrefix;
 

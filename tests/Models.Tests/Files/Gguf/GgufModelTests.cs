@@ -122,7 +122,7 @@ public sealed class GgufModelTests : IDisposable
     }
 
     private static Tensor Logits(LoadedModel model, Tensor ids) =>
-        (Tensor)model.Root.Call(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null)["logits"]!; // [1, seq, vocab]
+        (Tensor)model.Root.Call(new(ids, ones_like(ids), arange(ids.size(1)).unsqueeze(0), null))["logits"]!; // [1, seq, vocab]
 
     /// <param name="part">0 or 1 for every second tensor; null for all.</param>
     private static byte[] Convert(LoadedModel model, string architecture, string metadata, int? part = null)
