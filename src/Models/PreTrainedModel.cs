@@ -47,8 +47,8 @@ public abstract class PreTrainedModel : SiteModule
     /// </summary>
     public virtual bool PadsRight => false;
 
-    /// <summary>Whether the model has types of tokens, which tell the two texts of a pair apart.</summary>
-    public virtual bool HasTokenTypes => false;
+    /// <summary>The number of types of tokens, which tell the two texts of a pair apart; 0 if the model has none.</summary>
+    public virtual int TokenTypeCount => 0;
 
     /// <summary>
     /// True if the model has a row of a table for each position, so that a row longer than <see cref="PreTrainedConfig.ContextLength"/>
@@ -79,14 +79,15 @@ public abstract class PreTrainedModel : SiteModule
     public virtual long? CacheRecomputeLength => Origin?.CacheRecomputeLength;
 
     /// <summary>
-    /// True for tensors of old checkpoints that no module has, because the model computes them: causal masks, and the tables of rotary and
-    /// sinusoidal embeddings.
+    /// True for tensors that no module has: those that the model computes itself, causal masks and tables of rotary and sinusoidal embeddings
+    /// in old checkpoints, and the head of the model that this one is made from.
     /// </summary>
     public bool ShouldIgnore(string tensorName)
     {
         ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
         return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"
                 or "masked_bias" or "causal_mask" or "attention_mask"
+            || Origin is { Names.LmHead: var head } && tensorName.StartsWith($"{head}.", StringComparison.Ordinal)
             || IgnoredSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal))
             || IgnoredPrefixes.Any(prefix => tensorName.StartsWith(prefix, StringComparison.Ordinal));
     }

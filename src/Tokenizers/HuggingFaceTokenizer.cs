@@ -23,6 +23,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
         BosId = pipeline.IdOf(config.BosToken);
         EosId = pipeline.IdOf(config.EosToken);
         PadId = pipeline.IdOf(config.PadToken);
+        MaskId = pipeline.IdOf(config.SpecialTokens.GetValueOrDefault("mask_token"));
         UnknownId = pipeline.IdOf(config.UnknownToken);
     }
 
@@ -93,6 +94,9 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     /// <summary>The id of the padding token; null if the config names none or the vocabulary lacks it.</summary>
     public int? PadId { get; }
 
+    /// <summary>The id of the token that a masked language model fills; null if the config names none or the vocabulary lacks it.</summary>
+    public int? MaskId { get; }
+
     /// <summary>The id of the unknown token; null if the config names none or the vocabulary lacks it.</summary>
     public int? UnknownId { get; }
 
@@ -134,11 +138,18 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     /// <param name="addSpecialTokens">True to add the special tokens that the model expects around and between the texts.</param>
     /// <returns>The token ids.</returns>
     /// <exception cref="TokenizerFormatException">As for <see cref="Encode(string, bool)"/>.</exception>
-    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true)
+    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true) =>
+        EncodePair(text, second, addSpecialTokens).Ids;
+
+    /// <summary>Encodes a pair of texts and returns, for each token, the text of the pair that it belongs to.</summary>
+    /// <inheritdoc cref="Encode(string, string, bool)"/>
+    /// <returns>The token ids, and <c>token_type_ids</c> of the same length.</returns>
+    public (IReadOnlyList<int> Ids, IReadOnlyList<int> TypeIds) EncodePair(string text, string second, bool addSpecialTokens = true)
     {
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(second);
-        return GetIds(_pipeline.Encode(addSpecialTokens, text, second));
+        List<Token> tokens = _pipeline.Encode(addSpecialTokens, text, second);
+        return (GetIds(tokens), [.. tokens.Select(token => token.TypeId)]);
     }
 
     /// <summary>Encodes a text and returns the tokens and their offsets in addition to the ids.</summary>

@@ -57,7 +57,11 @@ internal sealed class TokenizerPipeline
     public List<Token> Encode(bool addSpecialTokens, params ReadOnlySpan<string> texts)
     {
         var sequences = new List<List<Token>>(texts.Length);
-        foreach (string text in texts) sequences.Add(Encode(text));
+        for (int i = 0; i < texts.Length; i++)
+        {
+            List<Token> tokens = Encode(texts[i]);
+            sequences.Add(i == 0 ? tokens : [.. tokens.Select(token => token with { TypeId = i })]);
+        }
         return PostProcess(sequences, addSpecialTokens);
     }
 

@@ -7,8 +7,8 @@ using Ndif.Tokenizers;
 namespace Ndif;
 
 /// <summary>
-/// A causal language model, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the first local run;
-/// a remote run loads nothing into this process.
+/// A language model that generates text, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the first
+/// local run; a remote run loads nothing into this process.
 /// </summary>
 /// <param name="id">"openai-community/gpt2", a path, or the name of a model that the service has.</param>
 /// <param name="revision">A branch, tag or commit; empty for the default branch.</param>
@@ -36,31 +36,11 @@ namespace Ndif;
 public sealed class LanguageModel(
     string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
     DType? dtype = null, string? adapter = null, bool eightBit = false, string device = "cpu")
-    : TracedModel(rename, edits)
+    : TransformersModel(new LocalModel(id, revision, dtype, adapter, eightBit, device), remote, rename, edits)
 {
-    private HuggingFaceTokenizer? _tokenizer;
+    private protected override bool Accepts(ModelTask task) => task.Generates();
 
-    /// <summary>The id, path or name under which the model was opened.</summary>
-    public string Id { get; } = id;
-
-    /// <summary>The branch, tag or commit; empty for the default branch.</summary>
-    public string Revision { get; } = revision;
-
-    /// <summary>The model and the options with which this process loads it.</summary>
-    private LocalModel LocalModel { get; } = new(id, revision, dtype, adapter, eightBit, device);
-
-    /// <inheritdoc/>
-    protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
-
-    /// <summary>The tokenizer of the model.</summary>
-    /// <exception cref="CheckpointException">BAD_TOKENIZER: the model has no tokenizer, or one that cannot be read.</exception>
-    public HuggingFaceTokenizer Tokenizer => _tokenizer ??= ModelTokenizer.Read(Description);
-
-    /// <summary>The token embedding, whatever its name.</summary>
-    public Envoy Embed => FindStandardModule(Description.Names.Embed, "token embedding");
-
-    /// <summary>The decoder layers, a module list.</summary>
-    public Envoy Layers => Find(Description.Names.Layers);
+    private protected override string ClassForOtherTasks => nameof(SequenceModel);
 
     /// <summary>The norm before the output projection.</summary>
     public Envoy FinalNorm => FindStandardModule(Description.Names.FinalNorm, "final norm");
@@ -73,21 +53,6 @@ public sealed class LanguageModel(
     /// architectures apply to it. [batch, seq, vocab]
     /// </summary>
     public Value Logits => Output["logits"];
-
-    /// <summary>
-    /// Opens a trace over one forward pass.
-    /// </summary>
-    /// <param name="prompt">
-    /// A text, several texts, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), or a tensor of ids [batch, seq]; null if
-    /// each <see cref="Trace.Invoke(object)"/> has its own.
-    /// </param>
-    /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
-    /// <param name="grad">Whether gradients can be computed.</param>
-    /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
-    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    public Trace Trace(
-        object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
-        Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Forward, BackendOrDefault(remote), grad, null);
 
     /// <summary>
     /// Opens a trace over a generation: the pass of the prompt and one pass for each new token.
@@ -146,50 +111,6 @@ public sealed class LanguageModel(
     }
 
     /// <summary>
-    /// Opens a trace that infers shapes without computing values or loading weights. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. It runs
-    /// in this process.
-    /// </summary>
-    public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
-
-    /// <summary>True once the weights are loaded in this process. Neither scans nor remote runs load them.</summary>
-    public bool IsLoaded => LocalRuntime.TryGet()?.Open(LocalModel) is ILoadableRunner { IsLoaded: true };
-
-    /// <summary>Loads the weights into this process if they are not loaded yet. Otherwise the first local run does it.</summary>
-    /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT; UNSUPPORTED where no engine is installed.</exception>
-    public Task LoadAsync(CancellationToken cancellationToken = default) =>
-        LocalRuntime.Get().Open(LocalModel) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
-
-    /// <summary>
-    /// Runs one forward pass without an experiment, but with the model's edits, and returns its output: <c>["logits"]</c> [batch, seq,
-    /// vocab].
-    /// </summary>
-    /// <inheritdoc cref="Trace"/>
-    public async Task<Saved> ForwardAsync(
-        object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null,
-        CancellationToken cancellationToken = default)
-    {
-        using Trace trace = Trace(prompt, remote, inputIds: inputIds, attentionMask: attentionMask);
-        Saved output = trace.Result.Save();
-        await trace.RunAsync(cancellationToken);
-        return output;
-    }
-
-    /// <summary><see cref="ForwardAsync"/> for scripts without await.</summary>
-    public Saved Forward(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null) =>
-        ForwardAsync(prompt, remote, inputIds, attentionMask).GetAwaiter().GetResult();
-
-    /// <summary>
-    /// Records the experiment in a trace on the prompt, runs it, and returns the experiment's result, whose saved values have results.
-    /// </summary>
-    /// <example><code>
-    /// var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));
-    /// </code></example>
-    public Task<T> TraceAsync<T>(
-        object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false,
-        CancellationToken cancellationToken = default) =>
-        RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
-
-    /// <summary>
     /// Adds a persistent edit: every later trace applies it to each prompt, before the operations of the trace itself, at every call of its
     /// modules, so in each step of a generation. An edit that selects calls by <see cref="Envoy.Next"/> applies to these calls only.
     /// Nothing runs now; each trace records the edit again.
@@ -234,64 +155,7 @@ public sealed class LanguageModel(
     /// </code></example>
     public LanguageModel WithAdapter(string adapter) => LoraEdits.Apply(this, adapter);
 
-    /// <summary>Opens a session: several traces as one job, which can use each other's values.</summary>
-    /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
-    public Session Session(Backend? remote = null) => new(this, remote ?? DefaultBackend);
-
-    private Backend? DefaultBackend { get; } = remote;
-
-    private Backend? BackendOrDefault(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? DefaultBackend : null);
-
-    private LanguageModel CloneWithoutEdits()
-    {
-        (_, _, DType? dtype, string? adapter, bool eightBit, string device) = LocalModel;
-        var clone = new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, dtype, adapter, eightBit, device)
-        {
-            _tokenizer = _tokenizer,
-        };
-        clone.ShareTree(this);
-        return clone;
-    }
-
-    /// <inheritdoc/>
-    protected override ModelDescription Describe()
-    {
-        NdifException? local = null;
-        if (DefaultBackend is not { Kind: BackendKind.Remote } && LocalRuntime.TryGet() is { } runtime)
-        {
-            try
-            {
-                return runtime.Describe(LocalModel);
-            }
-            catch (NdifException e) when (e.Code is ErrorCode.UnknownModel or ErrorCode.PermissionDenied or ErrorCode.DownloadFailed)
-            {
-                local = e;
-            }
-        }
-        try
-        {
-            return RemoteService.For(DefaultBackend).Describe(Id, Revision);
-        }
-        catch (NdifException e) when (local is not null && e.Code is ErrorCode.Unavailable or ErrorCode.Unauthenticated)
-        {
-            throw Errors.CreateException(
-                local!.Code, $"{local.Error.Message} And the service could not be asked: {e.Error.Message}", local.Error.Hint, inner: e);
-        }
-    }
-
-    /// <inheritdoc/>
-    protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
-    {
-        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend, ServedDescription)
-            : throw Errors.CreateException(ErrorCode.BadArgument,
-                $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; "
-                    + "the service has loaded its own.",
-                "Run it here, or open the model without them for remote runs."),
-        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(LocalModel)),
-        _ => LocalRuntime.Get().Open(LocalModel),
-    };
-
-    /// <inheritdoc/>
-    protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) =>
-        PromptConverter.WriteTo(input, destination, argument, () => ModelTokenizer.IsIn(Description) ? Tokenizer.Encode("").Count : 0);
+    private LanguageModel CloneWithoutEdits() =>
+        ShareWith(new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit,
+            LocalModel.Device));
 }

@@ -4,21 +4,23 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>Writes the inputs that a language model accepts into a program.</summary>
+/// <summary>Writes the inputs that a model of Hugging Face accepts into a program.</summary>
 internal static class PromptConverter
 {
-    private const string InputIds = "input_ids", AttentionMask = "attention_mask";
+    private const string InputIds = "input_ids", AttentionMask = "attention_mask", TokenTypeIds = "token_type_ids";
+
+    private static readonly string[] _keys = [InputIds, AttentionMask, TokenTypeIds];
 
     /// <summary>The input of a call that passes it as a prompt or by keywords; null if it has none.</summary>
-    public static object? Combine(object? prompt, object? inputIds, object? attentionMask)
+    public static object? Combine(object? prompt, object? inputIds, object? attentionMask, object? tokenTypeIds = null)
     {
         if (prompt is not null && inputIds is not null)
             throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
         object? input = prompt ?? inputIds;
-        if (attentionMask is null) return input;
+        if (attentionMask is null && tokenTypeIds is null) return input;
         if (input is null or string or IEnumerable<string>)
             throw new ArgumentException("An attentionMask goes with token ids: pass inputIds, not a text.", nameof(attentionMask));
-        return new MaskedIds(input, attentionMask);
+        return new EncodedIds(input, attentionMask, tokenTypeIds);
     }
 
     /// <param name="tokenCountOfEmptyText">
@@ -30,14 +32,18 @@ internal static class PromptConverter
         {
             case string text: destination.Prompts.Add(text); break;
             case IEnumerable<string> texts: destination.Prompts.AddRange(texts); break;
+            case (string first, string second): AddPairs([(first, second)]); break;
+            case IEnumerable<(string, string)> pairs: AddPairs(pairs); break;
             case TensorData tensor: destination.Ids = argument(tensor); break;
             case Value value: destination.Ids = argument(value); break;
             case TokenInput tokens:
-                object ids = tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds;
+                object ids = Combine(null, tokens.InputIds, tokens.AttentionMask, tokens.TokenTypeIds)!;
                 WriteTo(ids, destination, argument, tokenCountOfEmptyText);
                 return;
-            case MaskedIds masked:
-                (destination.Ids, destination.AttentionMask) = (argument(ToIds(masked.Ids)), argument(ToIds(masked.Mask)));
+            case EncodedIds encoded:
+                destination.Ids = argument(ToIds(encoded.Ids));
+                if (encoded.Mask is not null) destination.AttentionMask = argument(ToIds(encoded.Mask));
+                if (encoded.TypeIds is not null) destination.TokenTypeIds = argument(ToIds(encoded.TypeIds));
                 break;
             case IDictionary map: WriteTo(FromDictionary(map), destination, argument, tokenCountOfEmptyText); return;
             case var _ when ToRows(prompt) is { } rows:
@@ -48,13 +54,22 @@ internal static class PromptConverter
                 break;
             default:
                 throw new ArgumentException(
-                    "A language model's prompt is a text, several texts, token ids, a tensor of ids, a TokenInput or a dictionary of "
-                        + $"`{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
+                    "A model's prompt is a text, several texts, a pair of texts, token ids, a tensor of ids, a TokenInput or a dictionary of "
+                        + $"`{InputIds}`, `{AttentionMask}` and `{TokenTypeIds}`; not {prompt.GetType().Name}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
-        if (isEmpty || (destination.Prompts.Any(string.IsNullOrEmpty) && tokenCountOfEmptyText() == 0))
+        if (isEmpty || (destination.Prompts.Any(string.IsNullOrEmpty) && destination.Pairs.All(string.IsNullOrEmpty) && tokenCountOfEmptyText() == 0))
             throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
                 "Pass a prompt that is not empty, or at least one token id.");
+
+        void AddPairs(IEnumerable<(string First, string Second)> pairs)
+        {
+            foreach (var (first, second) in pairs)
+            {
+                destination.Prompts.Add(first);
+                destination.Pairs.Add(second);
+            }
+        }
     }
 
     /// <summary>One or several rows of token ids; null if the object is something else.</summary>
@@ -83,15 +98,15 @@ internal static class PromptConverter
     {
         foreach (object key in map.Keys)
         {
-            if (key is not (InputIds or AttentionMask))
+            if (!_keys.Contains(key))
             {
-                string suggestion = Errors.DidYouMean($"{key}", [InputIds, AttentionMask]);
-                throw new ArgumentException(
-                    $"A language model has no input `{key}`; it takes `{InputIds}` and `{AttentionMask}`. {suggestion}".TrimEnd());
+                string suggestion = Errors.DidYouMean($"{key}", _keys);
+                throw new ArgumentException($"A model has no input `{key}`; it takes `{string.Join("`, `", _keys)}`. {suggestion}".TrimEnd());
             }
         }
-        return Combine(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."), map[AttentionMask])!;
+        return Combine(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."),
+            map[AttentionMask], map[TokenTypeIds])!;
     }
 
-    private sealed record MaskedIds(object Ids, object Mask);
+    private sealed record EncodedIds(object Ids, object? Mask, object? TypeIds);
 }

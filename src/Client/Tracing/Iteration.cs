@@ -83,7 +83,7 @@ public sealed class Iteration
         ? _trace.Recorder.Scopes.OfType<Invoke>().FirstOrDefault()?.MaxNewTokens
             ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens
                 : ((LanguageModel)_trace.Model).GetMaxNewTokens(_trace.Node.Generation))
-        : _trace.Model is LanguageModel ? 1
+        : _trace.Model is TransformersModel ? 1
         : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; "
             + "give the range an end, or use Iter.Each.");
 

@@ -78,7 +78,7 @@ public sealed class Trace : Tracer, IDisposable
     /// <summary>
     /// Adds a prompt (or several) to the pass. Interventions that are recorded until the invoke is disposed apply to its rows.
     /// </summary>
-    /// <param name="input">As in <see cref="LanguageModel.Trace"/>.</param>
+    /// <param name="input">As in <see cref="TransformersModel.Trace"/>.</param>
     /// <example><code>using (t.Invoke("Big Ben is in")) london = llm.LmHead.Output[.., ^1].Save();</code></example>
     public Invoke Invoke(object input)
     {
@@ -87,7 +87,7 @@ public sealed class Trace : Tracer, IDisposable
     }
 
     /// <summary>Adds token ids with a mask.</summary>
-    /// <param name="inputIds">Token ids in any of the forms of <see cref="LanguageModel.Trace"/>.</param>
+    /// <param name="inputIds">Token ids in any of the forms of <see cref="TransformersModel.Trace"/>.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
     public Invoke Invoke(object inputIds, object? attentionMask = null) =>
         OpenInvoke(PromptConverter.Combine(null, inputIds, attentionMask));
@@ -95,7 +95,7 @@ public sealed class Trace : Tracer, IDisposable
     /// <summary>
     /// Adds a prompt (or several) to a generation, with options for its rows. An option that is null has the value of the trace.
     /// </summary>
-    /// <param name="input">As in <see cref="LanguageModel.Trace"/>.</param>
+    /// <param name="input">As in <see cref="TransformersModel.Trace"/>.</param>
     /// <param name="options">
     /// The options that differ from those of the trace. With a <see cref="GenerationOptions.Seed"/>, the rows draw the tokens of a trace of
     /// this prompt alone.

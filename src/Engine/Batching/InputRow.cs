@@ -3,4 +3,5 @@ namespace Ndif.Engine.Batching;
 /// <summary>One row of a batch.</summary>
 /// <param name="InputIds">The token ids, [seq].</param>
 /// <param name="AttentionMask">[seq]: 0 for padding in the user's own input; null if there is none.</param>
-internal sealed record InputRow(long[] InputIds, long[]? AttentionMask);
+/// <param name="TokenTypeIds">[seq]: the text of a pair that a token belongs to; null for 0 everywhere.</param>
+internal sealed record InputRow(long[] InputIds, long[]? AttentionMask, long[]? TokenTypeIds = null);

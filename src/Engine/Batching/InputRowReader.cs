@@ -17,9 +17,11 @@ internal static class InputRowReader
     {
         List<InputRow> rows = [];
         if (invoke.Input is null) return rows;
-        foreach (string prompt in invoke.Input.Prompts) rows.Add(new InputRow(model.Encode(prompt), null));
+        for (int i = 0; i < invoke.Input.Prompts.Count; i++)
+            rows.Add(model.Encode(invoke.Input.Prompts[i], i < invoke.Input.Pairs.Count ? invoke.Input.Pairs[i] : null));
         foreach (Protocol.TokenRow row in invoke.Input.Tokens) rows.Add(new InputRow([.. row.Ids], null));
-        if (invoke.Ids is not null) AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), model);
+        if (invoke.Ids is not null)
+            AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots), model);
         if (rows.Count == 0) throw InvalidInput("An invoke has no input.", "Pass a prompt.");
         foreach (InputRow row in rows) ValidateRow(row, model, maxNewTokens);
         return rows;
@@ -28,45 +30,42 @@ internal static class InputRowReader
     /// <summary>
     /// Adds the rows of a value that the program computes: a text, a tensor of ids, the ids of one row, or a list of texts or rows.
     /// </summary>
-    private static void AddValue(List<InputRow> rows, object? value, object? mask, HookedLanguageModel model)
+    private static void AddValue(List<InputRow> rows, object? value, object? mask, object? types, HookedLanguageModel model)
     {
         switch (value)
         {
             case string text:
-                rows.Add(new InputRow(model.Encode(text), null));
+                rows.Add(model.Encode(text));
                 break;
             case IReadOnlyList<object?> { Count: > 0 } ids when ids.All(id => id is long):
                 rows.Add(new InputRow([.. ids.Select(id => (long)id!)], null));
                 break;
-            case IReadOnlyList<object?> items when mask is null:
-                foreach (object? item in items) AddValue(rows, item, null, model);
+            case IReadOnlyList<object?> items when mask is null && types is null:
+                foreach (object? item in items) AddValue(rows, item, null, null, model);
                 break;
             default:
-                AddTensor(rows, value, mask);
+                AddTensor(rows, value, mask, types);
                 break;
         }
     }
 
-    private static void AddTensor(List<InputRow> rows, object? ids, object? mask)
+    private static void AddTensor(List<InputRow> rows, object? ids, object? mask, object? types)
     {
         if (ids is not torch.Tensor { ndim: 1 or 2 } tensor || !torch.is_integral(tensor.dtype))
             throw InvalidInput("The input must be a text or token ids [batch, seq].", "Pass integers.");
-        TensorData data = tensor.ToData().To(DType.Int64);
-        long seq = data.Shape[^1], count = data.Shape.Length == 1 ? 1 : data.Shape[0];
-        ReadOnlySpan<long> all = data.Span<long>();
-        TensorData? masks = null;
-        if (mask is not null)
-        {
-            masks = mask is torch.Tensor m && m.shape.SequenceEqual(tensor.shape) ? m.ToData().To(DType.Int64)
-                : throw InvalidInput("The attention mask must have the shape of the token ids.",
-                    "Pass one entry for each token: 0 for padding.");
-        }
-        for (int i = 0; i < count; i++)
-        {
-            int start = (int)(i * seq);
-            rows.Add(new InputRow(all.Slice(start, (int)seq).ToArray(), masks?.Span<long>().Slice(start, (int)seq).ToArray()));
-        }
+        int seq = (int)tensor.shape[^1], count = (int)(tensor.ndim == 1 ? 1 : tensor.shape[0]);
+        TensorData all = tensor.ToData().To(DType.Int64);
+        TensorData? masks = ReadLike(tensor, mask, "attention mask", "0 for padding"),
+            allTypes = ReadLike(tensor, types, "types of the tokens", "0 for the first text of a pair, 1 for the second");
+        for (int i = 0; i < count; i++) rows.Add(new InputRow(Row(all, i)!, Row(masks, i), Row(allTypes, i)));
+
+        long[]? Row(TensorData? data, int row) => data?.Span<long>().Slice(row * seq, seq).ToArray();
     }
+
+    /// <summary>A value of the shape of the token ids; null if there is none.</summary>
+    private static TensorData? ReadLike(torch.Tensor ids, object? value, string name, string meaning) => value is null ? null
+        : value is torch.Tensor tensor && tensor.shape.SequenceEqual(ids.shape) ? tensor.ToData().To(DType.Int64)
+        : throw InvalidInput($"The {name} must have the shape of the token ids.", $"Pass one entry for each token: {meaning}.");
 
     private static void ValidateRow(InputRow row, HookedLanguageModel model, uint maxNewTokens)
     {
@@ -79,6 +78,9 @@ internal static class InputRowReader
                 throw InvalidInput($"The token id {id} is not in the vocabulary of {model.Description.Vocabulary} tokens.",
                     "Use the model's own tokenizer.");
         }
+        if (row.TokenTypeIds is { } types && types.Any(type => type != 0 && (type < 0 || type >= model.Root.TokenTypeCount)))
+            throw InvalidInput(model.Root.TokenTypeCount == 0 ? $"{model.Description.Architecture} has no types of tokens."
+                : $"The type of a token is a number from 0 to {model.Root.TokenTypeCount - 1} here.", "");
         // a row may end before it has all tokens that it asks for, so only the prompt has to fit (TraceRows.CheckPositions)
         (uint context, bool hasTable) = (model.Description.ContextLength, model.Root.HasPositionTable);
         if (context > 0 && row.InputIds.Length + (hasTable ? 0 : Math.Max(0, (long)maxNewTokens - 1)) > context)

@@ -15,7 +15,8 @@ internal sealed partial class LanguageModelBatch
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
         _batchShape.AttentionMask = _tokens.AttentionMask;
-        _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
+        _batchShape.HasLastLogitsOnly = _model.Root.Task is ModelTask.CausalLm && _batchShape.IsPrefill
+            && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
         bool areTokenIdsListed = _batchShape.HasLastLogitsOnly && !_model.IsOnMetaDevice
             && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null);
         _interleaver.RequiredTokenIds = areTokenIdsListed ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
@@ -52,7 +53,7 @@ internal sealed partial class LanguageModelBatch
                 RunGuarded(rows, () => rows.SelectTokens((torch.Tensor)output["logits"]!));
                 continue;
             }
-            if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _ => Axes.Hidden);
+            if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _model.Root.OutputAxes);
             _interleaver.EndTrace(rows.Trace); // while the output is still alive
         }
     }

@@ -23,7 +23,7 @@ namespace Ndif.Engine.Batching;
 internal sealed partial class LanguageModelBatch : ITraceBatch
 {
     private readonly HookedLanguageModel _model;
-    private readonly BatchShape _batchShape = new();
+    private readonly BatchShape _batchShape;
     private readonly TokenBatch _tokens;
     private KeyValueCache? _cache;
     private List<TraceRows> _traces;
@@ -34,8 +34,8 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         (_model, _traces) = (model, traces);
         // a pad token that was added to the tokenizer alone has no row in the embedding
         long padTokenId = model.PadTokenId < model.Description.Vocabulary ? model.PadTokenId : 0;
-        _tokens = new TokenBatch([.. traces.SelectMany(p => p.Rows)], model.Device, padTokenId);
-        _batchShape.SequenceLength = _tokens.Length;
+        _tokens = new TokenBatch([.. traces.SelectMany(p => p.Rows)], model.Device, padTokenId, model.Root.PadsRight);
+        _batchShape = new BatchShape { PadsRight = model.Root.PadsRight, SequenceLength = _tokens.Length };
         AssignRows(); // 2
         _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onPreemptionPoint);
     }

@@ -10,20 +10,24 @@ namespace Ndif.Engine.Batching;
 ///   ids        0 0 0 a b c      mask  0 0 0 1 1 1      positions  0 0 0 0 1 2
 ///              d e f g h i            1 1 1 1 1 1                 0 1 2 3 4 5
 /// </code>
+/// A model of <see cref="PreTrainedModel.PadsRight"/> has the padding on the right.
 /// </summary>
 internal sealed class TokenBatch : IDisposable
 {
     private readonly List<Row> _rows;
     private readonly torch.Device _device;
     private readonly long _padTokenId;
+    private readonly bool _padsRight;
 
-    /// <param name="padTokenId">The token before a shorter row.</param>
-    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0)
+    /// <param name="padTokenId">The token of the padding.</param>
+    /// <param name="padsRight">Whether the padding of a shorter row is after it. Such a batch has one pass.</param>
+    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0, bool padsRight = false)
     {
-        (_device, _padTokenId) = (device, padTokenId);
+        (_device, _padTokenId, _padsRight) = (device, padTokenId, padsRight);
         _rows = [.. rows.Select(row => new Row(row))];
         Length = _rows.Max(row => row.Length);
         (InputIds, AttentionMask, PositionIds) = NewTensors(_rows, Length);
+        if (rows.Any(row => row.TokenTypeIds is not null)) TokenTypeIds = NewTokenTypeIds(rows);
     }
 
     /// <summary>The tokens of the longest row so far, with those of the next pass.</summary>
@@ -37,6 +41,9 @@ internal sealed class TokenBatch : IDisposable
 
     /// <summary>The positions of the tokens of the next pass, padding not counted: [batch, seq] int64.</summary>
     public torch.Tensor PositionIds { get; private set; }
+
+    /// <summary>The text of a pair that a token belongs to: [batch, seq] int64; null for 0 everywhere.</summary>
+    public torch.Tensor? TokenTypeIds { get; }
 
     /// <summary>The largest of <see cref="PositionIds"/>.</summary>
     public long MaxPosition => _rows.Max(row => row.Position);
@@ -81,7 +88,22 @@ internal sealed class TokenBatch : IDisposable
         InputIds.Dispose();
         AttentionMask.Dispose();
         PositionIds.Dispose();
+        TokenTypeIds?.Dispose();
     }
+
+    private torch.Tensor NewTokenTypeIds(IReadOnlyList<InputRow> rows)
+    {
+        torch.Tensor types = NewTensor(rows.Count, Length, out Span<long> elements);
+        for (int row = 0; row < rows.Count; row++)
+        {
+            (long[]? ids, int length) = (rows[row].TokenTypeIds, rows[row].InputIds.Length);
+            ids?.CopyTo(elements[(row * Length + FirstColumn(length, Length))..]);
+        }
+        return ToDevice(types);
+    }
+
+    /// <summary>The column of the first token of a row.</summary>
+    private int FirstColumn(int rowLength, int columns) => _padsRight ? 0 : columns - rowLength;
 
     /// <param name="seqLen">The number of last columns that the ids and positions have.</param>
     private (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) NewTensors(List<Row> rows, int seqLen)
@@ -91,7 +113,7 @@ internal sealed class TokenBatch : IDisposable
         for (int row = 0; row < rows.Count; row++)
         {
             rows[row].CopyTo(idRows.Slice(row * seqLen, seqLen), maskRows.Slice(row * Length, Length),
-                positionRows.Slice(row * seqLen, seqLen), _padTokenId);
+                positionRows.Slice(row * seqLen, seqLen), _padTokenId, FirstColumn(rows[row].Length, Length));
         }
         return (ToDevice(ids), ToDevice(mask), ToDevice(positions));
 
@@ -146,17 +168,18 @@ internal sealed class TokenBatch : IDisposable
             Position++;
         }
 
-        /// <summary>Writes the last columns of the row, padded on the left.</summary>
-        public void CopyTo(Span<long> ids, Span<long> mask, Span<long> positions, long padTokenId)
+        /// <summary>Writes the row, padded, or its last column if it is the only one.</summary>
+        /// <param name="first">The column of the first token.</param>
+        public void CopyTo(Span<long> ids, Span<long> mask, Span<long> positions, long padTokenId, int first)
         {
-            _mask.AsSpan(0, Length).CopyTo(mask[^Length..]);
+            _mask.AsSpan(0, Length).CopyTo(mask[first..]);
             if (ids.Length == 1)
             {
                 (ids[0], positions[0]) = (_ids[Length - 1], Math.Max(0, Position));
                 return;
             }
-            ids[..^Length].Fill(padTokenId);
-            _ids.AsSpan(0, Length).CopyTo(ids[^Length..]);
+            ids.Fill(padTokenId);
+            _ids.AsSpan(0, Length).CopyTo(ids[first..]);
             long next = 0;
             for (int i = 0; i < positions.Length; i++) positions[i] = mask[i] == 0 ? Math.Max(0, next - 1) : next++;
         }

@@ -181,7 +181,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         foreach (var (invoke, rows) in _invokes)
         {
             BatchSlice slice = invoke.Slice!;
-            (slice.Batch, slice.LeftPadding) = (batchShape, batchLength - (rows.SequenceLength + _committedTokens));
+            (slice.Batch, slice.Padding) = (batchShape, batchLength - (rows.SequenceLength + _committedTokens));
             int before = _inBatchBefore[rows.Offset];
             (slice.Start, slice.Count) = (firstRow + before * _rowsPerInput, (_inBatchBefore[rows.End] - before) * _rowsPerInput);
         }

@@ -194,5 +194,6 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
+        invoke.Input?.TokenTypeIds is { } types ? Operand.Of(types) : null,
         [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);
 }

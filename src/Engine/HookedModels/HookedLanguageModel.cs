@@ -223,11 +223,15 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     /// <summary>The token ids of a prompt, special tokens included.</summary>
-    public long[] Encode(string prompt)
+    /// <param name="second">The second text of a pair; null for one text.</param>
+    public InputRow Encode(string prompt, string? second = null)
     {
         try
         {
-            return [.. _tokenizer.Value.Encode(prompt).Select(id => (long)id)];
+            if (second is null) return new InputRow([.. _tokenizer.Value.Encode(prompt).Select(id => (long)id)], null);
+            (IReadOnlyList<int> ids, IReadOnlyList<int> types) = _tokenizer.Value.EncodePair(prompt, second);
+            return new InputRow([.. ids.Select(id => (long)id)], null,
+                Root.TokenTypeCount > 0 ? [.. types.Select(type => (long)type)] : null);
         }
         catch (TokenizerFormatException e)
         {

@@ -13,6 +13,9 @@ internal sealed class BatchShape
     /// <summary>Whether the pass runs over the prompts. Its token dimension then includes the padding.</summary>
     public bool IsPrefill { get; set; } = true;
 
+    /// <summary>Whether shorter rows are padded on the right.</summary>
+    public bool PadsRight { get; init; }
+
     /// <summary>Whether the pass over the prompts computes the logits of the last tokens only.</summary>
     public bool HasLastLogitsOnly { get; set; }
 

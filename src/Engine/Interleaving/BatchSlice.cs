@@ -10,14 +10,15 @@ namespace Ndif.Engine.Interleaving;
 /// The rows of an invoke in the batch, without the padding that only longer prompts of others require. Every read and write of an invoke
 /// goes through this class, so an experiment has the same shapes and values whatever else is in the batch.
 /// <code>
-///   batch    . . . a b c        slice of row 0: [1, 3], LeftPadding 3
-///            d e f g h i        slice of row 1: [1, 6], LeftPadding 0
+///   batch    . . . a b c        slice of row 0: [1, 3], Padding 3
+///            d e f g h i        slice of row 1: [1, 6], Padding 0
 /// </code>
+/// The padding is on the right where <see cref="BatchShape.PadsRight"/> says so.
 /// </summary>
 /// <param name="Start">The first row.</param>
 /// <param name="Count">The number of rows; -1 for all rows of a model that is not batched.</param>
-/// <param name="LeftPadding">The padding tokens on the left that are required only by longer prompts of others.</param>
-internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Count, long LeftPadding)
+/// <param name="Padding">The padding tokens of each row that are required only by longer prompts of others.</param>
+internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Count, long Padding)
 {
     /// <summary>The whole value, for a model that is not batched.</summary>
     public static BatchSlice Whole() => new(new BatchShape(), 0, -1, 0);
@@ -29,16 +30,19 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
 
     public long Count { get; set; } = Count;
 
-    public long LeftPadding { get; set; } = LeftPadding;
+    public long Padding { get; set; } = Padding;
+
+    /// <summary>The first column that is not padding of others, of which there are this many.</summary>
+    public long FirstOf(long padding) => Batch.PadsRight ? 0 : padding;
 
     /// <summary>Whether the slice is the whole batch, without padding.</summary>
-    public bool CoversBatch => Batch.BatchSize < 0 || (Count == Batch.BatchSize && LeftPadding == 0);
+    public bool CoversBatch => Batch.BatchSize < 0 || (Count == Batch.BatchSize && Padding == 0);
 
     /// <summary>
     /// Whether the padding of others is between the rows of a value whose batch and tokens are one dimension. A read then returns a
     /// copy instead of a view of the model's memory, and edits of it have to be written back.
     /// </summary>
-    public bool HasInteriorPadding => !CoversBatch && Count > 1 && LeftPadding > 0 && Batch.IsPrefill;
+    public bool HasInteriorPadding => !CoversBatch && Count > 1 && Padding > 0 && Batch.IsPrefill;
 
     /// <summary>The rows of the batch; none for a model that is not batched.</summary>
     public IEnumerable<long> Rows
@@ -115,7 +119,7 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
         if (!axes.IsKnown) return CoversBatch ? true : throw UnknownBatchDimension();
         if (Batch.BatchSize < 0) return true;
         if (axes.IsRouted) return tensor.ndim > 0 && tensor.size(0) == CurrentExpertCall.PositionsOf(this).Length;
-        long tokens = Batch.IsPrefill ? Batch.SequenceLength - LeftPadding : Batch.SequenceLength;
+        long tokens = Batch.IsPrefill ? Batch.SequenceLength - Padding : Batch.SequenceLength;
         return axes.IsFlat ? HasSize(axes.Batch, Count * tokens)
             : HasSize(axes.Batch, Count) && HasSize(axes.Seq, tokens) && tensor.ndim > axes.KvSeq;
 
@@ -133,8 +137,8 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
         }
         shape[axes.Batch] = axes.IsFlat ? Batch.BatchSize * Batch.SequenceLength : Batch.BatchSize;
         if (axes.IsFlat) return shape;
-        if (axes.Seq != Axes.None && Batch.IsPrefill) shape[axes.Seq] += LeftPadding;
-        if (axes.KvSeq != Axes.None) shape[axes.KvSeq] += LeftPadding;
+        if (axes.Seq != Axes.None && Batch.IsPrefill) shape[axes.Seq] += Padding;
+        if (axes.KvSeq != Axes.None) shape[axes.KvSeq] += Padding;
         return shape;
     }
 
@@ -173,8 +177,8 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
         CheckFlattenedShape(tensor, dimension);
         if (!HasInteriorPadding)
         {
-            long pad = Batch.IsPrefill ? LeftPadding : 0; // of one row only, because more rows would have padding between them
-            return tensor.narrow(dimension, Start * Batch.SequenceLength + pad, Count * Batch.SequenceLength - pad);
+            long pad = Batch.IsPrefill ? Padding : 0; // of one row only, because more rows would have padding between them
+            return tensor.narrow(dimension, Start * Batch.SequenceLength + FirstOf(pad), Count * Batch.SequenceLength - pad);
         }
         using torch.Tensor rows = UnflattenRows(tensor, dimension); // [..., batch, seq, ...]
         return rows.flatten(dimension, dimension + 1);
@@ -183,10 +187,10 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
     /// <summary>The rows and tokens of the slice as two dimensions: a view.</summary>
     private torch.Tensor UnflattenRows(torch.Tensor tensor, int dimension)
     {
-        long pad = Batch.IsPrefill ? LeftPadding : 0;
+        long pad = Batch.IsPrefill ? Padding : 0;
         using torch.Tensor split = tensor.unflatten(dimension, Batch.BatchSize, Batch.SequenceLength); // [..., batch, seq, ...]
         using torch.Tensor rows = split.narrow(dimension, Start, Count);                                // [..., count, seq, ...]
-        return rows.narrow(dimension + 1, pad, Batch.SequenceLength - pad);
+        return rows.narrow(dimension + 1, FirstOf(pad), Batch.SequenceLength - pad);
     }
 
     /// <summary>Writes the slice into the value of the whole batch.</summary>
@@ -269,8 +273,8 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
 
     private torch.Tensor TrimPadding(torch.Tensor part, int dimension)
     {
-        if (LeftPadding == 0 || dimension == Axes.None || dimension >= part.ndim) return part;
-        using (part) return part.narrow(dimension, LeftPadding, part.size(dimension) - LeftPadding);
+        if (Padding == 0 || dimension == Axes.None || dimension >= part.ndim) return part;
+        using (part) return part.narrow(dimension, FirstOf(Padding), part.size(dimension) - Padding);
     }
 
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site, HashSet<torch.Tensor>? copies)
@@ -310,7 +314,7 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
 
     private void CheckShape(torch.Tensor tensor, Axes axes)
     {
-        if (LeftPadding > 0 && Batch.IsPrefill && axes.Seq != Axes.None && !IsOfLastToken(tensor, axes)
+        if (Padding > 0 && Batch.IsPrefill && axes.Seq != Axes.None && !IsOfLastToken(tensor, axes)
             && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != Batch.SequenceLength))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Batch.SequenceLength} tokens in "

@@ -19,14 +19,16 @@ internal sealed class ExpertCall(long[] tokens)
     {
         long length = slice.Batch.SequenceLength, padding = PaddingOf(slice);
         return [.. tokens.Where(token => IsOf(slice, token))
-            .Select(token => (token / length - slice.Start) * (length - padding) + token % length - padding)];
+            .Select(token => (token / length - slice.Start) * (length - padding) + token % length - slice.FirstOf(padding))];
     }
 
     private static bool IsOf(BatchSlice slice, long token)
     {
         long row = token / slice.Batch.SequenceLength, position = token % slice.Batch.SequenceLength;
-        return row >= slice.Start && row < slice.Start + slice.Count && position >= PaddingOf(slice) && !slice.Batch.IsPadding(token);
+        long padding = PaddingOf(slice), first = slice.FirstOf(padding);
+        return row >= slice.Start && row < slice.Start + slice.Count
+            && position >= first && position < first + slice.Batch.SequenceLength - padding && !slice.Batch.IsPadding(token);
     }
 
-    private static long PaddingOf(BatchSlice slice) => slice.Batch.IsPrefill ? slice.LeftPadding : 0;
+    private static long PaddingOf(BatchSlice slice) => slice.Batch.IsPrefill ? slice.Padding : 0;
 }

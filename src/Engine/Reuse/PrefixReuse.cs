@@ -62,7 +62,8 @@ internal sealed class PrefixReuse : IDisposable
     /// <param name="length">The number of columns, padding included.</param>
     public static PrefixReuse? TryCreate(HookedLanguageModel model, PrefixCache? cache, IReadOnlyList<TraceRows> traces, int length)
     {
-        if (cache is not { MaxBytes: > 0 } || model.Root.HasStatesBesideKeys || !traces.All(trace => CanReuse(trace, cache))) return null;
+        if (cache is not { MaxBytes: > 0 } || model.Root.Task is not ModelTask.CausalLm || model.Root.HasStatesBesideKeys
+            || !traces.All(trace => CanReuse(trace, cache))) return null;
         cache.BeginPass();
         try
         {

@@ -2,13 +2,15 @@ namespace Ndif.Protocol.Programs;
 
 /// <summary>
 /// The modules at which a language model's pass can start with a value of the experiment: those that run one after the other, each from
-/// hidden states to hidden states. A model without standard names has none.
+/// hidden states to hidden states. A model without standard names has none, nor has one that is not a causal language model: other modules
+/// may run between its layers and its head.
 /// </summary>
 public static class StartPoints
 {
     /// <summary>The decoder layers, the final norm and the output projection, in the order in which they run.</summary>
     public static IReadOnlyList<string> GetModules(ModelDescription model)
     {
+        if (model.Task is not ModelTask.CausalLm) return [];
         StandardNames names = model.Names;
         ModuleInfo? list = names.Layers.Length == 0 ? null : model.Root.Find(names.Layers);
         IEnumerable<string> layers = list?.Children.Select(layer => $"{names.Layers}.{layer.Name}") ?? [];

@@ -45,7 +45,7 @@ internal static class ProgramCostEstimator
 
     /// <summary>Returns the number of tokens of each row.</summary>
     public static IEnumerable<ulong> GetTokenCounts(Input input) =>
-        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken))
+        input.Prompts.Select((prompt, i) => (ulong)(1 + (prompt.Length + (i < input.Pairs.Count ? input.Pairs[i].Length : 0)) / CharactersPerToken))
             .Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
 
     /// <summary>The options of generations that the model's files set; null if they are not known, or if the program needs none.</summary>

@@ -33,11 +33,13 @@ internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int
         }
         if (addBos == hasBos && addEos == hasEos) return inner;
 
-        TemplatePiece[] first = [.. Piece(addBos, bosId), TemplatePiece.SequenceA, .. Piece(addEos, eosId)];
-        return new TemplatePostProcessor(first,
-            [.. first, .. Piece(addBos, bosId), TemplatePiece.SequenceB, .. Piece(addEos, eosId)], "tokenizer_config.json");
+        TemplatePiece[] first = Around(TemplatePiece.SequenceA());
+        return new TemplatePostProcessor(first, [.. first, .. Around(TemplatePiece.SequenceB())], "tokenizer_config.json");
 
-        static TemplatePiece[] Piece(bool isAdded, int? id) => isAdded ? [TemplatePiece.Token(id!.Value)] : [];
+        TemplatePiece[] Around(TemplatePiece text) => [.. Piece(addBos, bosId, text), text, .. Piece(addEos, eosId, text)];
+
+        static TemplatePiece[] Piece(bool isAdded, int? id, TemplatePiece text) =>
+            isAdded ? [TemplatePiece.Token(id!.Value, text.TypeId)] : [];
     }
 
     public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)

@@ -24,20 +24,18 @@ internal static class PostProcessorReader
                 return new TrimOffsetsPostProcessor(tokenOf, section.Bool("trim_offsets", true), section.Bool("add_prefix_space", true));
             case "BertProcessing":
                 int cls = TokenId(section.Required("cls")), sep = TokenId(section.Required("sep"));
+                TemplatePiece[] first = [TemplatePiece.Token(cls), TemplatePiece.SequenceA(), TemplatePiece.Token(sep)];
                 return new TemplatePostProcessor(
-                    [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep)],
-                    [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep),
-                        TemplatePiece.SequenceB, TemplatePiece.Token(sep)],
-                    section.Path);
-            default: // RobertaProcessing: two separator tokens between the sequences
+                    first, [.. first, TemplatePiece.SequenceB(), TemplatePiece.Token(sep, typeId: 1)], section.Path);
+            default: // RobertaProcessing: two separator tokens between the sequences, and one type
                 int begin = TokenId(section.Required("cls")), end = TokenId(section.Required("sep"));
                 return new SequencePostProcessor(
                 [
                     new TrimOffsetsPostProcessor(tokenOf, section.Bool("trim_offsets", true), section.Bool("add_prefix_space", true)),
                     new TemplatePostProcessor(
-                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end)],
-                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end),
-                            TemplatePiece.Token(end), TemplatePiece.SequenceB, TemplatePiece.Token(end)],
+                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA(), TemplatePiece.Token(end)],
+                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA(), TemplatePiece.Token(end),
+                            TemplatePiece.Token(end), TemplatePiece.SequenceB(typeId: 0), TemplatePiece.Token(end)],
                         section.Path),
                 ]);
         }

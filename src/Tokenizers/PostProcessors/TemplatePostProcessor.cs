@@ -14,10 +14,13 @@ internal sealed class TemplatePostProcessor(TemplatePiece[] single, TemplatePiec
         foreach (var piece in sequences.Count == 1 ? single : pair)
         {
             if (piece.Ids is null)
-                result.Add(sequences[piece.Sequence]);
+                result.Add(WithType(sequences[piece.Sequence], piece.TypeId));
             else if (addSpecialTokens)
-                result.Add([.. piece.Ids.Select(id => new Token(id, default))]);
+                result.Add([.. piece.Ids.Select(id => new Token(id, default) { TypeId = piece.TypeId })]);
         }
         return result;
     }
+
+    private static List<Token> WithType(List<Token> tokens, int typeId) =>
+        tokens.TrueForAll(token => token.TypeId == typeId) ? tokens : [.. tokens.Select(token => token with { TypeId = typeId })];
 }

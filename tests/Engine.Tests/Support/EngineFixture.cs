@@ -18,16 +18,28 @@ internal sealed class EngineFixture : IDisposable
         TinyModel.Write(_folder, config, seed);
         if (generationConfig is not null) _folder.Write("generation_config.json", generationConfig);
         Model = new LanguageModel(_folder.Path, remote: Backend.Local);
+        Sequence = new SequenceModel(_folder.Path, remote: Backend.Local);
         HookedModel = new HookedLanguageModel(TinyModel.Load(_folder.Path)) { OnWarning = Warnings.Add };
     }
 
     private EngineFixture(string path)
     {
         Model = new LanguageModel(path, remote: Backend.Local);
+        Sequence = new SequenceModel(path, remote: Backend.Local);
         HookedModel = new HookedLanguageModel(TinyModel.Load(path));
     }
 
+    /// <summary>The client's model, if it generates.</summary>
     public LanguageModel Model { get; }
+
+    /// <summary>The client's model, if it does not generate.</summary>
+    public SequenceModel Sequence { get; }
+
+    /// <summary>The client's model, whatever its task.</summary>
+    public TransformersModel Any => HookedModel.Root.Task.Generates() ? Model : Sequence;
+
+    /// <summary>The logits, or the hidden states of a model without a head.</summary>
+    public Value Output => Any.Output[HookedModel.Root.Task is ModelTask.FeatureExtraction ? "last_hidden_state" : "logits"];
 
     public HookedLanguageModel HookedModel { get; }
 
@@ -53,7 +65,7 @@ internal sealed class EngineFixture : IDisposable
     public string Path => _folder.Path;
 
     /// <summary>Records a trace of a forward pass.</summary>
-    public Program Record(object? prompt, Action<Trace> experiment) => RecordIn(Model.Trace(prompt), experiment);
+    public Program Record(object? prompt, Action<Trace> experiment) => RecordIn(Any.Trace(prompt), experiment);
 
     /// <summary>Records a trace of a generation.</summary>
     public Program Record(object? prompt, int newTokens, Action<Trace> experiment) =>
