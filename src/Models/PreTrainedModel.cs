@@ -79,8 +79,8 @@ public abstract class PreTrainedModel : SiteModule
     public virtual long? CacheRecomputeLength => Origin?.CacheRecomputeLength;
 
     /// <summary>
-    /// True for tensors that no module has: those that the model computes itself, causal masks and tables of rotary and sinusoidal embeddings
-    /// in old checkpoints, and the head of the model that this one is made from.
+    /// True for tensors that no module has: those that the model computes itself (causal masks and tables of rotary and sinusoidal
+    /// embeddings in old checkpoints), and the head of the model that this one is made from.
     /// </summary>
     public bool ShouldIgnore(string tensorName)
     {

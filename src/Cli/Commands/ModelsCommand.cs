@@ -63,7 +63,7 @@ internal static class ModelsCommand
 
     public static void PrintTable(IEnumerable<ModelStatus> models)
     {
-        var table = new Table().AddColumns("model", "architecture", "parameters", "heat", "replicas", "waiting", "running", "");
+        var table = new Table().AddColumns("model", "architecture", "task", "parameters", "heat", "replicas", "waiting", "running", "");
         foreach (ModelStatus model in models)
         {
             string name = model.Revision.Length is > 0 and < 40 ? $"{model.Id}@{model.Revision}" : model.Id; // no commit hashes
@@ -75,7 +75,8 @@ internal static class ModelsCommand
                 ", ", new[] { model.Pinned ? "pinned" : "", model.Error?.Message ?? "" }.Where(note => note.Length > 0));
             table.AddRow(new[]
             {
-                name, model.Architecture, $"{model.Parameters / 1e6:0.#} M", heat, replicas, $"{model.Waiting}", $"{model.Running}", notes,
+                name, model.Architecture, model.Architecture.Length == 0 ? "" : model.Task.ToName(), $"{model.Parameters / 1e6:0.#} M",
+                heat, replicas, $"{model.Waiting}", $"{model.Running}", notes,
             }.Select(Markup.Escape).ToArray());
         }
         AnsiConsole.Write(table);

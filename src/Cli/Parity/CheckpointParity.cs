@@ -270,7 +270,8 @@ internal sealed class CheckpointParity
             Tensor paddedPositions = arange(ids.size(1)).expand(ids.shape);                                 // [batch, seq]
             var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
             var countingPadding = (Tensor)_model.Root.Call(new(ids, mask, paddedPositions))[output]!;       // [batch, seq, vocab]
-            largest = IgnoresPadding ? 0 : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
+            largest = IgnoresPadding ? 0
+                : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
             if (_golden.Find($"batch.right.{output}") is { } rightPadded && rightPadded.dim() == actual.dim())
                 largest = Math.Max(largest.Value, actual.dim() == 2 ? TensorDifference.Absolute(actual, rightPadded)
                     : TensorDifference.Absolute(actual[0][mask[0].to(ScalarType.Bool)], rightPadded[0]));

@@ -7,8 +7,8 @@ using Ndif.Tokenizers;
 namespace Ndif;
 
 /// <summary>
-/// A language model that generates text, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the first
-/// local run; a remote run loads nothing into this process.
+/// A language model that generates text, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the
+/// first local run; a remote run loads nothing into this process.
 /// </summary>
 /// <param name="id">"openai-community/gpt2", a path, or the name of a model that the service has.</param>
 /// <param name="revision">A branch, tag or commit; empty for the default branch.</param>
@@ -125,15 +125,6 @@ public sealed class LanguageModel(
         return edited;
     }
 
-    /// <summary>Returns a model with changes of modules, which shares the weights of this one.</summary>
-    internal LanguageModel WithAdapters(IReadOnlyList<PersistentEdit> adapters)
-    {
-        LanguageModel adapted = CloneWithoutEdits();
-        adapted.AddEdit(this, adapters[0]);
-        foreach (PersistentEdit adapter in adapters.Skip(1)) adapted.AddEdit(null, adapter);
-        return adapted;
-    }
-
     /// <summary>
     /// A model with a LoRA adapter: it shares the weights of this model, and persistent edits add the adapter's change in every pass of
     /// every later trace. The service does not need the adapter: its matrices are sent with the trace, large ones once. Traces with
@@ -153,9 +144,9 @@ public sealed class LanguageModel(
     /// var tuned = llm.WithAdapter("./my-lora");
     /// var logits = await tuned.TraceAsync("Hello", t => tuned.Logits.Save());
     /// </code></example>
-    public LanguageModel WithAdapter(string adapter) => LoraEdits.Apply(this, adapter);
+    public LanguageModel WithAdapter(string adapter) => WithEdits(CloneWithoutEdits(), LoraEdits.Read(this, adapter));
 
     private LanguageModel CloneWithoutEdits() =>
-        ShareWith(new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit,
-            LocalModel.Device));
+        ShareWith(new LanguageModel(
+            Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit, LocalModel.Device));
 }

@@ -4,11 +4,12 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>Applies a LoRA adapter as persistent edits, one for each module that it changes.</summary>
+/// <summary>A LoRA adapter as persistent edits, one for each module that it changes.</summary>
 /// <remarks>forward in peft/tuners/lora/layer.py; set_peft_model_state_dict in peft/utils/save_and_load.py</remarks>
 internal static class LoraEdits
 {
-    public static LanguageModel Apply(LanguageModel model, string adapter)
+    /// <summary>Reads an adapter as edits of a model.</summary>
+    public static IEnumerable<PersistentEdit> Read(TransformersModel model, string adapter)
     {
         LoraAdapter changes = LocalRuntime.Get().ReadAdapter(adapter);
         Dictionary<string, LoraDelta> deltas = new(StringComparer.Ordinal);
@@ -20,11 +21,10 @@ internal static class LoraEdits
         }
         Dictionary<string, Dictionary<string, TensorData>> replaced = FindReplaced(model, adapter, changes.Tensors);
         string[] modules = [.. deltas.Keys.Union(replaced.Keys)];
-        return model.WithAdapters([.. from module in modules
-                                      let delta = deltas.GetValueOrDefault(module)
-                                      let tensors = replaced.GetValueOrDefault(module)
-                                      select ToEdit(model.Get(module),
-                                          (input, output) => Compute(model, module, delta, tensors, input, output))]);
+        return from module in modules
+               let delta = deltas.GetValueOrDefault(module)
+               let tensors = replaced.GetValueOrDefault(module)
+               select ToEdit(model.Get(module), (input, output) => Compute(model, module, delta, tensors, input, output));
     }
 
     /// <summary>
@@ -38,7 +38,7 @@ internal static class LoraEdits
     }, new ModuleAdapter(module.Path, compute));
 
     /// <summary>Records the output of a module with the adapter.</summary>
-    private static Value Compute(LanguageModel model, string path, LoraDelta? delta, IReadOnlyDictionary<string, TensorData>? replaced,
+    private static Value Compute(TransformersModel model, string path, LoraDelta? delta, IReadOnlyDictionary<string, TensorData>? replaced,
         Value input, Value output)
     {
         ModuleInfo info = model.Description.Root.Find(path)!;
@@ -62,7 +62,7 @@ internal static class LoraEdits
     /// other way round, where they share it; of two such tensors the head's stays, which PyTorch loads last.
     /// </summary>
     private static Dictionary<string, Dictionary<string, TensorData>> FindReplaced(
-        LanguageModel model, string adapter, IReadOnlyList<AdapterTensor> tensors)
+        TransformersModel model, string adapter, IReadOnlyList<AdapterTensor> tensors)
     {
         string embed = model.Description.Names.Embed, head = model.Description.Names.LmHead;
         bool isTied = IsTied(model.Description);
@@ -91,14 +91,14 @@ internal static class LoraEdits
     }
 
     /// <summary>The path of a module, which an adapter of the base model alone has without the name of the base model.</summary>
-    private static string Resolve(LanguageModel model, string module)
+    private static string Resolve(TransformersModel model, string module)
     {
         string prefix = model.Description.Names.Embed.Split('.')[0];
         return model.Description.Root.Find(module) is null && model.Description.Root.Find($"{prefix}.{module}") is not null
             ? $"{prefix}.{module}" : module;
     }
 
-    private static void Check(LanguageModel model, string adapter, string module, LoraDelta delta)
+    private static void Check(TransformersModel model, string adapter, string module, LoraDelta delta)
     {
         ParameterInfo weight = model.Description.Root.Find(module)?.Parameters
                 .FirstOrDefault(parameter => parameter is { Name: "weight", Shape.Count: 2 })
@@ -115,7 +115,7 @@ internal static class LoraEdits
                 "The adapter was trained on another model, or adapter_config.json is not its own.");
     }
 
-    private static void Check(LanguageModel model, string adapter, string module, AdapterTensor tensor)
+    private static void Check(TransformersModel model, string adapter, string module, AdapterTensor tensor)
     {
         ModuleInfo? info = model.Description.Root.Find(module);
         ParameterInfo parameter = info?.Parameters.FirstOrDefault(parameter => parameter.Name == tensor.Parameter)
@@ -128,7 +128,7 @@ internal static class LoraEdits
                         + "adapter, merge_and_unload, and save that as a model." : null);
         if (!ReplacedWeights.CanCompute(info!, tensor.Parameter))
             throw BadAdapter(adapter, $"replaces `{tensor.Parameter}` of `{module}`, a {info!.ClassName}, which an attached adapter cannot",
-                module, $"Merge it while loading: new LanguageModel(\"{model.Id}\", adapter: ...).");
+                module, $"Merge it while loading: new {model.GetType().Name}(\"{model.Id}\", adapter: ...).");
     }
 
     private static string Format(ReadOnlySpan<long> shape) => $"[{string.Join(", ", shape.ToArray())}]";

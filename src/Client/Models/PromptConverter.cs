@@ -54,11 +54,12 @@ internal static class PromptConverter
                 break;
             default:
                 throw new ArgumentException(
-                    "A model's prompt is a text, several texts, a pair of texts, token ids, a tensor of ids, a TokenInput or a dictionary of "
-                        + $"`{InputIds}`, `{AttentionMask}` and `{TokenTypeIds}`; not {prompt.GetType().Name}.");
+                    "A model's prompt is a text, several texts, a pair of texts, token ids, a tensor of ids, a TokenInput or a dictionary "
+                        + $"of `{InputIds}`, `{AttentionMask}` and `{TokenTypeIds}`; not {prompt.GetType().Name}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
-        if (isEmpty || (destination.Prompts.Any(string.IsNullOrEmpty) && destination.Pairs.All(string.IsNullOrEmpty) && tokenCountOfEmptyText() == 0))
+        bool hasEmptyText = destination.Prompts.Any(string.IsNullOrEmpty) && destination.Pairs.All(string.IsNullOrEmpty);
+        if (isEmpty || (hasEmptyText && tokenCountOfEmptyText() == 0))
             throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
                 "Pass a prompt that is not empty, or at least one token id.");
 
@@ -101,7 +102,8 @@ internal static class PromptConverter
             if (!_keys.Contains(key))
             {
                 string suggestion = Errors.DidYouMean($"{key}", _keys);
-                throw new ArgumentException($"A model has no input `{key}`; it takes `{string.Join("`, `", _keys)}`. {suggestion}".TrimEnd());
+                throw new ArgumentException(
+                    $"A model has no input `{key}`; it takes `{string.Join("`, `", _keys)}`. {suggestion}".TrimEnd());
             }
         }
         return Combine(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."),

@@ -4,8 +4,8 @@ using Ndif.Running;
 namespace Ndif;
 
 /// <summary>
-/// A model that reads sequences and generates none: an encoder, a classifier of texts or tokens, a reward model, a masked language model, or
-/// the base model of any architecture. Its checkpoint's <c>architectures</c> say which (<see cref="TransformersModel.ModelTask"/>).
+/// A model that reads sequences and generates none: an encoder, a classifier of texts or tokens, a reward model, a masked language model,
+/// or the base model of any architecture. Its checkpoint's <c>architectures</c> say which (<see cref="TransformersModel.ModelTask"/>).
 /// </summary>
 /// <param name="id">"openai-community/gpt2", a path, or the name of a model that the service has.</param>
 /// <param name="revision">A branch, tag or commit; empty for the default branch.</param>
@@ -32,7 +32,8 @@ namespace Ndif;
 /// </param>
 /// <example><code>
 /// var classifier = new SequenceModel("./my-classifier");
-/// var (cls, logits) = await classifier.TraceAsync("a fine film", t => (classifier.Layers[^1].Hidden[.., 0].Save(), classifier.Logits.Save()));
+/// var (cls, logits) = await classifier.TraceAsync(
+///     "a fine film", t => (classifier.Layers[^1].Hidden[.., 0].Save(), classifier.Logits.Save()));
 /// </code></example>
 public sealed class SequenceModel(
     string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
@@ -47,8 +48,8 @@ public sealed class SequenceModel(
     public IReadOnlyList<string> Labels => Description.Labels;
 
     /// <summary>
-    /// The scores of a model with a head: [batch, labels] of a classifier of texts, [batch, seq, labels] of tokens, [batch, seq, vocab] of a
-    /// masked language model.
+    /// The scores of a model with a head: [batch, labels] of a classifier of texts, [batch, seq, labels] of tokens, [batch, seq, vocab] of
+    /// a masked language model.
     /// </summary>
     public Value Logits => Output["logits"];
 
@@ -58,9 +59,14 @@ public sealed class SequenceModel(
     /// <inheritdoc cref="LanguageModel.Edit"/>
     public SequenceModel Edit(Action edit, bool inPlace = false)
     {
-        SequenceModel edited = inPlace ? this : ShareWith(new SequenceModel(
-            Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit, LocalModel.Device));
+        SequenceModel edited = inPlace ? this : CloneWithoutEdits();
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }
+
+    /// <inheritdoc cref="LanguageModel.WithAdapter"/>
+    public SequenceModel WithAdapter(string adapter) => WithEdits(CloneWithoutEdits(), LoraEdits.Read(this, adapter));
+
+    private SequenceModel CloneWithoutEdits() => ShareWith(new SequenceModel(
+        Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit, LocalModel.Device));
 }

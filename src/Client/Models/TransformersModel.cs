@@ -120,6 +120,13 @@ public abstract class TransformersModel : TracedModel
 
     private protected Backend? BackendOrDefault(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? DefaultBackend : null);
 
+    /// <summary>Adds the edits of this model, and then others, to a model without edits.</summary>
+    private protected T WithEdits<T>(T clone, IEnumerable<PersistentEdit> edits) where T : TransformersModel
+    {
+        foreach (PersistentEdit edit in Edits.Concat(edits)) clone.AddEdit(null, edit);
+        return clone;
+    }
+
     /// <summary>Makes a model without edits share the tree and the tokenizer of this one.</summary>
     private protected T ShareWith<T>(T clone) where T : TransformersModel
     {

@@ -69,7 +69,8 @@ public partial class DecoderForCausalLM : CausalLM
         get
         {
             StandardNames names = Names;
-            (names.Embed, names.Layers, names.FinalNorm, names.LmHead) = (Inside(names.Embed), Inside(names.Layers), Inside(names.FinalNorm), "");
+            (names.Embed, names.Layers) = (Inside(names.Embed), Inside(names.Layers));
+            (names.FinalNorm, names.LmHead) = (Inside(names.FinalNorm), "");
             return names;
 
             string Inside(string path) => path.Length == 0 ? "" : path[(BaseModelPrefix.Length + 1)..];

@@ -45,8 +45,10 @@ internal static class ProgramCostEstimator
 
     /// <summary>Returns the number of tokens of each row.</summary>
     public static IEnumerable<ulong> GetTokenCounts(Input input) =>
-        input.Prompts.Select((prompt, i) => (ulong)(1 + (prompt.Length + (i < input.Pairs.Count ? input.Pairs[i].Length : 0)) / CharactersPerToken))
+        input.Prompts.Select((prompt, i) => (ulong)(1 + (prompt.Length + LengthOfPair(input, i)) / CharactersPerToken))
             .Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
+
+    private static int LengthOfPair(Input input, int prompt) => prompt < input.Pairs.Count ? input.Pairs[prompt].Length : 0;
 
     /// <summary>The options of generations that the model's files set; null if they are not known, or if the program needs none.</summary>
     public static Generation? ReadDefaults(Program program, ModelDescription? model)

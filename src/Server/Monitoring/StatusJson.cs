@@ -36,14 +36,15 @@ public sealed record StorageJson(ulong QueueBytes, ulong QueueBytesLimit, ulong 
 /// </param>
 /// <param name="Wanted">The number of replicas of the deployment; 0 for a model that is only preloaded by a worker.</param>
 /// <param name="Error">The reason why no worker can load the model; empty if there is none.</param>
+/// <param name="Task">What the model gives for its input; empty if it is not known.</param>
 public sealed record ModelJson(
     string Id, string Revision, string Architecture, string Heat, string Dtype, ulong Parameters, ulong Bytes, uint Replicas, uint Waiting,
-    uint Running, bool Pinned, uint Wanted, uint Loading, string Error)
+    uint Running, bool Pinned, uint Wanted, uint Loading, string Error, string Task)
 {
     public static ModelJson Of(ModelStatus model) => new(
         model.Id, model.Revision, model.Architecture, ServiceStatusReader.IsServed(model) ? ToLowerName(model.Heat) : "none",
         ToLowerName(model.Dtype), model.Parameters, model.Bytes, model.Replicas, model.Waiting, model.Running, model.Pinned, model.Wanted,
-        model.Loading, ServerPaths.Remove(model.Error?.Message ?? ""));
+        model.Loading, ServerPaths.Remove(model.Error?.Message ?? ""), model.Architecture.Length == 0 ? "" : model.Task.ToName());
 
     private static string ToLowerName<T>(T value) where T : struct, Enum =>
         Convert.ToInt32(value) == 0 ? "" : value.ToString().ToLowerInvariant();

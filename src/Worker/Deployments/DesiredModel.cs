@@ -71,6 +71,7 @@ internal sealed class DesiredModel(Deployment deployment)
             Revision = deployment.Revision.Length > 0 ? deployment.Revision : description?.Revision ?? "",
             Heat = Heat.Cold,
             Architecture = description?.Architecture ?? "",
+            Task = description?.Task ?? ModelTask.CausalLm,
             Parameters = description?.Parameters ?? 0,
             Bytes = description?.Bytes ?? 0,
             Dtype = description?.Dtype ?? deployment.Dtype,

@@ -103,6 +103,7 @@ internal sealed class ModelHost : IDisposable
         Id = Id,
         Revision = _revision.Length > 0 ? _revision : Model.Description.Revision,
         Architecture = Model.Description.Architecture,
+        Task = Model.Description.Task,
         Heat = heat,
         Parameters = Model.Description.Parameters,
         Bytes = Model.Description.Bytes,

@@ -131,7 +131,8 @@ public sealed class SequenceModelTests
     public void TheOtherClass_SaysWhichOneToUse()
     {
         using EngineFixture reward = New("llama reward"), causal = EngineFixture.GPT2();
-        Assert.Contains("new SequenceModel(", Assert.ThrowsAny<NdifException>(() => reward.Model.Layers).Error.Hint, StringComparison.Ordinal);
+        Assert.Contains("new SequenceModel(", Assert.ThrowsAny<NdifException>(() => reward.Model.Layers).Error.Hint,
+            StringComparison.Ordinal);
         Assert.Contains("new LanguageModel(", Assert.ThrowsAny<NdifException>(() => causal.Sequence.Layers).Error.Hint,
             StringComparison.Ordinal);
     }

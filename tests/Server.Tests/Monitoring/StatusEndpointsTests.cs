@@ -25,7 +25,7 @@ public sealed class StatusEndpointsTests
         JsonElement model = Assert.Single(status.GetProperty("models").EnumerateArray());
         Assert.Equal(
             ["id", "revision", "architecture", "heat", "dtype", "parameters", "bytes", "replicas", "waiting", "running", "pinned", "wanted",
-            "loading", "error"], Names(model));
+            "loading", "error", "task"], Names(model));
         Assert.Equal("hot", model.GetProperty("heat").GetString());
         Assert.Equal("float32", model.GetProperty("dtype").GetString());
         Assert.Equal(124_439_808, model.GetProperty("parameters").GetInt64());
