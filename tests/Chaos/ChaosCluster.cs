@@ -1,5 +1,6 @@
 using System.Globalization;
 using Ndif.Chaos.Faults;
+using StackExchange.Redis;
 
 namespace Ndif.Chaos;
 
@@ -84,8 +85,17 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         await StartRedisAsync();
     }
 
+    /// <summary>
+    /// Kills Redis when all that it has acknowledged is in its append-only file. With its default, appendfsync everysec, it delays writes to
+    /// the file for up to two seconds while the disk is busy, and those are lost with the process.
+    /// </summary>
     public async Task StopRedisAsync()
     {
+        await using (ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync($"{RedisAddress},allowAdmin=true"))
+        {
+            await redis.GetServers()[0].ConfigSetAsync("appendfsync", "always");
+            await redis.GetDatabase().PingAsync(); // the file is written before the answer is sent
+        }
         _redis!.Kill();
         await _redis.WaitForExitAsync();
         RedisProxy.ResetAll();
