@@ -17,6 +17,23 @@ public readonly record struct Axes(int Batch, int Seq = Axes.None, int KvSeq = A
     /// <summary>[batch, heads, seq, kvSeq]</summary>
     public static readonly Axes Attention = new(0, 2, 3);
 
+    /// <summary>
+    /// In an encoder-decoder: whether <see cref="Seq"/> is the encoder's tokens, not those of the decoder. A row has a number of each.
+    /// </summary>
+    public bool IsSeqOfEncoder { get; init; }
+
+    /// <summary>
+    /// In an encoder-decoder: whether <see cref="KvSeq"/> is the encoder's tokens. They are the keys of its own attention and of the
+    /// decoder's cross attention.
+    /// </summary>
+    public bool IsKvSeqOfEncoder { get; init; }
+
+    /// <summary>[batch, encoderSeq, ...]</summary>
+    public static readonly Axes EncoderHidden = Hidden.OfEncoder();
+
+    /// <summary>[batch, heads, seq, encoderSeq]</summary>
+    public static readonly Axes CrossAttention = Attention with { IsKvSeqOfEncoder = true };
+
     /// <summary>[batch, ...] without a token dimension</summary>
     public static readonly Axes BatchOnly = new(0);
 
@@ -39,6 +56,9 @@ public readonly record struct Axes(int Batch, int Seq = Axes.None, int KvSeq = A
     /// The dimensions are not known. A trace that has the pass to itself can read the whole value; it cannot be sliced.
     /// </summary>
     public static readonly Axes Unknown = new(-2);
+
+    /// <summary>The same dimensions in a module of an encoder.</summary>
+    public Axes OfEncoder() => this with { IsSeqOfEncoder = Seq != None, IsKvSeqOfEncoder = KvSeq != None };
 
     public bool IsKnown => Batch != Unknown.Batch;
 

@@ -15,14 +15,17 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     private readonly Layer?[] _layers = new Layer?[numLayers];
     private readonly CachedStates?[] _states = new CachedStates?[numLayers];
 
+    /// <summary>What the row keeps of the encoder's tokens; empty without an encoder.</summary>
+    public CachedEncoderTokens Encoder { get; private init; } = new(numLayers);
+
     /// <summary>The number of cached tokens, with the padding of the pass over the prompts.</summary>
     public long Length { get; set; }
 
     public long ByteCount => _layers.Sum(layer => layer is null ? 0
         : layer.Keys.NumberOfElements * layer.Keys.ElementSize + layer.Values.NumberOfElements * layer.Values.ElementSize) + StateByteCount;
 
-    /// <summary>The memory of the states, which does not grow with the tokens, in bytes.</summary>
-    public long StateByteCount => _states.Sum(states => states?.ByteCount ?? 0);
+    /// <summary>The memory of the states and of the encoder's tokens, which does not grow with the tokens, in bytes.</summary>
+    public long StateByteCount => _states.Sum(states => states?.ByteCount ?? 0) + Encoder.ByteCount;
 
     /// <summary>All slots of a layer, filled and free: [kvHeads, capacity, headDim].</summary>
     public Tensor Keys(int layer) => _layers[layer]!.Keys;
@@ -120,7 +123,7 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
 
     public CachedRow Clone()
     {
-        var clone = new CachedRow(numLayers, initialCapacity) { Length = Length };
+        var clone = new CachedRow(numLayers, initialCapacity) { Length = Length, Encoder = Encoder.Clone() };
         for (int i = 0; i < numLayers; i++)
         {
             clone._layers[i] = _layers[i] is { } layer ? layer.Copy(Length, layer.Capacity) : null;
@@ -133,6 +136,7 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
     {
         foreach (Layer? layer in _layers) layer?.Dispose();
         foreach (CachedStates? states in _states) states?.Dispose();
+        Encoder.Dispose();
         Array.Clear(_layers);
         Array.Clear(_states);
     }
@@ -144,7 +148,7 @@ internal sealed class CachedRow(int numLayers, long initialCapacity = CachedRow.
         return capacity;
     }
 
-    private Exception MissedLayer(int layer, long length) => Errors.CreateException(ErrorCode.Unsupported,
+    public Exception MissedLayer(int layer, long length) => Errors.CreateException(ErrorCode.Unsupported,
         $"Layer {layer} did not run in an earlier step, so its cache has {length} of {Length} tokens.",
         "Skip the layer's attention at every step, or at none.");
 

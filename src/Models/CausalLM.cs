@@ -38,10 +38,4 @@ public abstract class CausalLM : PreTrainedModel
 
     protected abstract ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
-
-    /// <summary>The last tokens, whose logits are computed.</summary>
-    /// <param name="hidden">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq kept, hidden]</returns>
-    protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>
-        logitsToKeep <= 0 || logitsToKeep >= hidden.size(1) ? hidden : hidden.narrow(1, hidden.size(1) - logitsToKeep, logitsToKeep);
 }

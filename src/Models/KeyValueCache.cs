@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace Ndif.Models;
 
 /// <summary>
-/// The keys and values of earlier tokens, and the states of layers that keep no keys, so that a generation step computes only the new
-/// tokens. Used without autograd.
+/// The keys and values of earlier tokens, the states of layers that keep no keys, and the output of an encoder, so that a generation step
+/// computes only the new tokens. Used without autograd.
 /// </summary>
 /// <remarks>
 /// Each row has memory of its own (<see cref="CachedRow"/>), so rows join, leave and grow without a copy of the others. The tokens of all
@@ -77,6 +77,46 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
             using (Tensor state = value[row]) _rows[row].SetState(layer, index, state);
     }
 
+    /// <summary>
+    /// The keys and values of cross attention in a layer, which the first pass has set, [batch, heads, encoderSeq, headDim]: rows with
+    /// fewer tokens are padded on the right with zeros. Null in the first pass.
+    /// </summary>
+    /// <exception cref="NdifException">UNSUPPORTED: the layer did not run in the first pass.</exception>
+    public (Tensor Keys, Tensor Values)? CrossAttention(int layer) => Length == 0 ? null
+        : (GatherEncoder(CachedEncoderTokens.KeysOf(layer)) ?? throw _rows[0].MissedLayer(layer, 0),
+            GatherEncoder(CachedEncoderTokens.ValuesOf(layer))!);
+
+    /// <summary>Sets the keys and values of cross attention in a layer.</summary>
+    /// <param name="key">[batch, heads, encoderSeq, headDim]</param>
+    /// <param name="value">[batch, heads, encoderSeq, headDim]</param>
+    public void SetCrossAttention(int layer, Tensor key, Tensor value)
+    {
+        SetEncoder(CachedEncoderTokens.KeysOf(layer), key);
+        SetEncoder(CachedEncoderTokens.ValuesOf(layer), value);
+    }
+
+    /// <summary>
+    /// The encoder's output for the rows: hidden states [batch, encoderSeq, hidden] and attention mask [batch, encoderSeq]. Rows with fewer
+    /// tokens are padded on the right. Null before the first pass, and for a model without an encoder.
+    /// </summary>
+    public (Tensor HiddenStates, Tensor AttentionMask)? EncoderOutput()
+    {
+        using var scope = NewDisposeScope();
+        if (GatherEncoder(CachedEncoderTokens.HiddenStatesOf(numLayers)) is not { } hidden) return null;
+        Tensor mask = GatherEncoder(CachedEncoderTokens.MaskOf(numLayers))!;                // [batch, 1, encoderSeq]
+        return (hidden.squeeze(1).MoveToOuterDisposeScope(), mask.squeeze(1).MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Keeps the encoder's output for the next passes.</summary>
+    /// <param name="hidden">[batch, encoderSeq, hidden]</param>
+    /// <param name="attentionMask">[batch, encoderSeq]: 0 for padding.</param>
+    public void SetEncoderOutput(Tensor hidden, Tensor attentionMask)
+    {
+        using var scope = NewDisposeScope();
+        SetEncoder(CachedEncoderTokens.HiddenStatesOf(numLayers), hidden.unsqueeze(1));
+        SetEncoder(CachedEncoderTokens.MaskOf(numLayers), attentionMask.unsqueeze(1));
+    }
+
     /// <summary>Reserves slots in each row for the tokens of this pass, for a kernel that writes keys and values itself.</summary>
     internal IReadOnlyList<CachedRow> Reserve(int layer, long batch, long kvHeads, long seqLen, long headDim, ScalarType dtype)
     {
@@ -125,7 +165,8 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
 
     /// <summary>Whether the rows of another cache can be added: each layer has run in both or in neither.</summary>
     internal bool CanAppend(KeyValueCache other) => _rows.Count == 0 || other._rows.Count == 0
-        || Enumerable.Range(0, numLayers).All(layer => _rows[0].IsFilled(layer) == other._rows[0].IsFilled(layer));
+        || Enumerable.Range(0, numLayers).All(layer => _rows[0].IsFilled(layer) == other._rows[0].IsFilled(layer)
+            && _rows[0].Encoder.IsFilled(layer) == other._rows[0].Encoder.IsFilled(layer));
 
     /// <summary>Takes over the rows of another cache, after those of this one.</summary>
     internal void Append(KeyValueCache other)
@@ -159,6 +200,30 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
         if (_rows.Count == 0 && Length == 0)
             for (long row = 0; row < batch; row++) _rows.Add(new CachedRow(numLayers, InitialCapacity));
         if (_rows.Count != batch) throw new InvalidOperationException($"The cache has {_rows.Count} rows, and the pass {batch}.");
+    }
+
+    private void SetEncoder(int index, Tensor value)
+    {
+        EnsureRows(value.size(0));
+        for (int row = 0; row < _rows.Count; row++)
+            using (Tensor part = value[row]) _rows[row].Encoder[index] = part;
+    }
+
+    /// <summary>A tensor of the encoder's tokens of all rows, padded with zeros: [batch, ..., encoderSeq, ...]; null if a row has none.</summary>
+    private Tensor? GatherEncoder(int index)
+    {
+        using var noGrad = no_grad();
+        if (_rows.Count == 0 || _rows.Exists(row => row.Encoder[index] is null)) return null;
+        if (_rows.Count == 1) return _rows[0].Encoder[index]!.unsqueeze(0);
+        Tensor[] parts = [.. _rows.Select(row => row.Encoder[index]!)];
+        long longest = parts.Max(part => part.size(1));
+        if (Array.TrueForAll(parts, part => part.size(1) == longest)) return stack(parts);
+        long[] shape = [parts.Length, .. parts[0].shape];
+        shape[2] = longest;
+        using var scope = NewDisposeScope();
+        Tensor gathered = zeros(shape, parts[0].dtype, parts[0].device);
+        for (int row = 0; row < parts.Length; row++) gathered[row].narrow(1, 0, parts[row].size(1)).copy_(parts[row]);
+        return gathered.MoveToOuterDisposeScope();
     }
 
     /// <summary>The last columns of each row's slots, or zeros where a row has none: [batch, kvHeads, kvSeq, headDim].</summary>

@@ -13,4 +13,19 @@ public sealed record ModelInputs(
 {
     /// <summary>The text of a pair that a token belongs to: [batch, seq] int64; null for 0 everywhere.</summary>
     public Tensor? TokenTypeIds { get; init; }
+
+    /// <summary>
+    /// Of an encoder-decoder: the decoder's tokens, [batch, decoderSeq] int64. Its <see cref="InputIds"/> and <see cref="AttentionMask"/>,
+    /// [batch, seq], are the encoder's, and <see cref="Cache"/> is the decoder's.
+    /// </summary>
+    public Tensor? DecoderInputIds { get; init; }
+
+    /// <summary>[batch, cached + decoderSeq] int64: 1 for a token of the decoder, 0 for padding. Its positions are counted here.</summary>
+    public Tensor? DecoderAttentionMask { get; init; }
+
+    /// <summary>
+    /// The encoder's hidden states of an earlier pass, [batch, seq, hidden]: the encoder does not run, and <see cref="InputIds"/> are not
+    /// read. <see cref="KeyValueCache.EncoderOutput"/> has them, and the attention mask for them.
+    /// </summary>
+    public Tensor? EncoderOutput { get; init; }
 }

@@ -32,6 +32,9 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>Whether PyTorch has this tensor as a buffer, which is not trained and not among the parameters of a module.</summary>
     public bool IsBuffer { get; internal init; }
 
+    /// <summary>Whether a checkpoint may lack the tensor, which then is zero.</summary>
+    public bool IsZeroByDefault { get; internal init; }
+
     public bool IsLoaded => _value is not null || _eightBitWeight is not null || _blockWeight is not null;
 
     /// <summary>

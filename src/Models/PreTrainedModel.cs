@@ -1,6 +1,9 @@
+using Ndif.Models.Config;
 using Ndif.Protocol;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models;
+
 
 /// <summary>The values of a config that every model has.</summary>
 /// <param name="ContextLength">max_position_embeddings, in tokens.</param>
@@ -101,6 +104,14 @@ public abstract class PreTrainedModel : SiteModule
     /// <summary>The beginnings of the names of tensors of parts that are not there: towers for images and sound.</summary>
     public virtual IReadOnlyList<string> IgnoredPrefixes => Origin?.IgnoredPrefixes ?? [];
 
+    /// <summary>
+    /// Whether the output projection has the embedding's weight where a checkpoint has none for it, whatever config.json says.
+    /// </summary>
+    internal virtual bool TiesMissingHead => false;
+
+    /// <summary>The config of the same model, with or without an output projection of its own.</summary>
+    internal virtual ConfigReader WithTies(ConfigReader json, bool tied) => json.With("tie_word_embeddings", tied);
+
     /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
     public virtual string ToTreeName(string tensorName) => Origin?.ToTreeName(tensorName) ?? tensorName;
 
@@ -108,4 +119,10 @@ public abstract class PreTrainedModel : SiteModule
     /// <returns>What <see cref="Task"/> says: logits or hidden states, and the cache where there is one.</returns>
     /// <exception cref="NdifException">An input does not fit the model.</exception>
     public abstract ModelOutput Call(ModelInputs inputs);
+
+    /// <summary>The last tokens, whose logits are computed.</summary>
+    /// <param name="hidden">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq kept, hidden]</returns>
+    protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>
+        logitsToKeep <= 0 || logitsToKeep >= hidden.size(1) ? hidden : hidden.narrow(1, hidden.size(1) - logitsToKeep, logitsToKeep);
 }

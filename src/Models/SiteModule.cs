@@ -37,6 +37,9 @@ public abstract class SiteModule
 
     public IReadOnlyList<Parameter> Parameters => _parameters;
 
+    /// <summary>The path of a parameter of this module: "transformer.h.0.ln_1.weight".</summary>
+    public string PathOf(Parameter parameter) => Path.Length == 0 ? parameter.Name : $"{Path}.{parameter.Name}";
+
     /// <summary>The class name in Hugging Face's code, as printed.</summary>
     public virtual string ClassName => GetType().Name;
 
@@ -50,6 +53,23 @@ public abstract class SiteModule
     /// Whether the module is not in Hugging Face's tree: an expert, which Hugging Face's code computes within a fused module.
     /// </summary>
     public virtual bool IsVirtual => false;
+
+    /// <summary>
+    /// Whether the tokens of this module are the encoder's: in an encoder-decoder all modules of the encoder, and the projections of its
+    /// output in the decoder's cross attention.
+    /// </summary>
+    public bool IsOfEncoder { get; private set; }
+
+    /// <summary>Declares that the tokens of this module and of all modules inside it are the encoder's.</summary>
+    internal void SetIsOfEncoder()
+    {
+        IsOfEncoder = true;
+        foreach (SiteModule child in _children) child.SetIsOfEncoder();
+    }
+
+    /// <summary>Says whose tokens the dimensions of a value of this module are.</summary>
+    /// <param name="axes">The dimensions, as all modules of the class have them.</param>
+    protected internal virtual Axes ResolveTokens(Axes axes) => IsOfEncoder ? axes.OfEncoder() : axes;
 
     /// <summary>The batch and token dimensions of an output; <paramref name="element"/> is the index in a tuple.</summary>
     public virtual Axes OutputAxes(int element) => Axes.Hidden;
@@ -114,6 +134,14 @@ public abstract class SiteModule
     protected Parameter Buffer(string name, params ReadOnlySpan<long> shape)
     {
         var buffer = new Parameter(name, [.. shape]) { IsBuffer = true };
+        _parameters.Add(buffer);
+        return buffer;
+    }
+
+    /// <summary>Declares a buffer that checkpoints may lack, because it is zero in them.</summary>
+    protected Parameter ZeroBuffer(string name, params ReadOnlySpan<long> shape)
+    {
+        var buffer = new Parameter(name, [.. shape]) { IsBuffer = true, IsZeroByDefault = true };
         _parameters.Add(buffer);
         return buffer;
     }

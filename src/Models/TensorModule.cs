@@ -10,9 +10,9 @@ public abstract class TensorModule : SiteModule
     /// <summary>The batch and token dimensions of the input and the output.</summary>
     public Axes Axes { get; protected set; } = Axes.Hidden;
 
-    public override Axes OutputAxes(int element) => Axes;
+    public override Axes OutputAxes(int element) => ResolveTokens(Axes);
 
-    public override Axes InputAxes(string argument) => Axes;
+    public override Axes InputAxes(string argument) => ResolveTokens(Axes);
 
     public override bool ReturnsTensor => true;
 

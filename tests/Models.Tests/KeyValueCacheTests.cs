@@ -116,6 +116,69 @@ public sealed class KeyValueCacheTests
         Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
     }
 
+    [Fact]
+    public void TheEncodersTokens_OfRowsThatJoin_ArePaddedToTheLongest()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = Filled(1, 5, 1), joining = Filled(2, 3, 2);
+        SetEncoder(cache, 1, 4, 1);
+        SetEncoder(joining, 2, 6, 2);
+        long bytes = cache.ByteCount + joining.ByteCount;
+        cache.Append(joining);
+        Assert.Equal(bytes, cache.ByteCount);
+        (Tensor keys, Tensor values) = cache.CrossAttention(0)!.Value;                      // [batch, heads, encoderSeq, headDim]
+        Assert.Equal([3, 2, 6, 4], keys.shape);
+        Assert.Equal([1f, 1f, 1f, 1f, 0f, 0f], keys[0, 1, .., 0].contiguous().data<float>().ToArray());
+        Assert.Equal([2f, 2f, 2f, 2f, 2f, 2f], keys[2, 0, .., 3].contiguous().data<float>().ToArray());
+        Assert.True(values.Equals(keys * 2));
+        (Tensor hidden, Tensor mask) = cache.EncoderOutput()!.Value;
+        Assert.Equal([3, 6, 8], hidden.shape);
+        Assert.Equal([1L, 1, 1, 1, 0, 0], mask[0].contiguous().data<long>().ToArray());
+        Assert.Equal(18 - 2, mask.sum().item<long>());
+
+        cache.SelectRows([0, 0]); // the longer rows leave, the other is copied
+        Assert.Equal([2, 2, 4, 4], cache.CrossAttention(0)!.Value.Keys.shape);
+        Assert.Equal([2, 4, 8], cache.EncoderOutput()!.Value.HiddenStates.shape);
+        Assert.Equal((4 * 4 * 2 * 2 + 4 * 8) * 4 + 4 * 8, cache.StateByteCount / 2);
+    }
+
+    [Fact]
+    public void TheFirstPass_HasNoKeysOfTheEncoder_AndALayerThatMissedIt_IsAnError()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = new(2);
+        Assert.Null(cache.EncoderOutput());
+        cache.SetCrossAttention(0, ones(1, 2, 3, 4), ones(1, 2, 3, 4));
+        Assert.Null(cache.CrossAttention(0)); // the pass may have been stopped, and begins again
+        cache.Advance(1);
+        Assert.NotNull(cache.CrossAttention(0));
+        NdifException error = Assert.ThrowsAny<NdifException>(() => cache.CrossAttention(1));
+        Assert.Contains("Layer 1 did not run in an earlier step", error.Message, StringComparison.Ordinal);
+        using KeyValueCache whole = new(2);
+        for (int layer = 0; layer < 2; layer++) whole.SetCrossAttention(layer, ones(1, 2, 3, 4), ones(1, 2, 3, 4));
+        whole.Advance(1);
+        Assert.False(cache.CanAppend(whole));
+    }
+
+    [Fact]
+    public void RowsThatAreReplaced_BringTheirEncodersTokens()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = Filled(2, 3, 1), other = Filled(1, 3, 5);
+        SetEncoder(cache, 2, 2, 1);
+        SetEncoder(other, 1, 3, 5);
+        cache.ReplaceRows([1], other);
+        Assert.Equal([1f, 1f, 0f], cache.CrossAttention(0)!.Value.Keys[0, 0, .., 0].contiguous().data<float>().ToArray());
+        Assert.Equal([5f, 5f, 5f], cache.CrossAttention(0)!.Value.Keys[1, 0, .., 0].contiguous().data<float>().ToArray());
+    }
+
+    private static void SetEncoder(KeyValueCache cache, int rows, int tokens, float value)
+    {
+        Tensor key = full([rows, 2, tokens, 4], value);
+        cache.SetCrossAttention(0, key, key * 2);
+        cache.SetEncoderOutput(full([rows, tokens, 8], value), ones([rows, tokens], ScalarType.Int64));
+    }
+
     /// <summary>A cache of one layer with rows of one head, each filled with the same value.</summary>
     private static KeyValueCache Filled(int rows, int tokens, float value)
     {

@@ -48,6 +48,20 @@ public static class TinyConfigs
             "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape}},
             "num_attention_heads": {{shape * 2}}
             """),
+        ["t5"] = shape => Of("T5ForConditionalGeneration", T5(shape, """
+            "feed_forward_proj": "relu", "relative_attention_num_buckets": 8, "relative_attention_max_distance": 12
+            """)),
+        ["t5 gated"] = shape => Of("T5ForConditionalGeneration", T5(shape, """
+            "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false
+            """)),
+        ["mt5"] = shape => Of("MT5ForConditionalGeneration", T5(shape, """
+            "relative_attention_num_buckets": 5, "relative_attention_max_distance": 3, "tie_word_embeddings": true
+            """)),
+        ["bart"] = shape => Of("BartForConditionalGeneration", $$"""
+            "max_position_embeddings": 64, "d_model": 16, "encoder_layers": {{3 - shape}}, "decoder_layers": {{shape}},
+            "encoder_attention_heads": 4, "decoder_attention_heads": {{shape * 2}}, "encoder_ffn_dim": 20, "decoder_ffn_dim": 24,
+            "scale_embedding": {{Json(shape == 2)}}, "decoder_start_token_id": 3
+            """),
         ["gpt_neox"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, "")),
         ["gpt_neox sequential"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, """
             , "use_parallel_residual": false, "attention_bias": false, "rotary_pct": 0.5, "tie_word_embeddings": true
@@ -276,6 +290,10 @@ public static class TinyConfigs
 
     private static string NeoX(int shape, string more) => $$"""
         "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape}}, "num_attention_heads": 2 {{more}}
+        """;
+
+    private static string T5(int shape, string more) => $$"""
+        "d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": {{3 - shape}}, "num_decoder_layers": {{shape}}, "num_heads": {{shape * 2}}, {{more}}
         """;
 
     private static string Opt(int shape, string more) => $$"""

@@ -55,7 +55,7 @@ public static class TinyModel
         HashSet<Parameter> seen = [];
         foreach (SiteModule module in tree.Modules)
             foreach (Parameter parameter in module.Parameters.Where(seen.Add))
-                weights[$"{module.Path}.{parameter.Name}"] = randn(parameter.Shape, generator: generator) * 0.3;
+                weights[module.PathOf(parameter)] = randn(parameter.Shape, generator: generator) * 0.3;
         return weights;
     }
 
@@ -69,12 +69,42 @@ public static class TinyModel
         return randint(0, VocabSize, [batch, seq], ScalarType.Int64, generator: generator);
     }
 
-    /// <summary>The logits of a pass: [batch, seq, vocab].</summary>
+    /// <summary>
+    /// The logits of a pass: [batch, seq, vocab]. The ids of an encoder-decoder are the decoder's, and its encoder reads
+    /// <see cref="EncoderText"/>.
+    /// </summary>
     internal static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
     {
         mask ??= ones_like(ids);
+        if (model.Root is Seq2SeqLM)
+        {
+            var known = cache?.EncoderOutput();
+            (Tensor text, Tensor textMask) = known is null ? EncoderText(ids, mask) : (ids, known.Value.AttentionMask);
+            return (Tensor)model.Root.Call(new(text, textMask, text, cache)
+            {
+                DecoderInputIds = ids, DecoderAttentionMask = mask, EncoderOutput = known?.HiddenStates,
+            })["logits"]!;
+        }
         Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]
         return (Tensor)model.Root.Call(new(ids, mask, positions, cache))["logits"]!;
+    }
+
+    /// <summary>A text for the encoder that depends on the first token of each row alone, with its mask, both [batch, encoderSeq].</summary>
+    internal static (Tensor Ids, Tensor Mask) EncoderText(Tensor ids, Tensor mask)
+    {
+        if (ids.device_type == TorchSharp.DeviceType.META) return (ids, ones_like(ids));
+        long[][] texts = [.. Enumerable.Range(0, (int)ids.size(0)).Select(row =>
+        {
+            long first = ids[row, mask[row].argmax().item<long>()].item<long>();
+            return Enumerable.Range(1, 1 + (int)(first % 6)).Select(i => (7 * first + 11 * i) % VocabSize).ToArray();
+        })];
+        Tensor text = zeros([texts.Length, texts.Max(t => t.Length)], ScalarType.Int64), textMask = zeros_like(text); // [batch, encoderSeq]
+        for (int row = 0; row < texts.Length; row++)
+        {
+            text[row, ..texts[row].Length] = tensor(texts[row]);
+            textMask[row, ..texts[row].Length] = 1;
+        }
+        return (text, textMask);
     }
 
     public static double Difference(Tensor a, Tensor b) => (a - b).abs().max().item<float>();

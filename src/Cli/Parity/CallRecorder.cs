@@ -23,13 +23,13 @@ internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposab
 
     public override object? Call(SiteModule module, Arguments arguments)
     {
-        string positional = CallStructure.Describe(arguments.Positional);
+        string[] positional = Array.ConvertAll(arguments.Positional, CallStructure.Describe);
         Tensor? input = arguments.First is Tensor first ? Keep(first) : null;
         object? result = module.Run(arguments);
         foreach (Tensor tensor in Tensors(result)) Keep(tensor);
         Tensor? output = Tensors(result).FirstOrDefault();
         if (gradients && output is { requires_grad: true }) output.retain_grad();
-        Calls.Add(new RecordedCall(module, positional, [.. arguments.Keywords.Select(k => k.Key)], result, input, output));
+        Calls.Add(new RecordedCall(module, positional, [.. arguments.Keywords.Where(k => k.Value is not null).Select(k => k.Key)], result, input, output));
         return result;
     }
 

@@ -130,7 +130,7 @@ internal sealed class CheckpointParity
     /// <summary>
     /// Compares the logits, or what a model without a head returns in their place.
     /// </summary>
-    private double CompareOutput(ModelOutput output) => ((string[])["logits", "last_hidden_state", "pooler_output"])
+    private double CompareOutput(ModelOutput output) => ((string[])["logits", "last_hidden_state", "pooler_output", "encoder_last_hidden_state"])
         .Where(name => _golden.Find(name) is not null)
         .Max(name => TensorDifference.Absolute((Tensor)output[name]!, _golden[name]));
 
@@ -144,13 +144,24 @@ internal sealed class CheckpointParity
     internal static double CompareHidden(GoldenOutputs golden, string prefix, LoadedModel model, CallRecorder recorder)
     {
         StandardNames names = model.Root.Names;
-        double largest = 0;
-        for (int k = 0; golden.Find($"{prefix}hidden_states.{k}") is { } reference; k++)
+        return new[]
         {
-            RecordedCall? block = recorder.Find($"{names.Layers}.{k}");
+            CompareHidden(golden, $"{prefix}hidden_states", recorder, names.Layers, names.FinalNorm),
+            CompareHidden(golden, $"{prefix}encoder_hidden_states", recorder, names.EncoderLayers, names.Encoder),
+            CompareHidden(golden, $"{prefix}decoder_hidden_states", recorder, names.Layers, names.Decoder),
+        }.Max();
+    }
+
+    /// <param name="last">The module whose output is the last of the hidden states.</param>
+    private static double CompareHidden(GoldenOutputs golden, string name, CallRecorder recorder, string layers, string last)
+    {
+        double largest = 0;
+        for (int k = 0; golden.Find($"{name}.{k}") is { } reference; k++)
+        {
+            RecordedCall? block = recorder.Find($"{layers}.{k}");
             Tensor?[] candidates = block is null
-                ? [recorder.Find(names.FinalNorm)?.Output is { } norm && norm.shape.SequenceEqual(reference.shape) ? norm
-                    : recorder.Find($"{names.Layers}.{k - 1}")?.Output]
+                ? [recorder.Find(last)?.Output is { } norm && norm.shape.SequenceEqual(reference.shape) ? norm
+                    : recorder.Find($"{layers}.{k - 1}")?.Output]
                 : [block.Input, block.Output];
             largest = Math.Max(largest, candidates.OfType<Tensor>().Where(c => c.shape.SequenceEqual(reference.shape))
                 .Select(c => TensorDifference.Absolute(c, reference)).DefaultIfEmpty(TensorDifference.Infinite).Min());
@@ -210,8 +221,9 @@ internal sealed class CheckpointParity
         List<string> problems = [];
         for (int i = 0; i < references.Length; i++)
         {
-            (RecordedCall actual, string path, string layers) = (calls[i], calls[i].Module.Path, $"{_model.Root.Names.Layers}.");
-            bool isBlock = path.StartsWith(layers, StringComparison.Ordinal) && !path[layers.Length..].Contains('.');
+            (RecordedCall actual, string path, StandardNames names) = (calls[i], calls[i].Module.Path, _model.Root.Names);
+            string list = path.Contains('.') ? path[..path.LastIndexOf('.')] : "";
+            bool isBlock = list.Length > 0 && (list == names.Layers || list == names.EncoderLayers);
             if (CallStructure.Compare(actual, references[i], isBlock, isModel: actual.Result is ModelOutput) is { } difference)
                 problems.Add($"`{path}` {difference}");
             // The digest was recorded at the end of the call, but the whole tensor (of the first call of a module) at the end of the
@@ -268,7 +280,7 @@ internal sealed class CheckpointParity
         {
             Tensor ids = _golden["batch.left.input_ids"], mask = _golden["batch.left.attention_mask"];      // [batch, seq]
             Tensor paddedPositions = arange(ids.size(1)).expand(ids.shape);                                 // [batch, seq]
-            var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            var actual = (Tensor)Forward(_model, _golden, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
             var countingPadding = (Tensor)_model.Root.Call(new(ids, mask, paddedPositions))[output]!;       // [batch, seq, vocab]
             largest = IgnoresPadding ? 0
                 : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
@@ -279,7 +291,8 @@ internal sealed class CheckpointParity
         if (_golden.Find($"batch.right.{output}") is { } right)
         {
             Tensor ids = _golden["batch.right.input_ids"], mask = _golden["batch.right.attention_mask"];    // [batch, seq]
-            var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            var actual = (Tensor)Forward(_model, _golden, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            if (_model.Root is Seq2SeqLM) return TensorDifference.Absolute(actual, right); // tokens of the decoder, which is not padded
             if (right.dim() < actual.dim()) actual = actual[mask.to(ScalarType.Bool)];                    // [tokens, vocab]
             else if (actual.dim() > 2) actual = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));         // [1, tokens, vocab]
             largest = Math.Max(largest ?? 0, TensorDifference.Absolute(actual, right));
@@ -306,10 +319,14 @@ internal sealed class CheckpointParity
     {
         if (_golden.Find("generate.ids") is not { } expected) return null;
         Tensor ids = _golden["input_ids"]; // [1, seq]
-        (Tensor single, Tensor logits) = GreedyDecoding.Run(_model, ids, ones_like(ids), (int)(expected.size(1) - ids.size(1)));
+        long prompt = _model.Root is Seq2SeqLM ? 1 : ids.size(1);
+        (Tensor single, Tensor logits) = GreedyDecoding.Run(_model, ids, ones_like(ids), (int)(expected.size(1) - prompt));
         bool same = single.Equals(expected);
         if (_golden.Find("generate.logits") is { } reference && same)
             _result.Logits = Math.Max(_result.Logits ?? 0, TensorDifference.Absolute(logits, reference));
+        if (_model.Root is Seq2SeqLM && _golden.Find("batch.right.generate.ids") is { } padded)
+            same &= GreedyDecoding.Run(_model, _golden["batch.right.input_ids"], _golden["batch.right.attention_mask"],
+                (int)(padded.size(1) - prompt)).Ids.Equals(padded);
         if (_golden.Find("batch.left.generate.ids") is { } batch)
         {
             Tensor batchIds = _golden["batch.left.input_ids"]; // [batch, seq]
@@ -343,12 +360,16 @@ internal sealed class CheckpointParity
         return IsSame("the token ids", actual.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
-    /// <summary>A forward pass over the reference's input, with its types of tokens.</summary>
-    internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache) =>
-        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache) { TokenTypeIds = golden.Find("token_type_ids") });
-
-    internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>
-        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache));
+    /// <summary>A forward pass with the reference's types of tokens, for one row, and tokens of the decoder, the same for all rows.</summary>
+    internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache)
+    {
+        Tensor? decoderIds = golden.Find("decoder_input_ids")?.expand(ids.size(0), -1);                     // [batch, decoderSeq]
+        return model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache)
+        {
+            TokenTypeIds = ids.size(0) == 1 ? golden.Find("token_type_ids") : null, DecoderInputIds = decoderIds,
+            DecoderAttentionMask = decoderIds is null ? null : ones_like(decoderIds),
+        });
+    }
 
     /// <summary>Compares two lists and adds the first difference to the problems.</summary>
     private bool IsSame(string subject, IEnumerable<string> actual, IEnumerable<string> reference)

@@ -40,7 +40,7 @@ internal static class FormParity
         Tensor ids = golden["input_ids"]; // [1, seq]
         using CallRecorder recorder = new();
         using KeyValueCache cache = model.NewCache();
-        recorder.Run(model, () => CheckpointParity.Forward(model, ids, ones_like(ids), cache));
+        recorder.Run(model, () => CheckpointParity.Forward(model, golden, ids, ones_like(ids), cache));
         result.Logits = Math.Max(result.Logits ?? 0, TensorDifference.Absolute(recorder.Calls[^1].Output!, golden[prefix + "logits"]));
         result.Hidden = Math.Max(result.Hidden ?? 0, CheckpointParity.CompareHidden(golden, prefix, model, recorder));
         if (golden.Find(prefix + "generate.ids") is not { } expected) return;

@@ -46,7 +46,7 @@ internal static class GradientParity
                 Tensor ids = golden["input_ids"]; // [1, seq]
                 ModelOutput output = recorder.Run(model, () => CheckpointParity.Forward(model, golden, ids, ones_like(ids), null));
                 var first = output.Entries.Select(entry => entry.Value).OfType<Tensor>().First(); // logits, or hidden states
-                Tensor scalar = kind == "grad_sum" ? first.sum() : Loss(model, first, ids);
+                Tensor scalar = kind == "grad_sum" ? first.sum() : Loss(model, first, golden.Find("decoder_input_ids") ?? ids);
                 scalar.backward();
                 largest = Math.Max(largest ?? 0, TensorDifference.Relative(scalar.reshape(-1), value.reshape(-1), floor: 1));
             }
@@ -135,7 +135,7 @@ internal static class GradientParity
                 return nn.functional.binary_cross_entropy_with_logits(output, isReplaced);
             case ModelTask.TokenClassification:
                 return nn.functional.cross_entropy(output.flatten(0, 1), arange(seqLen) % output.size(-1));
-            case ModelTask.MaskedLm:
+            case ModelTask.MaskedLm or ModelTask.Seq2SeqLm: // of the same token
                 return nn.functional.cross_entropy(output.flatten(0, 1), ids.flatten());
             default: // the mean cross entropy of the next tokens
                 Tensor predictions = output.narrow(1, 0, seqLen - 1).flatten(0, 1);                           // [seq - 1, vocab]

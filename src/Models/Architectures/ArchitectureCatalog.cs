@@ -61,7 +61,7 @@ public static class ArchitectureCatalog
                 foreach (long size in parameter.Shape)
                     elements = size <= 0 || size > MaxElements / elements
                         ? throw Errors.CreateException(ErrorCode.BadCheckpoint,
-                            $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], "
+                            $"{config.File} makes `{module.PathOf(parameter)}` [{string.Join(", ", parameter.Shape)}], "
                             + "a shape that cannot be.",
                             "A size in it is wrong.", module.Path)
                         : elements * size;

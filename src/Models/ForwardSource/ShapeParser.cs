@@ -8,6 +8,7 @@ internal static class ShapeParser
     /// <summary>
     /// Known only if a dimension is exactly "batch" or "batch · seq", and none combines batch, seq or kvSeq with another size
     /// ("batch · kvHeads"), because such a dimension cannot be sliced. A value that begins with "routed" has the tokens of an expert.
+    /// In a decoder, "encoderSeq" is the tokens of the encoder.
     /// </summary>
     /// <param name="text">One shape, or one for each element of a tuple; the last also applies to the elements after it.</param>
     /// <param name="module">The axes that "..." represents.</param>
@@ -23,7 +24,11 @@ internal static class ShapeParser
         if (flat >= 0 && !dimensions.Where((_, i) => i != flat).Any(Mixes) && !dimensions.Any(_axisNames.Contains))
             return new Axes(flat, flat);
         int[] at = [.. _axisNames.Select(word => Array.IndexOf(dimensions, word))];
-        return dimensions.Any(Mixes) || at[0] < 0 ? Models.Axes.Unknown : new Axes(at[0], at[1], at[2]);
+        if (dimensions.Any(Mixes) || at[0] < 0) return Models.Axes.Unknown;
+        int encoder = Array.IndexOf(dimensions, "encoderSeq");
+        if (encoder < 0) return new Axes(at[0], at[1], at[2]);
+        return at[1] < 0 ? new Axes(at[0], encoder) { IsSeqOfEncoder = true }
+            : new Axes(at[0], at[1], encoder) { IsKvSeqOfEncoder = true };
 
         static bool Mixes(string dimension) => !_axisNames.Contains(dimension)
             && dimension.Split([' ', '·', '/', '+', '-', '*', '('], StringSplitOptions.RemoveEmptyEntries).Any(_axisNames.Contains);

@@ -57,7 +57,7 @@ public sealed record SourceSite(string Path, SourceOperation Operation, SourceFu
     /// <param name="module">The module whose forward it is.</param>
     public Axes OutputAxes(SiteModule module, int element) =>
         Operation.Output == "?" && Operation.Submodule?.Invoke(module) is { } child ? child.OutputAxes(element)
-            : ShapeParser.ParseAxes(Operation.Output, element, module.OutputAxes(0));
+            : Parse(module, Operation.Output, element);
 
     /// <summary>The same for an argument: its position among the positional ones as a number, or its keyword.</summary>
     public Axes InputAxes(SiteModule module, string argument, int element)
@@ -65,8 +65,14 @@ public sealed record SourceSite(string Path, SourceOperation Operation, SourceFu
         int at = int.TryParse(argument, CultureInfo.InvariantCulture, out int position) ? position
             : Operation.Inputs.Select(i => i.Keyword).ToList().IndexOf(argument);
         if (at < 0 || at >= Operation.Inputs.Count) return Axes.Unknown;
-        Axes declared = ShapeParser.ParseAxes(Operation.Inputs[at].Shape, element, module.OutputAxes(0));
+        Axes declared = Parse(module, Operation.Inputs[at].Shape, element);
         return Operation.Inputs[at].Shape != "?" || at > 0 || Operation.Submodule?.Invoke(module) is not { } child ? declared
             : child.InputAxes("0");
+    }
+
+    private static Axes Parse(SiteModule module, string shape, int element)
+    {
+        Axes axes = ShapeParser.ParseAxes(shape, element, module.OutputAxes(0));
+        return axes.IsSeqOfEncoder || axes.IsKvSeqOfEncoder ? axes : module.ResolveTokens(axes);
     }
 }

@@ -37,7 +37,11 @@ public sealed partial class Activation : TensorModule
         new("GELU", x => nn.functional.gelu(x), "approximate='none'", Ndif.Models.CpuKernels.ActivationKind.Gelu);
 
     /// <summary>The activation that a config.json names under a key.</summary>
-    public static Activation Read(ConfigReader config, string key, string defaultName) => config.Text(key, defaultName) switch
+    public static Activation Read(ConfigReader config, string key, string defaultName) =>
+        Named(config.Text(key, defaultName), config, key);
+
+    /// <summary>The activation of a name, which is a part of the text that a config.json has under a key.</summary>
+    public static Activation Named(string name, ConfigReader config, string key) => name switch
     {
         "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Gelu),
         "gelu_new" => new("NewGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),

@@ -25,6 +25,27 @@ public static partial class AttentionMask
         return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>The mask of a token that sees all tokens of its row, also later ones.</summary>
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    [Operation("create_bidirectional_mask")]
+    public static Tensor Bidirectional(Tensor attentionMask, ScalarType dtype) => Padding(attentionMask, attentionMask.size(1), dtype);
+
+    /// <summary>The mask of a decoder's token, which sees all tokens of the encoder.</summary>
+    /// <param name="encoderMask">[batch, encoderSeq]: 0 for padding.</param>
+    /// <param name="seqLen">The number of tokens of this pass.</param>
+    /// <returns>[batch, 1, seq, encoderSeq]</returns>
+    [Operation("create_bidirectional_mask")]
+    public static Tensor Cross(Tensor encoderMask, long seqLen, ScalarType dtype) => Padding(encoderMask, seqLen, dtype);
+
+    private static Tensor Padding(Tensor attentionMask, long queries, ScalarType dtype)
+    {
+        using var scope = NewDisposeScope();
+        long batch = attentionMask.size(0), keys = attentionMask.size(1);
+        Tensor mask = zeros([batch, 1, queries, keys], dtype, attentionMask.device);
+        return mask.masked_fill_((attentionMask == 0).view(batch, 1, 1, keys), MaskValue(dtype)).MoveToOuterDisposeScope();
+    }
+
     /// <summary>The mask of a token that sees only the earlier tokens of its own chunk.</summary>
     /// <remarks>create_chunked_causal_mask in transformers/masking_utils.py; chunks are counted from the first token of a row.</remarks>
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>

@@ -73,4 +73,13 @@ public static partial class EagerAttention
         Tensor split = hidden.view(hidden.size(0), hidden.size(1), heads, headDim);       // [batch, seq, heads, headDim]
         return split.transpose(1, 2);
     }
+
+    /// <summary>The same for the keys or values of tokens that are not those of this pass.</summary>
+    /// <param name="projected">[batch, kvSeq, heads · headDim]</param>
+    /// <returns>[batch, heads, kvSeq, headDim]</returns>
+    public static Tensor SplitKeyHeads(Tensor projected, int heads, int headDim)
+    {
+        Tensor split = projected.view(projected.size(0), projected.size(1), heads, headDim);  // [batch, kvSeq, heads, headDim]
+        return split.transpose(1, 2);
+    }
 }

@@ -26,13 +26,14 @@ public sealed partial class Embedding : TensorModule
     /// <param name="isScaled">Whether rows are multiplied by the square root of a hidden size.</param>
     /// <param name="scaleSize">This hidden size, if it is not that of a row.</param>
     /// <param name="factor">Another factor of the rows; null for none.</param>
+    /// <param name="tiedTable">The table of another module, used here too.</param>
     public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false,
-        int? scaleSize = null, double? factor = null)
+        int? scaleSize = null, double? factor = null, Parameter? tiedTable = null)
     {
         (ClassName, _isScaled, _scaleSize, _factor) = (className, isScaled, scaleSize ?? embeddingDim, factor);
         (_numEmbeddings, _embeddingDim) = (numEmbeddings, embeddingDim);
         _paddingIdx = paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
-        Table = Weight("weight", numEmbeddings, embeddingDim);
+        Table = tiedTable is null ? Weight("weight", numEmbeddings, embeddingDim) : Tie(tiedTable);
     }
 
     public override string ClassName { get; }

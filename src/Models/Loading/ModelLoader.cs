@@ -60,15 +60,20 @@ internal static class ModelLoader
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = new(root, checkpoint);
         List<string> warnings = [];
+        if (LacksHead(root, weights))
+        {
+            root = Build(ref config, root, tied: true);
+            weights = new(root, checkpoint);
+        }
         if (weights.HasUntiedWeights)
         {
             warnings.Add(UntiedWarning(folder));
-            root = BuildUntied(ref config);
+            root = Build(ref config, root, tied: false);
             weights.Untie();
         }
         using LoraMerger? adapter = options.Adapter is { } given
             ? OpenAdapter(given, options.Hub, root, weights, warnings, progress, cancellationToken) : null;
-        if (adapter?.SeparatesTiedWeights == true) root = BuildUntied(ref config);
+        if (adapter?.SeparatesTiedWeights == true) root = Build(ref config, root, tied: false);
         List<KeyValuePair<Parameter, BoundTensor[]>> bound = weights.Bind(root);
         ScalarType target = options.DType ?? CheckpointDType(checkpoint, weights.Names, config);
         LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU)
@@ -187,16 +192,21 @@ internal static class ModelLoader
         if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? DTypeWithoutWeights(config));
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = new(root, checkpoint);
-        if (weights.HasUntiedWeights) root = BuildUntied(ref config);
+        if (LacksHead(root, weights)) weights = new(root = Build(ref config, root, tied: true), checkpoint);
+        if (weights.HasUntiedWeights) root = Build(ref config, root, tied: false);
         if (checksWeights) weights.Bind(root);
         return (config, root, dtype ?? CheckpointDType(checkpoint, weights.Names, config));
     }
 
-    private static PreTrainedModel BuildUntied(ref ConfigReader config)
+    /// <summary>Builds the tree of a model again, with or without an output projection of its own.</summary>
+    private static PreTrainedModel Build(ref ConfigReader config, PreTrainedModel root, bool tied)
     {
-        config = config.With("tie_word_embeddings", false);
+        config = root.WithTies(config, tied);
         return ArchitectureCatalog.Build(config);
     }
+
+    private static bool LacksHead(PreTrainedModel root, WeightBinding weights) =>
+        root.TiesMissingHead && weights.IsMissing($"{root.Names.LmHead}.weight");
 
     private static string UntiedWarning(ModelFolder folder) => $"config.json of `{folder.Id}` ties the output projection to the embedding, "
         + "but the checkpoint has different weights for them. They are not tied.";
@@ -209,6 +219,7 @@ internal static class ModelLoader
     private static Tensor ReadParameter(Checkpoint checkpoint, LoraMerger? adapter, Parameter parameter, BoundTensor[] tensors)
     {
         if (tensors is [var only]) return Read(only);
+        if (tensors.Length == 0) return zeros(parameter.Shape).DetachFromDisposeScope();
         using var noGrad = no_grad();
         Tensor[] parts = [.. tensors.Select(Read)];
         try

@@ -53,7 +53,7 @@ internal sealed class WeightBinding
     public SafetensorsEntry? EntryOf(string path) => NameOf(path) is { } name ? _checkpoint.Entry(name) : null;
 
     /// <summary>
-    /// The tensor, or the parts, of each parameter. Tensors that the architecture computes itself are ignored. Every other difference is an
+    /// The tensor, or the parts, of each parameter; none of one that is zero. Tensors that the architecture computes itself are ignored. Every other difference is an
     /// error.
     /// </summary>
     /// <param name="model">The tree of the constructor, or the same one without ties.</param>
@@ -69,7 +69,7 @@ internal sealed class WeightBinding
             else if (parts.Length > 0 && parts.All(_sources.ContainsKey))
                 found.TryAdd(parameter, [.. parts.Select(part => new BoundTensor(part, _sources[part]))]);
         }
-        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).SelectMany(p =>
+        string[] missing = [.. parameters.Where(p => !p.Value.IsZeroByDefault && !found.ContainsKey(p.Value)).SelectMany(p =>
             p.Value.Parts.Count == 0 ? [p.Key] : PartPaths(p.Key, p.Value).Where(part => !_sources.ContainsKey(part)))];
 
         if (missing.Length > 0)
@@ -80,12 +80,12 @@ internal sealed class WeightBinding
         foreach (var (parameter, tensors) in found)
             for (int part = 0; part < tensors.Length; part++)
                 CheckShape(tensors.Length == 1 ? parameter.Shape : parameter.Parts[part].Shape, tensors[part].Name);
-        return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
+        return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found.GetValueOrDefault(p) ?? []))];
     }
 
     /// <summary>All parameters by path, in the order of the tree. A shared parameter has several paths.</summary>
     public static Dictionary<string, Parameter> Parameters(PreTrainedModel model) =>
-        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
+        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: m.PathOf(p), Parameter: p)))
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 
     /// <summary>The paths that the tensors of a checkpoint may have: those of parameters and of their parts.</summary>
@@ -104,6 +104,9 @@ internal sealed class WeightBinding
         return name.StartsWith(baseModelPrefix + ".", StringComparison.Ordinal) && paths.Contains(name[(baseModelPrefix.Length + 1)..])
             ? name[(baseModelPrefix.Length + 1)..] : null;
     }
+
+    /// <summary>Whether the checkpoint has no tensor for a path.</summary>
+    public bool IsMissing(string path) => NameOf(path) is null;
 
     private string? NameOf(string path) => _sources.GetValueOrDefault(path)
         ?? PathsOfParameterAt(path).Select(tied => _sources.GetValueOrDefault(tied)).FirstOrDefault(name => name is not null);

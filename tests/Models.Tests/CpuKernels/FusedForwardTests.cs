@@ -18,7 +18,7 @@ public sealed partial class FusedForwardTests
         ["stablelm parallel"] = 1,
         ["codegen"] = 1, ["mpt"] = 0, ["mpt clipped"] = 0, ["xglm"] = 1, ["xglm not scaled"] = 1,
         ["biogpt"] = 1, ["rwkv"] = 0, ["rwkv rescaled"] = 0, ["recurrent_gemma"] = 1,
-        ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
+        ["t5"] = 1, ["t5 gated"] = 1, ["mt5"] = 1, ["bart"] = 1, ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
         ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
         ["mamba"] = 0, ["falcon_mamba"] = 0, ["mamba2"] = 0, ["falcon_h1"] = 0, ["jamba"] = 0, ["nemotron_h"] = 0, ["lfm2"] = 0,
         ["lfm2_moe"] = 0, ["GptOss"] = 0,
@@ -171,7 +171,7 @@ public sealed partial class FusedForwardTests
 
     [GeneratedRegex(
         "(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|"
-        + "shared_expert_intermediate_size|word_embed_proj_dim|d_model|lru_width)\": )(\\d+)")]
+        + "shared_expert_intermediate_size|d_ff|word_embed_proj_dim|d_model|lru_width)\": )(\\d+)")]
     private static partial Regex Sizes();
 
     [GeneratedRegex("\"(n_positions|max_position_embeddings)\": \\d+")]

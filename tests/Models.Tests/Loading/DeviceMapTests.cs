@@ -13,8 +13,11 @@ public sealed class DeviceMapTests : IDisposable
 {
     private readonly TempFolder _folder = new();
 
-    /// <remarks>Llama 4 with images embeds the ids in its root, which cannot run here.</remarks>
-    public static TheoryData<string> Models => [.. TinyConfigs.Names.Where(name => name != "Llama4 with images")];
+    /// <remarks>
+    /// Llama 4 with images embeds the ids in its root, which cannot run here. An encoder-decoder has no base model that runs alone.
+    /// </remarks>
+    public static TheoryData<string> Models =>
+        [.. TinyConfigs.Names.Where(name => name is not ("Llama4 with images" or "t5" or "t5 gated" or "mt5" or "bart"))];
 
     public void Dispose() => _folder.Dispose();
 
