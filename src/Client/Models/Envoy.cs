@@ -67,6 +67,10 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
     public Envoy Attn => FindStandardModule(Model.Description.Names.Attention, "attention");
 
+    /// <summary>The attention of a decoder's layer to the encoder's output, whatever its name.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no such module.</exception>
+    public Envoy CrossAttn => FindStandardModule(Model.Description.Names.CrossAttention, "cross attention");
+
     /// <summary>The feed-forward module of a decoder layer, whatever its name.</summary>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
     public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");

@@ -42,6 +42,18 @@ public sealed class LanguageModel(
 
     private protected override string ClassForOtherTasks => nameof(SequenceModel);
 
+    /// <summary>The encoder of an encoder-decoder. <see cref="TransformersModel.Layers"/> are those of the decoder.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the model has no encoder.</exception>
+    public Envoy Encoder => FindStandardModule(Description.Names.Encoder, "encoder");
+
+    /// <summary>The layers of the encoder, a module list.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the model has no encoder.</exception>
+    public Envoy EncoderLayers => FindStandardModule(Description.Names.EncoderLayers, "encoder");
+
+    /// <summary>The decoder of an encoder-decoder.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the model has no decoder beside an encoder.</exception>
+    public Envoy Decoder => FindStandardModule(Description.Names.Decoder, "decoder");
+
     /// <summary>The norm before the output projection.</summary>
     public Envoy FinalNorm => FindStandardModule(Description.Names.FinalNorm, "final norm");
 
@@ -65,18 +77,20 @@ public sealed class LanguageModel(
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    /// <param name="decoderInputIds">As in <see cref="TransformersModel.Trace"/>.</param>
     /// <example><code>using var t = llm.Generate("Hello", maxNewTokens: 5, new() { Temperature = 0.7, TopP = 0.9 });</code></example>
     /// <exception cref="BadProgramException">BAD_ARGUMENT: an option is out of its bounds; the message names it.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A count is negative.</exception>
     public Trace Generate(
         object? prompt = null, int? maxNewTokens = null, GenerationOptions? options = null, Backend? remote = null,
-        object? inputIds = null, object? attentionMask = null)
+        object? inputIds = null, object? attentionMask = null, object? decoderInputIds = null)
     {
         options ??= new GenerationOptions();
         if (maxNewTokens is not null) options = options with { MaxNewTokens = maxNewTokens };
         Generation generation = options.ToProto();
         GenerationOptionsValidator.Validate(generation);
-        return Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Generate, BackendOrDefault(remote), false, generation);
+        object? input = PromptConverter.Combine(prompt, inputIds, attentionMask, decoderInputIds: decoderInputIds);
+        return Open(input, Mode.Generate, BackendOrDefault(remote), false, generation);
     }
 
     /// <summary>The options of a generation that the model's files set; <see cref="Generate"/> uses them where a call does not.</summary>

@@ -7,20 +7,22 @@ namespace Ndif;
 /// <summary>Writes the inputs that a model of Hugging Face accepts into a program.</summary>
 internal static class PromptConverter
 {
-    private const string InputIds = "input_ids", AttentionMask = "attention_mask", TokenTypeIds = "token_type_ids";
+    private const string InputIds = "input_ids", AttentionMask = "attention_mask", TokenTypeIds = "token_type_ids",
+        DecoderInputIds = "decoder_input_ids";
 
-    private static readonly string[] _keys = [InputIds, AttentionMask, TokenTypeIds];
+    private static readonly string[] _keys = [InputIds, AttentionMask, TokenTypeIds, DecoderInputIds];
 
     /// <summary>The input of a call that passes it as a prompt or by keywords; null if it has none.</summary>
-    public static object? Combine(object? prompt, object? inputIds, object? attentionMask, object? tokenTypeIds = null)
+    public static object? Combine(object? prompt, object? inputIds, object? attentionMask, object? tokenTypeIds = null,
+        object? decoderInputIds = null)
     {
         if (prompt is not null && inputIds is not null)
             throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
         object? input = prompt ?? inputIds;
-        if (attentionMask is null && tokenTypeIds is null) return input;
-        if (input is null or string or IEnumerable<string>)
+        if (attentionMask is null && tokenTypeIds is null && decoderInputIds is null) return input;
+        if (input is null || (input is string or IEnumerable<string> && (attentionMask ?? tokenTypeIds) is not null))
             throw new ArgumentException("An attentionMask goes with token ids: pass inputIds, not a text.", nameof(attentionMask));
-        return new EncodedIds(input, attentionMask, tokenTypeIds);
+        return new EncodedInput(input, attentionMask, tokenTypeIds, decoderInputIds);
     }
 
     /// <param name="tokenCountOfEmptyText">
@@ -37,11 +39,17 @@ internal static class PromptConverter
             case TensorData tensor: destination.Ids = argument(tensor); break;
             case Value value: destination.Ids = argument(value); break;
             case TokenInput tokens:
-                object ids = Combine(null, tokens.InputIds, tokens.AttentionMask, tokens.TokenTypeIds)!;
+                object ids = Combine(null, tokens.InputIds, tokens.AttentionMask, tokens.TokenTypeIds, tokens.DecoderInputIds)!;
                 WriteTo(ids, destination, argument, tokenCountOfEmptyText);
                 return;
-            case EncodedIds encoded:
-                destination.Ids = argument(ToIds(encoded.Ids));
+            case EncodedInput encoded:
+                if (encoded.DecoderIds is not null) destination.DecoderIds = argument(ToIds(encoded.DecoderIds));
+                if (encoded.Mask is null && encoded.TypeIds is null)
+                {
+                    WriteTo(encoded.Input, destination, argument, tokenCountOfEmptyText);
+                    return;
+                }
+                destination.Ids = argument(ToIds(encoded.Input));
                 if (encoded.Mask is not null) destination.AttentionMask = argument(ToIds(encoded.Mask));
                 if (encoded.TypeIds is not null) destination.TokenTypeIds = argument(ToIds(encoded.TypeIds));
                 break;
@@ -107,8 +115,8 @@ internal static class PromptConverter
             }
         }
         return Combine(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."),
-            map[AttentionMask], map[TokenTypeIds])!;
+            map[AttentionMask], map[TokenTypeIds], map[DecoderInputIds])!;
     }
 
-    private sealed record EncodedIds(object Ids, object? Mask, object? TypeIds);
+    private sealed record EncodedInput(object Input, object? Mask, object? TypeIds, object? DecoderIds);
 }

@@ -64,9 +64,14 @@ public abstract class TransformersModel : TracedModel
     /// <param name="grad">Whether gradients can be computed.</param>
     /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    /// <param name="decoderInputIds">
+    /// Of an encoder-decoder, whose encoder reads the prompt: the tokens of the decoder [batch, seq]; null for the one that it starts with.
+    /// </param>
     public Trace Trace(
-        object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
-        Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Forward, BackendOrDefault(remote), grad, null);
+        object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null,
+        object? decoderInputIds = null) =>
+        Open(PromptConverter.Combine(prompt, inputIds, attentionMask, decoderInputIds: decoderInputIds), Mode.Forward,
+            BackendOrDefault(remote), grad, null);
 
     /// <summary>
     /// Opens a trace that infers shapes without computing values or loading weights. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. It runs

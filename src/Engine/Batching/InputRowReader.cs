@@ -1,6 +1,7 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -23,8 +24,27 @@ internal static class InputRowReader
         if (invoke.Ids is not null)
             AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots), model);
         if (rows.Count == 0) throw InvalidInput("An invoke has no input.", "Pass a prompt.");
-        foreach (InputRow row in rows) ValidateRow(row, model, maxNewTokens);
+        if (model.Root is Seq2SeqLM { DecoderStartTokenId: var start }) rows = WithDecoder(rows, start, invoke, slots);
+        else if (invoke.DecoderIds is not null)
+            throw InvalidInput($"{model.Description.Architecture} has no decoder beside an encoder.", "Pass no tokens for a decoder.");
+        foreach (InputRow row in rows)
+        {
+            ValidateRow(row, model, maxNewTokens);
+            if (row.Encoder is { } encoder) ValidateRow(encoder, model, 0);
+        }
         return rows;
+    }
+
+    /// <summary>The rows of a decoder: the tokens that the invoke gives it, or the token that a decoder starts with.</summary>
+    private static List<InputRow> WithDecoder(List<InputRow> encoderRows, long start, InvokeInput invoke, ValueSlots slots)
+    {
+        List<InputRow> rows = [];
+        if (invoke.DecoderIds?.Evaluate(slots) is { } ids) AddTensor(rows, ids, null, null);
+        else rows.AddRange(encoderRows.Select(_ => new InputRow([start], null)));
+        if (rows.Count != encoderRows.Count)
+            throw InvalidInput($"The decoder has tokens for {rows.Count} rows, and the encoder for {encoderRows.Count}.",
+                "Pass a row for each prompt.");
+        return [.. rows.Zip(encoderRows, (row, encoder) => row with { Encoder = encoder })];
     }
 
     /// <summary>

@@ -15,30 +15,29 @@ internal sealed partial class LanguageModelBatch
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
         _batchShape.AttentionMask = _tokens.AttentionMask;
-        _batchShape.HasLastLogitsOnly = _model.Root.Task is ModelTask.CausalLm && _batchShape.IsPrefill
+        _batchShape.HasLastLogitsOnly = _model.Root.Task.Generates() && _batchShape.IsPrefill
             && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
         bool areTokenIdsListed = _batchShape.HasLastLogitsOnly && !_model.IsOnMetaDevice
             && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null);
         _interleaver.RequiredTokenIds = areTokenIdsListed ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
         bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
         int done = _interleaver.Reuse?.ColumnCount ?? 0;
-        if (isUnobservedPrefill && _model.PrefillChunkSize > 0 && _tokens.Length - done > _model.PrefillChunkSize
+        if (isUnobservedPrefill && _encoderTokens is null && _model.PrefillChunkSize > 0 && _tokens.Length - done > _model.PrefillChunkSize
             && _interleaver.Reuse is null or { LayerCount: 0 } && !_model.Root.HasLengthDependentRope)
         {
             _interleaver.Reuse = null; // it would see the tokens of the last chunk only
             done = RunPrefillChunks(done);
         }
-        long remaining = _tokens.InputIds.size(1) - done;
         // rows that have ended go on with padding at the last position
         torch.Tensor positions = _model.Root.HasPositionTable && _tokens.MaxPosition >= _model.Description.ContextLength
             ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
+        ModelInputs inputs = NewInputs(done, positions);
+        if (_encoderTokens is not null) _batchShape.EncoderLength = inputs.AttentionMask.size(1);
         using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
         ModelOutput output;
         try
         {
-            output = _model.Root.Call(new(
-                done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0));
+            output = _model.Root.Call(inputs);
         }
         catch (Exception e) when (e is not EarlyStopException)
         {
@@ -56,6 +55,29 @@ internal sealed partial class LanguageModelBatch
             if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _model.Root.OutputAxes);
             _interleaver.EndTrace(rows.Trace); // while the output is still alive
         }
+    }
+
+    /// <summary>The inputs of the next pass. In an encoder-decoder, only the pass over the prompts runs the encoder.</summary>
+    /// <param name="done">The number of columns that are in the cache.</param>
+    /// <param name="positions">[batch, seq]</param>
+    private ModelInputs NewInputs(int done, torch.Tensor positions)
+    {
+        int logitsToKeep = _batchShape.HasLastLogitsOnly ? 1 : 0;
+        if (_encoderTokens is not { } encoder)
+        {
+            long remaining = _tokens.InputIds.size(1) - done;
+            return new ModelInputs(done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
+                done == 0 ? positions : positions.narrow(1, done, remaining), _cache, logitsToKeep)
+            {
+                TokenTypeIds = _tokens.TokenTypeIds,
+            };
+        }
+        (torch.Tensor? hidden, torch.Tensor mask) = _batchShape.IsPrefill ? (null, encoder.AttentionMask)
+            : _cache!.EncoderOutput()!.Value; // [batch, encoderSeq, hidden], [batch, encoderSeq]
+        return new ModelInputs(encoder.InputIds, mask, encoder.PositionIds, _cache, logitsToKeep)
+        {
+            DecoderInputIds = _tokens.InputIds, DecoderAttentionMask = _tokens.AttentionMask, EncoderOutput = hidden,
+        };
     }
 
     /// <summary>

@@ -4,6 +4,7 @@ using Ndif.Engine.Interleaving;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Batching;
@@ -25,6 +26,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
     private readonly HookedLanguageModel _model;
     private readonly BatchShape _batchShape;
     private readonly TokenBatch _tokens;
+    private readonly TokenBatch? _encoderTokens; // of the prompts, in an encoder-decoder
     private KeyValueCache? _cache;
     private List<TraceRows> _traces;
     private Interleaver _interleaver;
@@ -34,8 +36,11 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         (_model, _traces) = (model, traces);
         // a pad token that was added to the tokenizer alone has no row in the embedding
         long padTokenId = model.PadTokenId < model.Description.Vocabulary ? model.PadTokenId : 0;
-        _tokens = new TokenBatch([.. traces.SelectMany(p => p.Rows)], model.Device, padTokenId, model.Root.PadsRight);
-        _batchShape = new BatchShape { PadsRight = model.Root.PadsRight, SequenceLength = _tokens.Length };
+        InputRow[] rows = [.. traces.SelectMany(p => p.Rows)];
+        bool hasEncoder = model.Root.Task is ModelTask.Seq2SeqLm, padsRight = model.Root.PadsRight && !hasEncoder;
+        _tokens = new TokenBatch(rows, model.Device, padTokenId, padsRight);
+        if (hasEncoder) _encoderTokens = new TokenBatch([.. rows.Select(row => row.Encoder!)], model.Device, padTokenId, padsRight: true);
+        _batchShape = new BatchShape { PadsRight = padsRight, SequenceLength = _tokens.Length };
         AssignRows(); // 2
         _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onPreemptionPoint);
     }
@@ -113,6 +118,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
     public void Dispose()
     {
         _tokens.Dispose();
+        _encoderTokens?.Dispose();
         _cache?.Dispose();
     }
 
@@ -162,7 +168,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         foreach (TraceRows rows in _traces)
         {
             JobRun job = rows.Trace.Job; // a job stands at one trace
-            job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.RowCount;
+            job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length + r.EncoderLength) : rows.RowCount;
             job.ForwardPassCount++;
             if (_interleaver.Reuse is not { } reuse) continue;
             job.ReusedLayerCount += reuse.LayerCount;

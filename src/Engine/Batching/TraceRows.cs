@@ -69,7 +69,8 @@ internal sealed partial class TraceRows : IPreparedTrace
             foreach (InputRow row in rows[i])
             {
                 Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
-                if (invokeOptions is not null) CacheCapacity += _rowsPerInput * KeyValueCache.CapacityOf(MaxLength(row, invokeOptions));
+                if (invokeOptions is not null) CacheCapacity += _rowsPerInput
+                    * (KeyValueCache.CapacityOf(MaxLength(row, invokeOptions)) + row.EncoderLength);
             }
         }
         (_isInBatch, _inBatchBefore) = (new bool[inputCount], [.. Enumerable.Range(0, inputCount + 1)]);
@@ -101,8 +102,10 @@ internal sealed partial class TraceRows : IPreparedTrace
     /// <summary>The number of rows in the batch.</summary>
     public int RowCount => _inBatchBefore[^1] * _rowsPerInput;
 
-    /// <summary>The tokens of the longest prompt.</summary>
+    /// <summary>The tokens of the longest prompt; in an encoder-decoder those of the decoder.</summary>
     public int SequenceLength { get; }
+
+    int IPreparedTrace.SequenceLength => Rows.Select(row => row.EncoderLength).Append(SequenceLength).Max();
 
     public long CacheCapacity { get; }
 
@@ -183,8 +186,18 @@ internal sealed partial class TraceRows : IPreparedTrace
             BatchSlice slice = invoke.Slice!;
             (slice.Batch, slice.Padding) = (batchShape, batchLength - (rows.SequenceLength + _committedTokens));
             int before = _inBatchBefore[rows.Offset];
+            slice.EncoderLength = EncoderLengthOf(rows);
             (slice.Start, slice.Count) = (firstRow + before * _rowsPerInput, (_inBatchBefore[rows.End] - before) * _rowsPerInput);
         }
+    }
+
+    /// <summary>The encoder's tokens of the longest row of an invoke that is in the batch.</summary>
+    private int EncoderLengthOf(InvokeRows rows)
+    {
+        int longest = 0;
+        for (int input = rows.Offset; input < rows.End; input++)
+            if (_isInBatch[input]) longest = Math.Max(longest, Rows[input * _rowsPerInput].EncoderLength);
+        return longest;
     }
 
     private int DecodersPerInput => _decoders.Count / _isInBatch.Length;

@@ -195,5 +195,6 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
         invoke.Input?.TokenTypeIds is { } types ? Operand.Of(types) : null,
+        invoke.Input?.DecoderIds is { } decoderIds ? Operand.Of(decoderIds) : null,
         [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);
 }

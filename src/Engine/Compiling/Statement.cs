@@ -156,4 +156,5 @@ internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Messages.T
 /// <summary>The input of an invoke. The operands are null if the input is texts or literal ids, or if there is none.</summary>
 /// <param name="Beside">The position of the invoke whose rows this one sees. If it is null, an invoke without input sees all rows.</param>
 internal sealed record InvokeInput(
-    Input? Input, uint Region, int? Beside, Operand? Ids, Operand? Mask, Operand? TokenTypes, Operand[] Arguments);
+    Input? Input, uint Region, int? Beside, Operand? Ids, Operand? Mask, Operand? TokenTypes, Operand? DecoderIds,
+    Operand[] Arguments);

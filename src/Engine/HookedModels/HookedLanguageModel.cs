@@ -261,7 +261,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         using var registration = SiteHook.Register(null);
         using KeyValueCache cache = NewCache();
         torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
-        Root.Call(new(id, torch.ones_like(id), id, cache, LogitsToKeep: 1));
+        torch.Tensor mask = torch.ones_like(id);
+        Root.Call(new(id, mask, id, cache, LogitsToKeep: 1) { DecoderInputIds = id, DecoderAttentionMask = mask });
         return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 

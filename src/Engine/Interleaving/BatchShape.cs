@@ -22,6 +22,9 @@ internal sealed class BatchShape
     /// <summary>The tokens of each row in this pass, padding included.</summary>
     public long SequenceLength { get; set; }
 
+    /// <summary>In an encoder-decoder: the encoder's tokens of each row, padding on the right included.</summary>
+    public long EncoderLength { get; set; }
+
     /// <summary>1 for a token, 0 for padding: [batch, kvSeq] int64, borrowed for the pass; null if the pass has none.</summary>
     public torch.Tensor? AttentionMask
     {

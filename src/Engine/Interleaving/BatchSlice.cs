@@ -32,11 +32,17 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
 
     public long Padding { get; set; } = Padding;
 
+    /// <summary>In an encoder-decoder: the encoder's tokens of the longest row of the slice.</summary>
+    public long EncoderLength { get; set; }
+
+    /// <summary>The padding of the encoder's tokens that is required only by longer prompts of others.</summary>
+    private long EncoderPadding => Batch.EncoderLength - EncoderLength;
+
     /// <summary>The first column that is not padding of others, of which there are this many.</summary>
     public long FirstOf(long padding) => Batch.PadsRight ? 0 : padding;
 
     /// <summary>Whether the slice is the whole batch, without padding.</summary>
-    public bool CoversBatch => Batch.BatchSize < 0 || (Count == Batch.BatchSize && Padding == 0);
+    public bool CoversBatch => Batch.BatchSize < 0 || (Count == Batch.BatchSize && Padding == 0 && EncoderPadding == 0);
 
     /// <summary>
     /// Whether the padding of others is between the rows of a value whose batch and tokens are one dimension. A read then returns a
@@ -119,7 +125,7 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
         if (!axes.IsKnown) return CoversBatch ? true : throw UnknownBatchDimension();
         if (Batch.BatchSize < 0) return true;
         if (axes.IsRouted) return tensor.ndim > 0 && tensor.size(0) == CurrentExpertCall.PositionsOf(this).Length;
-        long tokens = Batch.IsPrefill ? Batch.SequenceLength - Padding : Batch.SequenceLength;
+        long tokens = axes.IsSeqOfEncoder ? EncoderLength : Batch.IsPrefill ? Batch.SequenceLength - Padding : Batch.SequenceLength;
         return axes.IsFlat ? HasSize(axes.Batch, Count * tokens)
             : HasSize(axes.Batch, Count) && HasSize(axes.Seq, tokens) && tensor.ndim > axes.KvSeq;
 
@@ -137,8 +143,8 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
         }
         shape[axes.Batch] = axes.IsFlat ? Batch.BatchSize * Batch.SequenceLength : Batch.BatchSize;
         if (axes.IsFlat) return shape;
-        if (axes.Seq != Axes.None && Batch.IsPrefill) shape[axes.Seq] += Padding;
-        if (axes.KvSeq != Axes.None) shape[axes.KvSeq] += Padding;
+        if (axes.Seq != Axes.None) shape[axes.Seq] += SeqPadding(axes);
+        if (axes.KvSeq != Axes.None) shape[axes.KvSeq] += axes.IsKvSeqOfEncoder ? EncoderPadding : Padding;
         return shape;
     }
 
@@ -159,14 +165,22 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
     {
         if (axes.IsRouted && Batch.BatchSize >= 0) return NarrowRouted(tensor, axes);
         if (CoversBatch) return tensor.alias();
-        if (axes.Batch == Axes.None) return tensor.clone(); // all rows share the value, and an edit must not reach the other rows
+        if (axes.Batch == Axes.None) return Trim(tensor.clone(), tensor, axes); // of all rows: an edit must not reach the others
         if (!axes.IsKnown) throw UnknownBatchDimension();
         if (axes.IsFlat) return NarrowFlattened(tensor, axes.Batch);
         CheckShape(tensor, axes);
-        torch.Tensor part = tensor.narrow(axes.Batch, Start, Count); // [count, seq with padding, ...]
-        part = TrimPadding(part, Batch.IsPrefill && !IsOfLastToken(tensor, axes) ? axes.Seq : Axes.None);
-        return TrimPadding(part, axes.KvSeq);
+        return Trim(tensor.narrow(axes.Batch, Start, Count), tensor, axes);
     }
+
+    /// <summary>Removes the padding from the slice of a value, [count, seq with padding, ...], which is disposed.</summary>
+    private torch.Tensor Trim(torch.Tensor part, torch.Tensor whole, Axes axes)
+    {
+        if (!IsOfLastToken(whole, axes)) part = TrimPadding(part, axes.Seq, axes.IsSeqOfEncoder, SeqPadding(axes));
+        return TrimPadding(part, axes.KvSeq, axes.IsKvSeqOfEncoder, axes.IsKvSeqOfEncoder ? EncoderPadding : Padding);
+    }
+
+    /// <summary>The padding in the dimension of this pass's tokens.</summary>
+    private long SeqPadding(Axes axes) => axes.IsSeqOfEncoder ? EncoderPadding : Batch.IsPrefill ? Padding : 0;
 
     /// <summary>
     /// The slice of a value whose batch and tokens are one dimension: a view, or a copy if there is padding between the rows
@@ -271,10 +285,11 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
                 + $"{Batch.SequenceLength} tokens in dimension {dimension}, so its rows cannot be told apart.");
     }
 
-    private torch.Tensor TrimPadding(torch.Tensor part, int dimension)
+    /// <param name="isOfEncoder">Whether the dimension is the encoder's tokens, which are padded on the right.</param>
+    private torch.Tensor TrimPadding(torch.Tensor part, int dimension, bool isOfEncoder, long padding)
     {
-        if (Padding == 0 || dimension == Axes.None || dimension >= part.ndim) return part;
-        using (part) return part.narrow(dimension, FirstOf(Padding), part.size(dimension) - Padding);
+        if (padding == 0 || dimension == Axes.None || dimension >= part.ndim) return part;
+        using (part) return part.narrow(dimension, isOfEncoder ? 0 : FirstOf(padding), part.size(dimension) - padding);
     }
 
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site, HashSet<torch.Tensor>? copies)
@@ -314,10 +329,11 @@ internal sealed partial record BatchSlice(BatchShape Batch, long Start, long Cou
 
     private void CheckShape(torch.Tensor tensor, Axes axes)
     {
-        if (Padding > 0 && Batch.IsPrefill && axes.Seq != Axes.None && !IsOfLastToken(tensor, axes)
-            && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != Batch.SequenceLength))
+        long tokens = axes.IsSeqOfEncoder ? Batch.EncoderLength : Batch.SequenceLength;
+        if (axes.Seq != Axes.None && SeqPadding(axes) > 0 && !IsOfLastToken(tensor, axes)
+            && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != tokens))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Batch.SequenceLength} tokens in "
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {tokens} tokens in "
                 + $"dimension {axes.Seq}, so its padding cannot be told apart.");
         if (axes.Batch >= tensor.ndim || tensor.size(axes.Batch) != Batch.BatchSize)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,

@@ -87,6 +87,7 @@ internal sealed class NodeArgumentVisitor : NodeVisitor<ValueTuple, IEnumerable<
         if (input.Ids is not null) yield return input.Ids;
         if (input.AttentionMask is not null) yield return input.AttentionMask;
         if (input.TokenTypeIds is not null) yield return input.TokenTypeIds;
+        if (input.DecoderIds is not null) yield return input.DecoderIds;
         foreach (Argument argument in input.Arguments.Concat(input.Keywords.Values)) yield return argument;
     }
 }

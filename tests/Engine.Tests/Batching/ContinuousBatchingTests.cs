@@ -47,6 +47,9 @@ public sealed class ContinuousBatchingTests
     [InlineData("lfm2", false)]
     [InlineData("recurrent_gemma", false)]
     [InlineData("rwkv rescaled", false)]
+    [InlineData("t5")]
+    [InlineData("t5 gated")]
+    [InlineData("bart")]
     public void RandomJobs_ThatJoinAtRandomSteps_GiveWhatTheyGiveAlone(string architecture, bool hasAttention = true)
     {
         using EngineFixture fixture = architecture switch
