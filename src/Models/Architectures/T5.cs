@@ -27,10 +27,12 @@ public sealed record T5Config(
         if (numBuckets < 4) throw json.InvalidValue("relative_attention_num_buckets", "must be at least 4", $"{numBuckets}");
         if (maxDistance <= numBuckets / 2)
             throw json.InvalidValue("relative_attention_max_distance", $"must be larger than {numBuckets / 2}", $"{maxDistance}");
+        int headDim = json.Size("d_kv", 64), numHeads = json.Size("num_heads", isMultilingual ? 6 : 8);
+        if ((long)headDim * numHeads > int.MaxValue) throw json.InvalidValue("d_kv", $"is too large for {numHeads} heads", $"{headDim}");
         return new T5Config(
             isMultilingual ? "MT5" : "T5", json, json.Size("vocab_size", isMultilingual ? 250112 : 32128), json.Size("d_model", 512),
-            json.Size("d_kv", 64), json.Size("d_ff", isMultilingual ? 1024 : 2048), numLayers, json.Size("num_decoder_layers", numLayers),
-            json.Size("num_heads", isMultilingual ? 6 : 8), numBuckets, maxDistance, json.Real("layer_norm_epsilon", 1e-6),
+            headDim, json.Size("d_ff", isMultilingual ? 1024 : 2048), numLayers, json.Size("num_decoder_layers", numLayers),
+            numHeads, numBuckets, maxDistance, json.Real("layer_norm_epsilon", 1e-6),
             json.Real("dropout_rate", 0.1), activation, isGated, isTied, json.Flag("scale_decoder_outputs", isTied));
     }
 }

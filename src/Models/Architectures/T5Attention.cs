@@ -18,7 +18,7 @@ public sealed partial class T5Attention : SiteModule
     {
         (ClassName, _layer, _heads, _headDim) = ($"{config.Family}Attention", layer, config.NumHeads, config.HeadDim);
         (_isCross, _buckets) = (isCross, buckets);
-        int inner = checked(_heads * _headDim);
+        int inner = _heads * _headDim;
         _q = Child("q", new Linear(config.HiddenSize, inner, bias: false));
         _k = Child("k", new Linear(config.HiddenSize, inner, bias: false));
         _v = Child("v", new Linear(config.HiddenSize, inner, bias: false));

@@ -155,10 +155,14 @@ public sealed partial class T5Block : SiteModule
     /// <summary>
     /// Moves the results of a forward out of its dispose scope. A bias that was given, and is returned as it is, belongs to the caller.
     /// </summary>
-    internal static void MoveToOuterScope(object?[] results, params ReadOnlySpan<Tensor?> given)
+    internal static void MoveToOuterScope(object?[] results, params ReadOnlySpan<object?> given)
     {
         foreach (object? result in results)
-            if (result is Tensor tensor && !given.Contains(tensor)) tensor.MoveToOuterDisposeScope();
+        {
+            bool isGiven = false;
+            foreach (object? tensor in given) isGiven |= ReferenceEquals(tensor, result); // Tensor.Equals compares the values
+            if (!isGiven) (result as Tensor)?.MoveToOuterDisposeScope();
+        }
     }
 
     internal static RMSNorm NewNorm(T5Config config) => new($"{config.Family}LayerNorm", config.HiddenSize, config.NormEps, format: "");
