@@ -209,7 +209,9 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
             using (Tensor part = value[row]) _rows[row].Encoder[index] = part;
     }
 
-    /// <summary>A tensor of the encoder's tokens of all rows, padded with zeros: [batch, ..., encoderSeq, ...]; null if a row has none.</summary>
+    /// <summary>
+    /// A tensor of the encoder's tokens of all rows, padded with zeros: [batch, ..., encoderSeq, ...]; null if a row has none.
+    /// </summary>
     private Tensor? GatherEncoder(int index)
     {
         using var noGrad = no_grad();

@@ -29,7 +29,8 @@ internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposab
         foreach (Tensor tensor in Tensors(result)) Keep(tensor);
         Tensor? output = Tensors(result).FirstOrDefault();
         if (gradients && output is { requires_grad: true }) output.retain_grad();
-        Calls.Add(new RecordedCall(module, positional, [.. arguments.Keywords.Where(k => k.Value is not null).Select(k => k.Key)], result, input, output));
+        Calls.Add(new RecordedCall(module, positional, [.. arguments.Keywords.Select(k => k.Key)],
+            [.. arguments.Keywords.Where(k => k.Value is null).Select(k => k.Key)], result, input, output));
         return result;
     }
 

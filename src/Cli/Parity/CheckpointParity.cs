@@ -292,7 +292,7 @@ internal sealed class CheckpointParity
         {
             Tensor ids = _golden["batch.right.input_ids"], mask = _golden["batch.right.attention_mask"];    // [batch, seq]
             var actual = (Tensor)Forward(_model, _golden, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
-            if (_model.Root is Seq2SeqLM) return TensorDifference.Absolute(actual, right); // tokens of the decoder, which is not padded
+            if (_model.Root is Seq2SeqLM) return TensorDifference.Absolute(actual, right); // the decoder's tokens have no padding
             if (right.dim() < actual.dim()) actual = actual[mask.to(ScalarType.Bool)];                    // [tokens, vocab]
             else if (actual.dim() > 2) actual = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));         // [1, tokens, vocab]
             largest = Math.Max(largest ?? 0, TensorDifference.Absolute(actual, right));
@@ -360,7 +360,9 @@ internal sealed class CheckpointParity
         return IsSame("the token ids", actual.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
-    /// <summary>A forward pass with the reference's types of tokens, for one row, and tokens of the decoder, the same for all rows.</summary>
+    /// <summary>
+    /// A forward pass with the reference's types of tokens, for one row, and with its tokens of the decoder, the same for all rows.
+    /// </summary>
     internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache)
     {
         Tensor? decoderIds = golden.Find("decoder_input_ids")?.expand(ids.size(0), -1);                     // [batch, decoderSeq]

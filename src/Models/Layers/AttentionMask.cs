@@ -25,11 +25,11 @@ public static partial class AttentionMask
         return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The mask of a token that sees all tokens of its row, also later ones.</summary>
+    /// <summary>The mask of an encoder's token, which sees all tokens of its row, also later ones.</summary>
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
     /// <returns>[batch, 1, seq, kvSeq]</returns>
     [Operation("create_bidirectional_mask")]
-    public static Tensor Bidirectional(Tensor attentionMask, ScalarType dtype) => Padding(attentionMask, attentionMask.size(1), dtype);
+    public static Tensor Encoder(Tensor attentionMask, ScalarType dtype) => Padding(attentionMask, attentionMask.size(1), dtype);
 
     /// <summary>The mask of a decoder's token, which sees all tokens of the encoder.</summary>
     /// <param name="encoderMask">[batch, encoderSeq]: 0 for padding.</param>

@@ -1,3 +1,4 @@
+using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
@@ -13,6 +14,7 @@ internal sealed class RelativePositionBuckets(bool isBidirectional, int numBucke
 
     /// <summary>The bucket of each query and key. The queries are the last of the columns.</summary>
     /// <returns>[seq, kvSeq] int64</returns>
+    [Operation("relative_position_bucket")]
     public Tensor Of(long seqLen, long kvSeqLen, Device device)
     {
         using var scope = NewDisposeScope();

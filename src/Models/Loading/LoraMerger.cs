@@ -97,8 +97,9 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
         foreach (var (path, parameter) in parameters)
             foreach (string part in parameter.Parts.Count > 0 && !replacements.ContainsKey(path)
                 ? WeightBinding.PartPaths(path, parameter) : [path])
-                if (file.IsSavedModule(part[..part.LastIndexOf('.')]) && !replacements.ContainsKey(part))
-                    throw InvalidAdapter($"names `{part[..part.LastIndexOf('.')]}` in `modules_to_save` and has no `{part}`",
+                if (part.LastIndexOf('.') is > 0 and var dot // the root is not saved
+                    && file.IsSavedModule(part[..dot]) && !replacements.ContainsKey(part))
+                    throw InvalidAdapter($"names `{part[..dot]}` in `modules_to_save` and has no `{part}`",
                         "The file of weights is not complete, or adapter_config.json is not its own.", part);
         return replacements;
     }

@@ -20,7 +20,8 @@ public sealed class Seq2SeqTests : IDisposable
         using LoadedModel model = Load(name);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Tensor first = tensor(new long[,] { { 11, 4, 7, 9, 2, 3 } }), second = tensor(new long[,] { { 2, 8, 5 }, { 10, 6, 1 } }); // [batch, seq]
+        Tensor first = tensor(new long[,] { { 11, 4, 7, 9, 2, 3 } });                                           // [1, seq]
+        Tensor second = tensor(new long[,] { { 2, 8, 5 }, { 10, 6, 1 } });                                      // [2, seq]
         using KeyValueCache cache = model.NewCache(), joining = model.NewCache();
         TinyModel.Logits(model, first.narrow(1, 0, 4), cache: cache);
         TinyModel.Logits(model, second.narrow(1, 0, 1), cache: joining);
@@ -51,7 +52,8 @@ public sealed class Seq2SeqTests : IDisposable
         using (SiteHook.Register(hooks))
             for (int step = 0; step < 3; step++)
                 TinyModel.Logits(model, full([1, 1], 5L, ScalarType.Int64), ones([1, step + 1], ScalarType.Int64), cache);
-        Assert.Equal([1, 3], calls.Outputs.GroupBy(call => call.Module).Select(calls => calls.Count()));
+        Assert.Equal([1, 3],
+            calls.Outputs.Where(call => call.What == "output 0").GroupBy(call => call.Module).Select(module => module.Count()));
         Assert.Equal(3, cache.Length);
     }
 
@@ -74,7 +76,8 @@ public sealed class Seq2SeqTests : IDisposable
             using (SiteHook.Register(hooks))
                 model.Root.Call(new(text, ones_like(text), text, cache)
                 {
-                    DecoderInputIds = TinyModel.Ids((int)Batch, seqLen, 4), DecoderAttentionMask = ones([Batch, kvSeqLen], ScalarType.Int64),
+                    DecoderInputIds = TinyModel.Ids((int)Batch, seqLen, 4),
+                    DecoderAttentionMask = ones([Batch, kvSeqLen], ScalarType.Int64),
                     EncoderOutput = cache.EncoderOutput()?.HiddenStates,
                 });
             foreach (var (module, what, axes, value) in calls.Outputs.Concat(calls.Inputs))
@@ -113,6 +116,26 @@ public sealed class Seq2SeqTests : IDisposable
         SourceTree tree = SourceTree.Of(module.Source!);
         Axes scores = tree.Sites[tree.IndexOf("attention_interface_0.probs")].OutputAxes(module, 0);
         Assert.Equal(Axes.Attention with { IsSeqOfEncoder = seqOfEncoder, IsKvSeqOfEncoder = kvSeqOfEncoder }, scores);
+    }
+
+    /// <remarks>As in transformers 5, where the two of T5 are tied whatever config.json says.</remarks>
+    [Fact]
+    public void AHeadThatIsMissing_IsTheEmbeddings()
+    {
+        TinyModel.Write(_folder, TinyConfigs.Of("t5 gated", 2), change: weights => weights.Remove("lm_head.weight"));
+        using LoadedModel tied = TinyModel.Load(_folder.Path);
+        Assert.Same(tied.Module("shared")!.Parameters[0], tied.Module("lm_head")!.Parameters[0]);
+        Assert.True(tied.Config.Flag("tie_word_embeddings"));
+        Assert.False(tied.Config.Flag("scale_decoder_outputs")); // the config was that of a model that does not scale
+    }
+
+    [Fact]
+    public void ABiasOfTheLogitsThatIsMissing_IsZero()
+    {
+        TinyModel.Write(_folder, TinyConfigs.Of("bart", 2), change: weights => weights.Remove("final_logits_bias"));
+        using LoadedModel model = TinyModel.Load(_folder.Path);
+        using var scope = NewDisposeScope();
+        Assert.True(model.Root.Parameters.Single().Value.Equals(zeros(1, TinyModel.VocabSize)));
     }
 
     private LoadedModel Load(string name)
