@@ -82,7 +82,7 @@ public abstract class PreTrainedModel : SiteModule
     /// True for tensors of old checkpoints that no module has, because the model computes them: causal masks, and the tables of rotary and
     /// sinusoidal embeddings.
     /// </summary>
-    public bool ShouldIgnore(string tensorName)
+    public virtual bool ShouldIgnore(string tensorName)
     {
         ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
         return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"

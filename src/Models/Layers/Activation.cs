@@ -36,8 +36,17 @@ public sealed partial class Activation : TensorModule
     public static Activation Gelu() =>
         new("GELU", x => nn.functional.gelu(x), "approximate='none'", Ndif.Models.CpuKernels.ActivationKind.Gelu);
 
+    /// <summary>PyTorch's own module for tanh.</summary>
+    public static Activation Tanh() => new("Tanh", x => x.tanh());
+
     /// <summary>The activation that a config.json names under a key.</summary>
-    public static Activation Read(ConfigReader config, string key, string defaultName) => config.Text(key, defaultName) switch
+    public static Activation Read(ConfigReader config, string key, string defaultName) => Of(config.Text(key, defaultName))
+        ?? throw config.InvalidValue(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
+            + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)",
+            $"`{config.Text(key, defaultName)}`");
+
+    /// <summary>The activation of a name in Hugging Face's table; null if there is none here.</summary>
+    public static Activation? Of(string name) => name switch
     {
         "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Gelu),
         "gelu_new" => new("NewGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
@@ -52,18 +61,16 @@ public sealed partial class Activation : TensorModule
         "relu2" => new("ReLUSquaredActivation", x => Relu(x).square()),
         "relu6" => new("ReLU6", x => x.clamp(0, 6)),
         "sigmoid" => new("Sigmoid", x => x.sigmoid()),
-        "tanh" => new("Tanh", x => x.tanh()),
+        "tanh" => Tanh(),
         "leaky_relu" => new("LeakyReLU", x => nn.functional.leaky_relu(x, 0.01), "negative_slope=0.01"),
         "hardswish" => new("Hardswish", x => x * (x + 3).clamp(0, 6) / 6),
         "mish" => new("MishActivation", x => nn.functional.mish(x)),
         "linear" => new("LinearActivation", x => x),
-        string unknown => throw config.InvalidValue(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
-            + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)",
-            $"`{unknown}`"),
+        _ => null,
     };
 
     /// <summary>The same as relu, which libtorch does not support on the meta device. The gradient at 0 is also 0.</summary>
-    private static Tensor Relu(Tensor x) => nn.functional.threshold(x, 0, 0);
+    internal static Tensor Relu(Tensor x) => nn.functional.threshold(x, 0, 0);
 
     /// <summary>0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), which the named variants write out and libtorch has in one kernel.</summary>
     private static Tensor GeluTanh(Tensor x) => nn.functional.gelu(x, TorchSharp.Modules.GELU.Approximate.tanh);

@@ -25,6 +25,47 @@ public static partial class AttentionMask
         return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>The mask of tokens that see those before and after them.</summary>
+    /// <remarks>create_bidirectional_mask in transformers/masking_utils.py</remarks>
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <returns>[batch, 1, seq, kvSeq]; null if no token is padding.</returns>
+    [Operation("create_bidirectional_mask")]
+    public static Tensor? Bidirectional(Tensor attentionMask, ScalarType dtype)
+    {
+        if (attentionMask.device_type == TorchSharp.DeviceType.META) return null;
+        using var scope = NewDisposeScope();
+        if (attentionMask.min().to(ScalarType.Int64).item<long>() != 0) return null;
+        Tensor masked = (attentionMask == 0).unsqueeze(1).unsqueeze(1);                                     // [batch, 1, 1, kvSeq]
+        return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The mask of tokens that see those near them, before and after.</summary>
+    /// <remarks>create_bidirectional_sliding_window_mask in transformers/masking_utils.py</remarks>
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <param name="distance">A token attends to the tokens that are at most this far from it.</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    [Operation("create_bidirectional_sliding_window_mask")]
+    public static Tensor BidirectionalSliding(Tensor attentionMask, ScalarType dtype, int distance)
+    {
+        using var scope = NewDisposeScope();
+        long seqLen = attentionMask.size(1);
+        Tensor key = arange(seqLen, device: attentionMask.device);                                          // [kvSeq]
+        Tensor query = arange(seqLen, device: attentionMask.device).unsqueeze(1);                           // [seq, 1]
+        Tensor isFar = (key > query + distance) | (key < query - distance);                                 // [seq, kvSeq]
+        Tensor masked = isFar | (attentionMask == 0).unsqueeze(1).unsqueeze(1);                             // [batch, 1, seq, kvSeq]
+        return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
+    }
+
+    /// <param name="masked">[batch, 1, seq, kvSeq] or [batch, 1, 1, kvSeq]: whether a token may not attend.</param>
+    /// <param name="attentionMask">[batch, kvSeq]</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    private static Tensor Fill(Tensor masked, Tensor attentionMask, ScalarType dtype)
+    {
+        (long batch, long seqLen) = (attentionMask.size(0), attentionMask.size(1));
+        Tensor mask = zeros([batch, 1, seqLen, seqLen], dtype, attentionMask.device);                       // [batch, 1, seq, kvSeq]
+        return mask.masked_fill_(masked, MaskValue(dtype));
+    }
+
     /// <summary>The mask of a token that sees only the earlier tokens of its own chunk.</summary>
     /// <remarks>create_chunked_causal_mask in transformers/masking_utils.py; chunks are counted from the first token of a row.</remarks>
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
