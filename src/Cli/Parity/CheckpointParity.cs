@@ -278,7 +278,7 @@ internal sealed class CheckpointParity
         if (_golden.Find($"batch.right.{output}") is { } right)
         {
             Tensor ids = _golden["batch.right.input_ids"], mask = _golden["batch.right.attention_mask"];    // [batch, seq]
-            var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
+            var actual = (Tensor)Forward(_model, _golden, ids, mask, null)[output]!;                                // [batch, seq, vocab]
             if (right.dim() < actual.dim()) actual = actual[mask.to(ScalarType.Bool)];                    // [tokens, vocab]
             else if (actual.dim() > 2) actual = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));         // [1, tokens, vocab]
             largest = Math.Max(largest ?? 0, TensorDifference.Absolute(actual, right));
@@ -342,9 +342,9 @@ internal sealed class CheckpointParity
         return IsSame("the token ids", actual.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
-    /// <summary>A forward pass over the reference's input, with its types of tokens.</summary>
+    /// <summary>A forward pass over an input of the reference, with its types of tokens: the same in each row.</summary>
     internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache) =>
-        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache) { TokenTypeIds = golden.Find("token_type_ids") });
+        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache) { TokenTypeIds = golden.Find("token_type_ids")?.expand(ids.shape) });
 
     internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>
         model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache));

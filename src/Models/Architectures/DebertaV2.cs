@@ -180,7 +180,7 @@ public sealed partial class DebertaV2Encoder : SiteModule
         (long batch, long seqLen) = (hidden.size(0), hidden.size(1));
         Tensor mask = tokenMask.view(batch, 1, seqLen, 1) * tokenMask.view(batch, 1, 1, seqLen);        // [batch, 1, seq, kvSeq]
         Tensor relativePositions = _positions.Distances(seqLen, hidden.device);
-        Tensor relativeEmbeddings = _relEmbeddings.Table.Value;
+        Tensor relativeEmbeddings = _relEmbeddings.Table.Value.alias(); // of a pass; the table lives on
         if (_layerNorm is not null) relativeEmbeddings = _layerNorm.Call(relativeEmbeddings);
         for (int layer = 0; layer < _layer.Count; layer++)
             hidden = (Tensor)_layer[layer].Call(hidden, mask, relativePositions, relativeEmbeddings)[0]!; // [batch, seq, hidden]
