@@ -69,12 +69,14 @@ public static class TinyModel
         return randint(0, VocabSize, [batch, seq], ScalarType.Int64, generator: generator);
     }
 
-    /// <summary>The logits of a pass: [batch, seq, vocab].</summary>
+    /// <summary>
+    /// The logits of a pass, [batch, seq, vocab]; of another task what it gives: hidden states, or the logits of labels.
+    /// </summary>
     internal static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
     {
         mask ??= ones_like(ids);
         Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]
-        return (Tensor)model.Root.Call(new(ids, mask, positions, cache))["logits"]!;
+        return (Tensor)model.Root.Call(new(ids, mask, positions, cache)).Entries[0].Value!;
     }
 
     public static double Difference(Tensor a, Tensor b) => (a - b).abs().max().item<float>();

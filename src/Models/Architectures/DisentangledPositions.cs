@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Ndif.Models.Config;
+using Ndif.Models.ForwardSource;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -49,6 +50,7 @@ internal sealed record DisentangledPositions(int Buckets, int MaxDistance)
 
     /// <summary>The distance of each token to each other, or its bucket.</summary>
     /// <returns>[1, seq, kvSeq] int64</returns>
+    [Operation("get_rel_pos")]
     public Tensor Distances(long seqLen, Device device)
     {
         if (device.type == DeviceType.META) return empty([1, seqLen, seqLen], ScalarType.Int64, device);

@@ -49,6 +49,7 @@ public sealed class ElectraForTokenClassification(ConfigReader json) : EncoderFo
 
 /// <summary>The discriminator: one logit for each token, positive if the token is not that of the text.</summary>
 [Architecture("ElectraForPreTraining", ModelType = "electra")]
+[SharedLayer]
 public sealed partial class ElectraForPreTraining : EncoderWithHead
 {
     private readonly ElectraDiscriminatorPredictions _discriminatorPredictions;
@@ -68,6 +69,7 @@ public sealed partial class ElectraForPreTraining : EncoderWithHead
     }
 }
 
+[SharedLayer]
 public sealed partial class ElectraDiscriminatorPredictions : TensorModule
 {
     private readonly Linear _dense, _densePrediction;

@@ -70,6 +70,8 @@ internal sealed record EncoderDescription(ConfigReader Json, string Family, stri
     {
         int hiddenSize = json.Size("hidden_size", defaults.HiddenSize), numHeads = json.Size("num_attention_heads", defaults.NumHeads);
         CheckHeads(json, "hidden_size", hiddenSize, "num_attention_heads", numHeads);
+        if (json.Text("position_embedding_type", "absolute") is not "absolute" and var kind)
+            throw json.InvalidValue("position_embedding_type", "must be absolute: each position has a row of a table", $"`{kind}`");
         json.RequireFalse("is_decoder", "tokens see those before and after them");
         json.RequireFalse("add_cross_attention", "only encoders are supported");
         return new EncoderDescription(json, family, prefix)

@@ -8,18 +8,14 @@ namespace Ndif.Models.Layers;
 /// <summary>The logits of the token at each place, also where a text has a mask in its place. An architecture derives from it.</summary>
 /// <remarks>BertForMaskedLM in transformers/models/bert/modeling_bert.py and its relatives</remarks>
 [SharedLayer]
-public abstract partial class EncoderForMaskedLM : EncoderWithHead
+public partial class EncoderForMaskedLM : EncoderWithHead
 {
-    private protected TensorModule? _transform, _activation, _norm;
-    private protected TensorModule? _decoder;
+    private protected TensorModule? _transform, _activation, _norm, _decoder;
 
     private protected EncoderForMaskedLM(EncoderModel model, params ReadOnlySpan<(string Name, SiteModule Module)> before) :
         base(model, before) { }
 
     public sealed override ModelTask Task => ModelTask.MaskedLm;
-
-    /// <summary>The module whose output is the logits of the vocabulary.</summary>
-    private protected abstract override string LmHeadPath { get; }
 
     protected sealed override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, Tensor? tokenTypeIds)
     {

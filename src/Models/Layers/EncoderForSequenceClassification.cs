@@ -27,7 +27,7 @@ internal enum SequencePooling
 /// <summary>A score of a text for each label. An architecture derives from it.</summary>
 /// <remarks>BertForSequenceClassification in transformers/models/bert/modeling_bert.py and its relatives</remarks>
 [SharedLayer]
-public abstract partial class EncoderForSequenceClassification : EncoderForClassification
+public partial class EncoderForSequenceClassification : EncoderForClassification
 {
     private readonly bool _hasPooler, _isOfFirstToken, _isMean, _isInHead;
     private protected TensorModule? _pooler, _head, _dropout, _classifier;

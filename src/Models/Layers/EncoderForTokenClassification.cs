@@ -8,7 +8,7 @@ namespace Ndif.Models.Layers;
 /// <summary>A score of each token for each label. An architecture derives from it.</summary>
 /// <remarks>BertForTokenClassification in transformers/models/bert/modeling_bert.py and its relatives</remarks>
 [SharedLayer]
-public abstract partial class EncoderForTokenClassification : EncoderForClassification
+public partial class EncoderForTokenClassification : EncoderForClassification
 {
     private readonly TensorModule? _head;
     private readonly Dropout _dropout;
