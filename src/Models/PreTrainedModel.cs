@@ -85,7 +85,7 @@ public abstract class PreTrainedModel : SiteModule
     /// True for tensors that no module has: those that the model computes itself (causal masks and tables of rotary and sinusoidal
     /// embeddings in old checkpoints), and the head of the model that this one is made from.
     /// </summary>
-    public bool ShouldIgnore(string tensorName)
+    public virtual bool ShouldIgnore(string tensorName)
     {
         ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
         return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"

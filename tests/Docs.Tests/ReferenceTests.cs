@@ -165,7 +165,7 @@ public sealed partial class ReferenceTests
     }
 
     /// <summary>A line of a help text: a name, two or more spaces, a description.</summary>
-    [GeneratedRegex(@"^\| (\w+) \| (\w*) \| \[", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| (\w+) \| ([\w-]*) \| \[", RegexOptions.Multiline)]
     private static partial Regex ModelRow();
 
     [GeneratedRegex(@"^  (\S+(?: \S+)*)(?:  +(.*))?$")]

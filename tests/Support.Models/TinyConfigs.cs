@@ -252,6 +252,29 @@ public static class TinyConfigs
             _all.Add($"{architecture} with images", shape => $$"""
                 { "architectures": ["{{architecture}}ForConditionalGeneration"], "text_config": {{Of(name, shape)}} }
                 """);
+        foreach (string task in (string[])["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"])
+        {
+            foreach (string family in (string[])["Bert", "Roberta", "XLMRoberta", "Electra"])
+                _all.Add($"{family}{task}", shape => Of($"{family}{task}", $"{Bert(shape)}, \"embedding_size\": 8"));
+            _all.Add($"DistilBert{task}", shape => Of($"DistilBert{task}", $$"""
+                "max_position_embeddings": 64, "dim": 16, "hidden_dim": 24, "n_layers": {{shape}}, "n_heads": {{shape * 2}}
+                """));
+            _all.Add($"ModernBert{task}", shape => Of($"ModernBert{task}", $"{Bert(shape + 1)}, \"local_attention\": 4"));
+            _all.Add($"DebertaV2{task}", shape => Of($"DebertaV2{task}", $"{Bert(shape)}, {DebertaV2}"));
+        }
+        _all.Add("ElectraForPreTraining", shape => Of("ElectraForPreTraining", Bert(shape)));
+        _all.Add("electra not projected", shape => Of("ElectraForMaskedLM", Bert(shape)));
+        _all.Add("modernbert with biases", shape => Of("ModernBertForSequenceClassification", $$"""
+            {{Bert(shape * 2)}}, "norm_bias": true, "attention_bias": true, "mlp_bias": true, "classifier_bias": true,
+            "classifier_pooling": "mean", "attention_dropout": 0.1, "num_labels": 1, "layer_types": [{{string.Join(", ",
+            Enumerable.Range(0, shape * 2).Select(layer => layer % 2 == 0 ? "\"sliding_attention\"" : "\"full_attention\""))}}]
+            """));
+        _all.Add("deberta_v2 positions", shape => Of("DebertaV2ForMaskedLM", $$"""
+            {{Bert(shape)}}, "relative_attention": true, "pos_att_type": "c2p|p2c", "position_buckets": -1, "max_relative_positions": 6
+            """));
+        _all.Add("deberta_v2 one way", shape => Of("DebertaV2ForTokenClassification", $$"""
+            {{Bert(shape)}}, {{DebertaV2}}, "share_att_key": false, "pos_att_type": ["{{(shape == 1 ? "c2p" : "p2c")}}"], "type_vocab_size": 0
+            """));
         _byArchitecture = _all.Values.Select(make => make(2)).DistinctBy(Architecture).ToDictionary(Architecture);
     }
 
@@ -264,6 +287,12 @@ public static class TinyConfigs
     }
 
     public static IReadOnlyCollection<string> Names => _all.Keys;
+
+    /// <summary>The models that generate, and so have a cache.</summary>
+    public static IReadOnlyCollection<string> CausalNames => [.. Names.Where(name => !IsEncoder(Architecture(Of(name, 1))))];
+
+    private static bool IsEncoder(string architecture) => architecture.Contains("bert", StringComparison.OrdinalIgnoreCase)
+        || architecture.StartsWith("Electra", StringComparison.Ordinal);
 
     public static string Of(string name, int shape) => _all[name](shape);
 
@@ -302,6 +331,16 @@ public static class TinyConfigs
 
     private static string Falcon(int shape, string more) => $$"""
         "max_position_embeddings": 64, "hidden_size": 32, "num_hidden_layers": {{shape}}, "num_attention_heads": {{shape * 2}} {{more}}
+        """;
+
+    private static string Bert(int shape) => $$"""
+        "max_position_embeddings": 64, "hidden_size": 16, "embedding_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape}},
+        "num_attention_heads": {{Math.Min(4, shape * 2)}}, "type_vocab_size": 2, "num_labels": 3
+        """;
+
+    private const string DebertaV2 = """
+        "relative_attention": true, "position_buckets": 4, "max_relative_positions": -1, "pos_att_type": ["p2c", "c2p"],
+        "share_att_key": true, "norm_rel_ebd": "layer_norm", "position_biased_input": false
         """;
 
     private static string Json(bool flag) => flag ? "true" : "false";

@@ -70,8 +70,8 @@ public static class TinyModel
     }
 
     /// <summary>
-    /// The logits of a pass: [batch, seq, vocab]. The ids of an encoder-decoder are the decoder's, and its encoder reads
-    /// <see cref="EncoderText"/>.
+    /// The logits of a pass, [batch, seq, vocab]; of another task what it gives: hidden states, or the logits of labels. The ids of an
+    /// encoder-decoder are the decoder's, and its encoder reads <see cref="EncoderText"/>.
     /// </summary>
     internal static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
     {
@@ -86,7 +86,7 @@ public static class TinyModel
             })["logits"]!;
         }
         Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]
-        return (Tensor)model.Root.Call(new(ids, mask, positions, cache))["logits"]!;
+        return (Tensor)model.Root.Call(new(ids, mask, positions, cache)).Entries[0].Value!;
     }
 
     /// <summary>A text for the encoder that depends on the first token of each row alone, with its mask, both [batch, encoderSeq].</summary>

@@ -361,14 +361,14 @@ internal sealed class CheckpointParity
     }
 
     /// <summary>
-    /// A forward pass with the reference's types of tokens, for one row, and with its tokens of the decoder, the same for all rows.
+    /// A forward pass with the reference's types of tokens and with its tokens of the decoder, the same for all rows.
     /// </summary>
     internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache)
     {
         Tensor? decoderIds = golden.Find("decoder_input_ids")?.expand(ids.size(0), -1);                     // [batch, decoderSeq]
         return model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache)
         {
-            TokenTypeIds = ids.size(0) == 1 ? golden.Find("token_type_ids") : null, DecoderInputIds = decoderIds,
+            TokenTypeIds = golden.Find("token_type_ids")?.expand(ids.shape), DecoderInputIds = decoderIds,
             DecoderAttentionMask = decoderIds is null ? null : ones_like(decoderIds),
         });
     }

@@ -37,7 +37,7 @@ public sealed partial class BartEncoder : SiteModule
         Tensor hidden = _embedTokens.Call(inputIds);                                        // [batch, seq, hidden]
         Tensor positions = _embedPositions.Call(hidden.select(-1, 0));                      // [batch, seq, hidden]
         hidden = _layernormEmbedding.Call(hidden + positions);                              // [batch, seq, hidden]
-        Tensor mask = AttentionMask.Encoder(attentionMask, hidden.dtype);             // [batch, 1, seq, kvSeq]
+        Tensor mask = AttentionMask.Bidirectional(attentionMask, hidden.dtype);             // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _layers.Count; layer++)
             hidden = (Tensor)_layers[layer].Call(hidden, mask)[0]!;                         // [batch, seq, hidden]
         return new ModelOutput(new KeyValuePair<string, object?>("last_hidden_state", hidden.MoveToOuterDisposeScope()));

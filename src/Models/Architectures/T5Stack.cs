@@ -62,7 +62,7 @@ public sealed partial class T5Stack : SiteModule
         hidden = _dropout.Call(hidden);                                                     // [batch, seq, hidden]
         Tensor mask = _isDecoder
             ? AttentionMask.Causal(attentionMask, seqLen, hidden.dtype)
-            : AttentionMask.Encoder(attentionMask, hidden.dtype);                     // [batch, 1, seq, kvSeq]
+            : AttentionMask.Bidirectional(attentionMask, hidden.dtype);                     // [batch, 1, seq, kvSeq]
         Tensor? crossMask = null, positionBias = null, crossPositionBias = null;
         if (encoderMask is not null)
             crossMask = AttentionMask.Cross(encoderMask, seqLen, hidden.dtype);             // [batch, 1, seq, encoderSeq]

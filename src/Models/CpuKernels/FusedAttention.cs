@@ -61,14 +61,14 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     public double QueryScale { get; init; } = 1;
 
     /// <param name="hidden">[batch, seq, hidden]</param>
-    /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores</param>
+    /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores; null if each token sees all.</param>
     /// <param name="positionEmbeddings">Cosines and sines, each [batch, seq, rotaryDim], or null if nothing is rotated.</param>
     /// <returns>
     /// The output [batch, seq, hidden] and, if a hook may read them, the probabilities [batch, heads, seq, kvSeq]; null if the eager
     /// implementation has to run.
     /// </returns>
     [FastPath]
-    public object?[]? TryForward(Tensor hidden, KeyValueCache? cache, Tensor mask, object?[]? positionEmbeddings = null)
+    public object?[]? TryForward(Tensor hidden, KeyValueCache? cache, Tensor? mask, object?[]? positionEmbeddings = null)
     {
         if (!LinearKernels.Supports(hidden) || hidden.dim() != 3 || headDim % 16 != 0 || headDim > 1024 || SiteHook.HasHooksInside(module))
             return null;
@@ -77,7 +77,8 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             DType = hidden.dtype, Batch = (int)hidden.size(0), Seq = (int)hidden.size(1), CachedLength = (int)(cache?.Length ?? 0),
             RoundToBFloat16 = hidden.dtype == ScalarType.BFloat16, QkvSize = (int)Layout.Size,
         };
-        if (!IsSupported(hidden, mask, positionEmbeddings, ref pass)) return null;
+        using Tensor? allVisible = mask is null ? zeros([pass.Batch, 1, pass.Seq, pass.CachedLength + pass.Seq], pass.DType) : null;
+        if (!IsSupported(hidden, mask ?? allVisible!, positionEmbeddings, ref pass)) return null;
         int tokens = pass.Batch * pass.Seq;
         if (QueryNorm is not null && (pass.QueryNorm = QueryNorm.GetKernel(pass.DType)) is null) return null;
         if (KeyNorm is not null && (pass.KeyNorm = KeyNorm.GetKernel(pass.DType)) is null) return null;

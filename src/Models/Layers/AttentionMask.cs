@@ -25,25 +25,54 @@ public static partial class AttentionMask
         return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The mask of an encoder's token, which sees all tokens of its row, also later ones.</summary>
+    /// <summary>The mask of tokens that see those before and after them.</summary>
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
     /// <returns>[batch, 1, seq, kvSeq]</returns>
     [Operation("create_bidirectional_mask")]
-    public static Tensor Encoder(Tensor attentionMask, ScalarType dtype) => Padding(attentionMask, attentionMask.size(1), dtype);
+    public static Tensor Bidirectional(Tensor attentionMask, ScalarType dtype)
+    {
+        using var scope = NewDisposeScope();
+        Tensor masked = (attentionMask == 0).unsqueeze(1).unsqueeze(1);                                     // [batch, 1, 1, kvSeq]
+        return Fill(masked, attentionMask, attentionMask.size(1), dtype).MoveToOuterDisposeScope();
+    }
 
     /// <summary>The mask of a decoder's token, which sees all tokens of the encoder.</summary>
     /// <param name="encoderMask">[batch, encoderSeq]: 0 for padding.</param>
     /// <param name="seqLen">The number of tokens of this pass.</param>
     /// <returns>[batch, 1, seq, encoderSeq]</returns>
     [Operation("create_bidirectional_mask")]
-    public static Tensor Cross(Tensor encoderMask, long seqLen, ScalarType dtype) => Padding(encoderMask, seqLen, dtype);
-
-    private static Tensor Padding(Tensor attentionMask, long queries, ScalarType dtype)
+    public static Tensor Cross(Tensor encoderMask, long seqLen, ScalarType dtype)
     {
         using var scope = NewDisposeScope();
-        long batch = attentionMask.size(0), keys = attentionMask.size(1);
-        Tensor mask = zeros([batch, 1, queries, keys], dtype, attentionMask.device);
-        return mask.masked_fill_((attentionMask == 0).view(batch, 1, 1, keys), MaskValue(dtype)).MoveToOuterDisposeScope();
+        Tensor masked = (encoderMask == 0).unsqueeze(1).unsqueeze(1);                                       // [batch, 1, 1, encoderSeq]
+        return Fill(masked, encoderMask, seqLen, dtype).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The mask of tokens that see those near them, before and after.</summary>
+    /// <remarks>create_bidirectional_sliding_window_mask in transformers/masking_utils.py</remarks>
+    /// <param name="attentionMask">[batch, kvSeq]: 0 for padding.</param>
+    /// <param name="distance">A token attends to the tokens that are at most this far from it.</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    [Operation("create_bidirectional_sliding_window_mask")]
+    public static Tensor BidirectionalSliding(Tensor attentionMask, ScalarType dtype, int distance)
+    {
+        using var scope = NewDisposeScope();
+        long seqLen = attentionMask.size(1);
+        Tensor key = arange(seqLen, device: attentionMask.device);                                          // [kvSeq]
+        Tensor query = arange(seqLen, device: attentionMask.device).unsqueeze(1);                           // [seq, 1]
+        Tensor isFar = (key > query + distance) | (key < query - distance);                                 // [seq, kvSeq]
+        Tensor masked = isFar | (attentionMask == 0).unsqueeze(1).unsqueeze(1);                             // [batch, 1, seq, kvSeq]
+        return Fill(masked, attentionMask, seqLen, dtype).MoveToOuterDisposeScope();
+    }
+
+    /// <param name="masked">[batch, 1, seq, kvSeq] or [batch, 1, 1, kvSeq]: whether a token may not attend.</param>
+    /// <param name="attentionMask">[batch, kvSeq]</param>
+    /// <returns>[batch, 1, seq, kvSeq]</returns>
+    private static Tensor Fill(Tensor masked, Tensor attentionMask, long seqLen, ScalarType dtype)
+    {
+        (long batch, long kvSeqLen) = (attentionMask.size(0), attentionMask.size(1));
+        Tensor mask = zeros([batch, 1, seqLen, kvSeqLen], dtype, attentionMask.device);                     // [batch, 1, seq, kvSeq]
+        return mask.masked_fill_(masked, MaskValue(dtype));
     }
 
     /// <summary>The mask of a token that sees only the earlier tokens of its own chunk.</summary>

@@ -15,11 +15,13 @@ public sealed partial class Linear : TensorModule, ILinearLayer
 
     /// <param name="tiedWeight">The weight of another module, used here too: an embedding [outFeatures, inFeatures].</param>
     /// <param name="className">The class name in Hugging Face's code, if the model has its own class: "FalconLinear".</param>
-    public Linear(int inFeatures, int outFeatures, bool bias = true, Parameter? tiedWeight = null, string className = "Linear")
+    /// <param name="tiedBias">The bias of another module, used here too.</param>
+    public Linear(int inFeatures, int outFeatures, bool bias = true, Parameter? tiedWeight = null, string className = "Linear",
+        Parameter? tiedBias = null)
     {
         (ClassName, _inFeatures, _outFeatures) = (className, inFeatures, outFeatures);
         _weight = tiedWeight is null ? LinearWeight("weight", [outFeatures, inFeatures], inFeaturesDim: 1) : Tie(tiedWeight);
-        _bias = bias ? Weight("bias", outFeatures) : null;
+        _bias = tiedBias is not null ? Tie(tiedBias) : bias ? Weight("bias", outFeatures) : null;
         _view = new CachedWeightView(_weight, _bias, isInputMajor: false);
     }
 
