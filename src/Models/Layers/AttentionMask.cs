@@ -33,7 +33,7 @@ public static partial class AttentionMask
     {
         using var scope = NewDisposeScope();
         Tensor masked = (attentionMask == 0).unsqueeze(1).unsqueeze(1);                                     // [batch, 1, 1, kvSeq]
-        return Fill(masked, attentionMask, attentionMask.size(1), dtype).MoveToOuterDisposeScope();
+        return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
     }
 
     /// <summary>The mask of a decoder's token, which sees all tokens of the encoder.</summary>
@@ -44,8 +44,10 @@ public static partial class AttentionMask
     public static Tensor Cross(Tensor encoderMask, long seqLen, ScalarType dtype)
     {
         using var scope = NewDisposeScope();
+        (long batch, long encoderSeqLen) = (encoderMask.size(0), encoderMask.size(1));
         Tensor masked = (encoderMask == 0).unsqueeze(1).unsqueeze(1);                                       // [batch, 1, 1, encoderSeq]
-        return Fill(masked, encoderMask, seqLen, dtype).MoveToOuterDisposeScope();
+        Tensor mask = zeros([batch, 1, seqLen, encoderSeqLen], dtype, encoderMask.device);                  // [batch, 1, seq, encoderSeq]
+        return mask.masked_fill_(masked, MaskValue(dtype)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The mask of tokens that see those near them, before and after.</summary>
@@ -62,16 +64,16 @@ public static partial class AttentionMask
         Tensor query = arange(seqLen, device: attentionMask.device).unsqueeze(1);                           // [seq, 1]
         Tensor isFar = (key > query + distance) | (key < query - distance);                                 // [seq, kvSeq]
         Tensor masked = isFar | (attentionMask == 0).unsqueeze(1).unsqueeze(1);                             // [batch, 1, seq, kvSeq]
-        return Fill(masked, attentionMask, seqLen, dtype).MoveToOuterDisposeScope();
+        return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
     }
 
     /// <param name="masked">[batch, 1, seq, kvSeq] or [batch, 1, 1, kvSeq]: whether a token may not attend.</param>
     /// <param name="attentionMask">[batch, kvSeq]</param>
     /// <returns>[batch, 1, seq, kvSeq]</returns>
-    private static Tensor Fill(Tensor masked, Tensor attentionMask, long seqLen, ScalarType dtype)
+    private static Tensor Fill(Tensor masked, Tensor attentionMask, ScalarType dtype)
     {
-        (long batch, long kvSeqLen) = (attentionMask.size(0), attentionMask.size(1));
-        Tensor mask = zeros([batch, 1, seqLen, kvSeqLen], dtype, attentionMask.device);                     // [batch, 1, seq, kvSeq]
+        (long batch, long seqLen) = (attentionMask.size(0), attentionMask.size(1));
+        Tensor mask = zeros([batch, 1, seqLen, seqLen], dtype, attentionMask.device);                     // [batch, 1, seq, kvSeq]
         return mask.masked_fill_(masked, MaskValue(dtype));
     }
 
