@@ -89,7 +89,9 @@ public static class TinyModel
         return (Tensor)model.Root.Call(new(ids, mask, positions, cache)).Entries[0].Value!;
     }
 
-    /// <summary>A text for the encoder that depends on the first token of each row alone, with its mask, both [batch, encoderSeq].</summary>
+    /// <summary>
+    /// A text for the encoder that depends on the first token of each row alone, with its mask, both [batch, encoderSeq].
+    /// </summary>
     internal static (Tensor Ids, Tensor Mask) EncoderText(Tensor ids, Tensor mask)
     {
         if (ids.device_type == TorchSharp.DeviceType.META) return (ids, ones_like(ids));

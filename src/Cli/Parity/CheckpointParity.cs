@@ -130,7 +130,8 @@ internal sealed class CheckpointParity
     /// <summary>
     /// Compares the logits, or what a model without a head returns in their place.
     /// </summary>
-    private double CompareOutput(ModelOutput output) => ((string[])["logits", "last_hidden_state", "pooler_output", "encoder_last_hidden_state"])
+    private double CompareOutput(ModelOutput output) =>
+        ((string[])["logits", "last_hidden_state", "pooler_output", "encoder_last_hidden_state"])
         .Where(name => _golden.Find(name) is not null)
         .Max(name => TensorDifference.Absolute((Tensor)output[name]!, _golden[name]));
 

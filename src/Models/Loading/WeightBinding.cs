@@ -53,8 +53,8 @@ internal sealed class WeightBinding
     public SafetensorsEntry? EntryOf(string path) => NameOf(path) is { } name ? _checkpoint.Entry(name) : null;
 
     /// <summary>
-    /// The tensor, or the parts, of each parameter; none of one that is zero. Tensors that the architecture computes itself are ignored. Every other difference is an
-    /// error.
+    /// The tensor, or the parts, of each parameter; none of one that is zero. Tensors that the architecture computes itself are ignored.
+    /// Every other difference is an error.
     /// </summary>
     /// <param name="model">The tree of the constructor, or the same one without ties.</param>
     /// <returns>By distinct parameter, in the order of the tree.</returns>
