@@ -270,7 +270,8 @@ internal sealed class CheckpointParity
             Tensor paddedPositions = arange(ids.size(1)).expand(ids.shape);                                 // [batch, seq]
             var actual = (Tensor)Forward(_model, ids, mask, null)[output]!;                                 // [batch, seq, vocab]
             var countingPadding = (Tensor)_model.Root.Call(new(ids, mask, paddedPositions))[output]!;       // [batch, seq, vocab]
-            largest = IgnoresPadding ? 0 : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
+            largest = IgnoresPadding ? 0
+                : Math.Min(DifferenceOfTokens(actual, left, mask), DifferenceOfTokens(countingPadding, left, mask));
             if (_golden.Find($"batch.right.{output}") is { } rightPadded && rightPadded.dim() == actual.dim())
                 largest = Math.Max(largest.Value, actual.dim() == 2 ? TensorDifference.Absolute(actual, rightPadded)
                     : TensorDifference.Absolute(actual[0][mask[0].to(ScalarType.Bool)], rightPadded[0]));
@@ -344,7 +345,10 @@ internal sealed class CheckpointParity
 
     /// <summary>A forward pass over an input of the reference, with its types of tokens: the same in each row.</summary>
     internal static ModelOutput Forward(LoadedModel model, GoldenOutputs golden, Tensor ids, Tensor mask, KeyValueCache? cache) =>
-        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache) { TokenTypeIds = golden.Find("token_type_ids")?.expand(ids.shape) });
+        model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache)
+        {
+            TokenTypeIds = golden.Find("token_type_ids")?.expand(ids.shape),
+        });
 
     internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>
         model.Root.Call(new(ids, mask, GreedyDecoding.Positions(mask), cache));
