@@ -85,7 +85,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     {
         if (point.IsOperation || kind is SiteKind.Inputs) return false;
         string path = Paths[point.Module];
-        if (LayerOf(point.Module) is null && !(point.IsAfter && (path == Root.Names.FinalNorm || path == Root.Names.Embed))) return false;
+        bool isEmbeddingOrNorm = path.Length > 0 && (path == Root.Names.FinalNorm || path == Root.Names.Embed);
+        if (LayerOf(point.Module) is null && !(point.IsAfter && isEmbeddingOrNorm)) return false;
         return point.IsAfter ? OutputAxes(point.Module, 0) == Axes.Hidden
             : InputAxes(point.Module, "0") == Axes.Hidden && InputAxes(point.Module, "hidden_states") == Axes.Hidden;
     }
@@ -98,7 +99,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         if (LayerOf(point.Module) is { } layer) 
             return !IsLayerOutput(point) ? layer : mayEdit ? layer + 1 : Layers.Count;
         string path = Paths[point.Module];
-        bool isAfterLayers = path == Root.Names.FinalNorm || path == _lmHead?.Path
+        bool isAfterLayers = path.Length > 0 && path == Root.Names.FinalNorm || path == _lmHead?.Path
             || isOutput && (path.Length == 0 || path == Root.BaseModelPrefix);
         return isAfterLayers ? Layers.Count : 0;
     }

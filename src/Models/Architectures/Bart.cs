@@ -56,7 +56,8 @@ public sealed partial class BartForConditionalGeneration : Seq2SeqLM
 
     public override StandardNames Names => new()
     {
-        Embed = "model.shared", Layers = "model.decoder.layers", LmHead = "lm_head", Attention = "self_attn", Mlp = "fc2",
+        Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers", LmHead = "lm_head", Attention = "self_attn",
+        Mlp = "fc2",
         Encoder = "model.encoder", Decoder = "model.decoder", EncoderLayers = "model.encoder.layers", CrossAttention = "encoder_attn",
     };
 

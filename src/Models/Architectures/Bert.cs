@@ -5,14 +5,17 @@ namespace Ndif.Models.Architectures;
 
 /// <summary>BERT: learned positions, types of tokens, norms behind attention and mlp.</summary>
 /// <remarks>
-/// transformers/models/bert/modeling_bert.py and configuration_bert.py; Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers
-/// for Language Understanding, 2019
+/// transformers/models/bert/modeling_bert.py and configuration_bert.py; Devlin et al., BERT: Pre-training of Deep Bidirectional
+/// Transformers for Language Understanding, 2019
 /// </remarks>
 [Architecture("BertModel")]
 public sealed class BertModel(ConfigReader json) : BertEncoderModel(Describe(json, hasPooler: true))
 {
     internal static EncoderDescription Describe(ConfigReader json, bool hasPooler = false) =>
-        EncoderDescription.Read(json, "Bert", "bert", new()) with { HasPooler = hasPooler, Heads = ["pooler", "cls", "classifier", "qa_outputs"] };
+        EncoderDescription.Read(json, "Bert", "bert", new()) with
+        {
+            HasPooler = hasPooler, Heads = ["pooler", "cls", "classifier", "qa_outputs"],
+        };
 }
 
 [Architecture("BertForMaskedLM", ModelType = "bert")]

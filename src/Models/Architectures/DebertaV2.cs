@@ -42,7 +42,8 @@ public sealed partial class DebertaV2Model : EncoderModel
     {
         EncoderDescription description = EncoderDescription.Read(json, "DebertaV2", "deberta", new()
         {
-            VocabSize = 128100, HiddenSize = 1536, NumLayers = 24, NumHeads = 24, IntermediateSize = 6144, TypeVocabSize = 0, NormEps = 1e-7,
+            VocabSize = 128100, HiddenSize = 1536, NumLayers = 24, NumHeads = 24, IntermediateSize = 6144, TypeVocabSize = 0,
+            NormEps = 1e-7,
         });
         if (json.Has("embedding_size") && json.Size("embedding_size") != description.HiddenSize)
             throw json.InvalidValue("embedding_size", "must be that of the hidden states: embeddings are not projected",

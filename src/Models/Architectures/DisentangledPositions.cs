@@ -18,7 +18,7 @@ internal sealed record DisentangledPositions(int Buckets, int MaxDistance)
     /// <summary>Whether the embeddings of distances are normalized.</summary>
     public bool HasNorm { get; private init; }
 
-    /// <summary>Whether embeddings of distances are projected as the hidden states are; otherwise they have projections of their own.</summary>
+    /// <summary>Whether embeddings of distances are projected as the hidden states are, and not by projections of their own.</summary>
     public bool SharesProjections { get; private init; }
 
     public bool IsContentToPosition { get; private init; }

@@ -44,8 +44,9 @@ public sealed partial class DistilBertModel : EncoderModel
         EncoderDescription.CheckHeads(json, "dim", size, "n_heads", heads);
         return new EncoderDescription(json, "DistilBert", "distilbert")
         {
-            VocabSize = json.Size("vocab_size", 30522), HiddenSize = size, NumHeads = heads, IntermediateSize = json.Size("hidden_dim", 3072),
-            NumLayers = json.Size("n_layers", 6), MaxPositions = json.Size("max_position_embeddings", 512), NormEps = NormEps,
+            VocabSize = json.Size("vocab_size", 30522), HiddenSize = size, NumHeads = heads,
+            IntermediateSize = json.Size("hidden_dim", 3072), NumLayers = json.Size("n_layers", 6),
+            MaxPositions = json.Size("max_position_embeddings", 512), NormEps = NormEps,
             PadTokenId = EncoderDescription.PadToken(json, 0),
             Names = new()
             {

@@ -88,7 +88,8 @@ public sealed partial class ModernBertModel : EncoderModel
             PadTokenId = EncoderDescription.PadToken(json, 50283),
             Names = new()
             {
-                Embed = "embeddings.tok_embeddings", Layers = "layers", FinalNorm = "final_norm", LmHead = "", Attention = "attn", Mlp = "mlp",
+                Embed = "embeddings.tok_embeddings", Layers = "layers", FinalNorm = "final_norm", LmHead = "", Attention = "attn",
+                Mlp = "mlp",
             },
             Heads = ["head", "decoder", "classifier"],
         };

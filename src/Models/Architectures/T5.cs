@@ -62,7 +62,7 @@ public partial class T5ForConditionalGeneration : Seq2SeqLM
 
     public override StandardNames Names => new()
     {
-        Embed = "shared", Layers = "decoder.block", FinalNorm = "decoder.final_layer_norm", LmHead = "lm_head",
+        Embed = "decoder.embed_tokens", Layers = "decoder.block", FinalNorm = "decoder.final_layer_norm", LmHead = "lm_head",
         Attention = "layer.0.SelfAttention", Mlp = "layer.2.DenseReluDense", Encoder = "encoder", Decoder = "decoder",
         EncoderLayers = "encoder.block", CrossAttention = "layer.1.EncDecAttention",
     };

@@ -41,7 +41,8 @@ public sealed partial class BertAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask)
     {
-        if (_fusedAttention.TryForward(hidden, null, mask) is { } fused) return [_output.AddAndNormalize((Tensor)fused[0]!, hidden), fused[1]];
+        if (_fusedAttention.TryForward(hidden, null, mask) is [Tensor fused, var fusedProbabilities])
+            return [_output.AddAndNormalize(fused, hidden), fusedProbabilities];
         using var scope = NewDisposeScope();
         object?[] mixedAndProbabilities = _self.Call(hidden, mask);
         var mixed = (Tensor)mixedAndProbabilities[0]!;                                              // [batch, seq, hidden]

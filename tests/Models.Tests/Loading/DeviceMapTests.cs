@@ -34,11 +34,12 @@ public sealed class DeviceMapTests : IDisposable
             (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
             List<SiteModule> parts = [.. DeviceMap.Over(CPU).Assign(whole.Root).Select(p => p.Part)];
             int last = parts.FindIndex(p => p.Path == first); // parts up to this one and parts without weights are on the first device
-            // OPT has its final norm and project_out before the layers; Gemma 3n, Gemma 4 and DeBERTa what layers read besides the stream after them
+            // OPT has its final norm and project_out before the layers; Gemma 3n, Gemma 4 and DeBERTa have what layers read besides the
+            // stream after them
             map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META
                 : p.Path.Contains("per_layer_", StringComparison.Ordinal) || p.Name == "embed_tokens_per_layer"
                     || p.Path.Contains(".altup_projections.", StringComparison.Ordinal)
-                    || p.Path.StartsWith("deberta.encoder.", StringComparison.Ordinal) && !p.Path.Contains(".layer.", StringComparison.Ordinal)
+                    || p.Path is "deberta.encoder.rel_embeddings" or "deberta.encoder.LayerNorm"
                     ? CPU
                 : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
         }

@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Tests.Loading;
 
-/// <summary>The forms in which checkpoints of encoders are on the hub: the names of the first ones, heads of a pretraining, no prefix.</summary>
+/// <summary>The forms of encoders on the hub: the names of the first checkpoints, heads of a pretraining, no prefix.</summary>
 public sealed class EncoderCheckpointTests : IDisposable
 {
     private readonly TempFolder _folder = new(), _other = new();
@@ -26,7 +26,8 @@ public sealed class EncoderCheckpointTests : IDisposable
         {
             foreach (string name in weights.Keys.Where(name => name.Contains("LayerNorm", StringComparison.Ordinal)).ToList())
                 if (weights.Remove(name, out Tensor? norm))
-                    weights[name.Replace(".weight", ".gamma", StringComparison.Ordinal).Replace(".bias", ".beta", StringComparison.Ordinal)] = norm;
+                    weights[name.Replace("Norm.weight", "Norm.gamma", StringComparison.Ordinal)
+                        .Replace("Norm.bias", "Norm.beta", StringComparison.Ordinal)] = norm;
             weights["bert.pooler.dense.weight"] = randn(16, 16);
             weights["cls.seq_relationship.weight"] = randn(2, 16);
             weights["cls.predictions.decoder.weight"] = weights["bert.embeddings.word_embeddings.weight"].clone();
