@@ -57,8 +57,8 @@ public sealed partial class BartForConditionalGeneration : Seq2SeqLM
     public override StandardNames Names => new()
     {
         Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers", LmHead = "lm_head", Attention = "self_attn",
-        Mlp = "fc2",
-        Encoder = "model.encoder", Decoder = "model.decoder", EncoderLayers = "model.encoder.layers", CrossAttention = "encoder_attn",
+        CrossAttention = "encoder_attn", Mlp = "fc2", Encoder = "model.encoder", Decoder = "model.decoder",
+        EncoderLayers = "model.encoder.layers",
     };
 
     public override PreTrainedConfig Config { get; }
@@ -72,6 +72,11 @@ public sealed partial class BartForConditionalGeneration : Seq2SeqLM
     /// <summary>The version number that fairseq's checkpoints carry.</summary>
     protected internal override IReadOnlyList<string> IgnoredSuffixes => ["encoder.version", "decoder.version"];
 
+    /// <param name="inputIds">[batch, encoderSeq]</param>
+    /// <param name="attentionMask">[batch, encoderSeq]</param>
+    /// <param name="decoderInputIds">[batch, seq]</param>
+    /// <param name="decoderAttentionMask">[batch, kvSeq]</param>
+    /// <param name="encoderOutput">[batch, encoderSeq, hidden]</param>
     private protected override ModelOutput Forward(Tensor? inputIds, Tensor attentionMask, Tensor decoderInputIds,
         Tensor decoderAttentionMask, Tensor? encoderOutput, KeyValueCache? cache, int logitsToKeep)
     {
@@ -135,6 +140,11 @@ public sealed partial class BartModel : SiteModule
         arguments.Get(4, "encoder_outputs") as Tensor,
         arguments.Get(5, "past_key_values") as KeyValueCache);
 
+    /// <param name="inputIds">[batch, encoderSeq]</param>
+    /// <param name="attentionMask">[batch, encoderSeq]</param>
+    /// <param name="decoderInputIds">[batch, seq]</param>
+    /// <param name="decoderAttentionMask">[batch, kvSeq]</param>
+    /// <param name="encoderOutput">[batch, encoderSeq, hidden]</param>
     private ModelOutput Forward(Tensor? inputIds, Tensor attentionMask, Tensor decoderInputIds, Tensor decoderAttentionMask,
         Tensor? encoderOutput, KeyValueCache? cache)
     {

@@ -81,6 +81,11 @@ public partial class T5ForConditionalGeneration : Seq2SeqLM
     internal override ConfigReader WithTies(ConfigReader json, bool tied) =>
         base.WithTies(json, tied).With("scale_decoder_outputs", _config.ScalesOutput);
 
+    /// <param name="inputIds">[batch, encoderSeq]</param>
+    /// <param name="attentionMask">[batch, encoderSeq]</param>
+    /// <param name="decoderInputIds">[batch, seq]</param>
+    /// <param name="decoderAttentionMask">[batch, kvSeq]</param>
+    /// <param name="encoderOutput">[batch, encoderSeq, hidden]</param>
     private protected override ModelOutput Forward(Tensor? inputIds, Tensor attentionMask, Tensor decoderInputIds,
         Tensor decoderAttentionMask, Tensor? encoderOutput, KeyValueCache? cache, int logitsToKeep)
     {

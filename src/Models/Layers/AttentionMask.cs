@@ -32,7 +32,8 @@ public static partial class AttentionMask
     public static Tensor Bidirectional(Tensor attentionMask, ScalarType dtype)
     {
         using var scope = NewDisposeScope();
-        Tensor masked = (attentionMask == 0).unsqueeze(1).unsqueeze(1);                                     // [batch, 1, 1, kvSeq]
+        Tensor isPadding = (attentionMask == 0).unsqueeze(1).unsqueeze(1);                                  // [batch, 1, 1, kvSeq]
+        Tensor masked = isPadding.expand(-1, -1, attentionMask.size(1), -1);                                // [batch, 1, seq, kvSeq]
         return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
     }
 
@@ -67,7 +68,7 @@ public static partial class AttentionMask
         return Fill(masked, attentionMask, dtype).MoveToOuterDisposeScope();
     }
 
-    /// <param name="masked">[batch, 1, seq, kvSeq] or [batch, 1, 1, kvSeq]: whether a token may not attend.</param>
+    /// <param name="masked">[batch, 1, seq, kvSeq]: whether a token may not attend.</param>
     /// <param name="attentionMask">[batch, kvSeq]</param>
     /// <returns>[batch, 1, seq, kvSeq]</returns>
     private static Tensor Fill(Tensor masked, Tensor attentionMask, ScalarType dtype)

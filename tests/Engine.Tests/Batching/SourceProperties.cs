@@ -43,6 +43,13 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("mpt")]
     [InlineData("xglm")]
     [InlineData("biogpt")]
+    [InlineData("t5")]
+    [InlineData("bart")]
+    [InlineData("BertForMaskedLM")]
+    [InlineData("RobertaForSequenceClassification")]
+    [InlineData("DistilBertForTokenClassification")]
+    [InlineData("ModernBertForMaskedLM")]
+    [InlineData("DebertaV2ForSequenceClassification")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using EngineFixture fixture = New(architecture);
@@ -74,8 +81,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
     {
         using EngineFixture fixture = New(architecture);
-        TensorData others = fixture.Run(_longer, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"),
-            plain = fixture.Run(_prompt, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
+        TensorData others = fixture.Run(_longer, _ => fixture.Output.Save("logits")).AssertCompleted().Tensor("logits"),
+            plain = fixture.Run(_prompt, _ => fixture.Output.Save("logits")).AssertCompleted().Tensor("logits");
         int edited = 0, changed = 0;
         foreach (var (path, site) in Sites(fixture)
             .Where(s => s.Site.CanBeSliced(fixture.HookedModel.Root.Modules[fixture.HookedModel.IndexOf(s.Path)], after: false)))
@@ -87,7 +94,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
             JobOutcome alone = fixture.Run(Edit(fixture, path, site, inPlace))[0];
             Assert.True(alone.Error is null, $"{path}.source.{site.Path}: {alone.Error}");
             JobOutcome[] both =
-                fixture.Run(fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits")), Edit(fixture, path, site, inPlace));
+                fixture.Run(fixture.Record(_longer, _ => fixture.Output.Save("logits")), Edit(fixture, path, site, inPlace));
             Assert.True(both[1].Error is null, $"{path}.source.{site.Path}: {both[1].Error}");
             TensorAssert.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
             TensorAssert.Equal(others, both[0].Tensor("logits"));
@@ -108,7 +115,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
         using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
-        Program other = fixture.Record(_longer, 5, _ => fixture.Model.Logits.Save("logits"));
+        Program other = fixture.Record(_longer, 5, _ => fixture.Output.Save("logits"));
         JobOutcome alone = fixture.Run(Generation(fixture))[0].AssertCompleted(),
             company = fixture.Run(other, Generation(fixture))[1].AssertCompleted();
         foreach (string label in _parts)
@@ -154,7 +161,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         foreach (var (path, site) in Sites(fixture))
         {
             Program alone = Read(fixture, path, site, _prompt), together = Read(fixture, path, site, _prompt),
-                other = fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits"));
+                other = fixture.Record(_longer, _ => fixture.Output.Save("logits"));
             JobOutcome expected = fixture.Run(alone)[0];
             if (expected.Error is { Code: ErrorCode.MissedValue })
             {
@@ -176,15 +183,15 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     /// <summary>Half of the output of the operation.</summary>
     private static Program Edit(EngineFixture fixture, string path, SourceSite at, bool inPlace) => fixture.Record(_prompt, _ =>
     {
-        Operation operation = (path.Length == 0 ? fixture.Model : fixture.Model[path]).Source[at.Path];
+        Operation operation = (path.Length == 0 ? fixture.Any : fixture.Any[path]).Source[at.Path];
         if (inPlace) operation.Output[..] = operation.Output * 0.5;
         else operation.Output = operation.Output * 0.5;
-        fixture.Model.Logits.Save("logits");
+        fixture.Output.Save("logits");
     });
 
     private static Program Read(EngineFixture fixture, string path, SourceSite at, int[] prompt) => fixture.Record(prompt, _ =>
     {
-        Envoy module = path.Length == 0 ? fixture.Model : fixture.Model[path];
+        Envoy module = path.Length == 0 ? fixture.Any : fixture.Any[path];
         Operation operation = module.Source[at.Path];
         Inputs given = operation.Inputs;
         for (int i = 0; i < at.Operation.Inputs.Count; i++)

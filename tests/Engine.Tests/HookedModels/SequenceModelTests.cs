@@ -1,5 +1,8 @@
+using System.Text;
 using Ndif.Engine.Tests.Support;
 using Ndif.Models;
+using Ndif.Models.Architectures;
+using Ndif.Models.Config;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.HookedModels;
@@ -23,11 +26,14 @@ public sealed class SequenceModelTests
         ["mixtral classifier"] = Rename(TinyConfigs.Of("Mixtral", 2), "MixtralForCausalLM", "MixtralForSequenceClassification"),
     };
 
-    public static TheoryData<string> Names => [.. _configs.Keys];
+    public static TheoryData<string> Names => [.. _configs.Keys, .. TinyConfigs.Names.Where(IsEncoder)];
+
+    private static bool IsEncoder(string name) =>
+        !ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(TinyConfigs.Of(name, 2)), name)).Task.Generates();
 
     private static string Rename(string config, string from, string to) => config.Replace(from, to, StringComparison.Ordinal);
 
-    private static EngineFixture New(string name) => EngineFixture.Of(_configs[name]);
+    private static EngineFixture New(string name) => EngineFixture.Of(_configs.GetValueOrDefault(name) ?? TinyConfigs.Of(name, 2));
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -80,7 +86,7 @@ public sealed class SequenceModelTests
         using EngineFixture fixture = New(name);
         TensorData both = fixture.Run(new[] { _longer, _prompt }, _ => fixture.Output.Save("output")).AssertCompleted().Tensor("output"),
             alone = fixture.Run(_prompt, _ => fixture.Output.Save("output")).AssertCompleted().Tensor("output");
-        TensorData row = both.Shape.Length == 2 ? both[1..2] // [1, labels]
+        TensorData row = fixture.Sequence.ModelTask is ModelTask.SequenceClassification ? both[1..2] // [1, labels]
             : fixture.HookedModel.Root.PadsRight ? both[1..2, .._prompt.Length] : both[1..2, ^_prompt.Length..];
         TensorAssert.Equal(alone, row);
     }

@@ -40,7 +40,7 @@ internal sealed class RowCountingModel : CausalLM
 
     public static (LoadedModel Model, RowCountingModel Counter) Around(LoadedModel model)
     {
-        var counter = new RowCountingModel(model.Root);
+        var counter = new RowCountingModel((CausalLM)model.Root);
         return (new LoadedModel(model.Folder, model.Config, counter, model.DType, model.Device), counter);
     }
 
