@@ -6,7 +6,6 @@ using System.Text.RegularExpressions;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
-using Ndif.Models.Architectures;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server;
@@ -26,18 +25,6 @@ public sealed partial class ReferenceTests
         ["jobs"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["jobs", "kill"],
         ["jobs", "delete"], ["jobs", "dead"], ["jobs", "requeue"],
     ];
-
-    /// <summary>The page has a row for each class with <see cref="ArchitectureAttribute"/>, and no others.</summary>
-    [Fact]
-    public void ModelReference_HasEveryArchitecture()
-    {
-        string page = Repository.Read("docs/reference/models.md");
-        string[] built = [.. typeof(ArchitectureAttribute).Assembly.GetTypes()
-            .Select(type => type.GetCustomAttribute<ArchitectureAttribute>()).OfType<ArchitectureAttribute>()
-            .Select(architecture => $"{architecture.Name} {architecture.ModelType}").Order(StringComparer.Ordinal)];
-        Assert.Equal(built, ModelRow().Matches(page).Select(row => $"{row.Groups[1].Value} {row.Groups[2].Value}")
-            .Order(StringComparer.Ordinal));
-    }
 
     /// <summary>
     /// The page has a section for each command, with the description, usage, arguments, switches and subcommands of its help and no others.
@@ -165,9 +152,6 @@ public sealed partial class ReferenceTests
     }
 
     /// <summary>A line of a help text: a name, two or more spaces, a description.</summary>
-    [GeneratedRegex(@"^\| (\w+) \| ([\w-]*) \| \[", RegexOptions.Multiline)]
-    private static partial Regex ModelRow();
-
     [GeneratedRegex(@"^  (\S+(?: \S+)*)(?:  +(.*))?$")]
     private static partial Regex HelpRow();
 

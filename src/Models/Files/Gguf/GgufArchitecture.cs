@@ -181,6 +181,9 @@ internal sealed record GgufArchitecture(string ModelType, string ClassName, stri
     /// <summary>The names of the architectures that can be read.</summary>
     public static IEnumerable<string> Known => _byName.Keys;
 
+    /// <summary>Hugging Face's classes for them.</summary>
+    public static IEnumerable<string> KnownClasses => _byName.Values.Append(_mixtral).Select(architecture => architecture.ClassName);
+
     /// <summary>The architecture of a file.</summary>
     /// <exception cref="CheckpointException">UNSUPPORTED_ARCHITECTURE</exception>
     public static GgufArchitecture Of(GgufMetadata metadata)
