@@ -193,18 +193,4 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
         using RecordedExperiment recorded = Experiments.Record("states", Backend.Local, model);
         return (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
     }
-
-    /// <summary>Shows the output of the processes if the test fails.</summary>
-    private async Task WithProcessOutputAsync(IsolatedService own, Func<Task> test)
-    {
-        try
-        {
-            await test();
-        }
-        catch
-        {
-            Output.WriteLine(own.Report());
-            throw;
-        }
-    }
 }

@@ -39,6 +39,20 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
         return ValueTask.CompletedTask;
     }
 
+    /// <summary>Runs a test with processes of its own, whose output is shown if it fails.</summary>
+    private protected async Task WithProcessOutputAsync(IsolatedService own, Func<Task> test)
+    {
+        try
+        {
+            await test();
+        }
+        catch
+        {
+            Output.WriteLine(own.Report());
+            throw;
+        }
+    }
+
     /// <summary>The checksums of an experiment's results in this process. They are computed once.</summary>
     protected static Task<Dictionary<string, string>> RunLocallyAsync(string experiment) =>
         _localChecksums.GetOrAdd(experiment, _ => new(async () => GetChecksums(await RunAsync(experiment, Backend.Local)))).Value;

@@ -54,6 +54,24 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return to;
     }
 
+    /// <summary>Writes a checkpoint of this config.json with random weights into a folder of this name.</summary>
+    /// <param name="shared">The ends of the paths of modules that have the weight of another one.</param>
+    public string CreateRandomModel(string name, string config, params string[] shared)
+    {
+        string to = _models.File(name);
+        Directory.CreateDirectory(to);
+        File.WriteAllText(Path.Combine(to, "config.json"), config);
+        using var scope = torch.NewDisposeScope();
+        using torch.Generator generator = new(1);
+        ModuleInfo root = Ndif.Models.Loading.ModelLoader.Describe(to).Root;
+        SafetensorsWriter.Write(Path.Combine(to, "model.safetensors"),
+            from path in root.Paths()
+            where !shared.Any(path.EndsWith)
+            from parameter in root.Find(path)!.Parameters
+            select KeyValuePair.Create($"{path}.{parameter.Name}", torch.randn([.. parameter.Shape], generator: generator) * 0.3));
+        return to;
+    }
+
     /// <summary>Starts a worker without a model, which loads models on demand.</summary>
     public async Task<ChildProcess> StartWorkerAsync(string id, params string[] extraArguments)
     {
