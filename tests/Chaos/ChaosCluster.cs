@@ -86,8 +86,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     }
 
     /// <summary>
-    /// Kills Redis when all that it has acknowledged is in its append-only file. With its default, appendfsync everysec, it delays writes to
-    /// the file for up to two seconds while the disk is busy, and those are lost with the process.
+    /// Kills Redis when all that it has acknowledged is in its append-only file. With its default, appendfsync everysec, it delays writes
+    /// to the file for up to two seconds while the disk is busy, and those are lost with the process.
     /// </summary>
     public async Task StopRedisAsync()
     {

@@ -60,7 +60,7 @@ public sealed class TaskTests(TestCluster cluster, ITestOutputHelper output) : C
         return [.. new[] { first, logits, other, gradient }.Select(saved => saved.Tensor.Checksum())];
     }
 
-    /// <summary>The checksums of a generation of two rows with encoders of different lengths, an edit and cross attention at each step.</summary>
+    /// <summary>The checksums of a generation of two rows of different lengths, an edit and cross attention at each step.</summary>
     private static async Task<string[]> TranslateAsync(string path, Backend backend)
     {
         var model = new LanguageModel(path, remote: backend);

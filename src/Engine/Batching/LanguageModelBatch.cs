@@ -38,7 +38,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         long padTokenId = model.PadTokenId < model.Description.Vocabulary ? model.PadTokenId : 0;
         InputRow[] rows = [.. traces.SelectMany(p => p.Rows)];
         bool hasEncoder = model.Root.Task is ModelTask.Seq2SeqLm, padsRight = model.Root.PadsRight && !hasEncoder;
-        _tokens = new TokenBatch(rows, model.Device, padTokenId, padsRight);
+        _tokens = new TokenBatch(rows, model.Device, padTokenId, padsRight, model.Root.TokenTypeCount > 0);
         if (hasEncoder) _encoderTokens = new TokenBatch([.. rows.Select(row => row.Encoder!)], model.Device, padTokenId, padsRight: true);
         _batchShape = new BatchShape { PadsRight = padsRight, SequenceLength = _tokens.Length };
         AssignRows(); // 2

@@ -21,13 +21,15 @@ internal sealed class TokenBatch : IDisposable
 
     /// <param name="padTokenId">The token of the padding.</param>
     /// <param name="padsRight">Whether the padding of a shorter row is after it. Such a batch has one pass.</param>
-    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0, bool padsRight = false)
+    /// <param name="hasTokenTypes">Whether the model has types of tokens.</param>
+    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0, bool padsRight = false,
+        bool hasTokenTypes = false)
     {
         (_device, _padTokenId, _padsRight) = (device, padTokenId, padsRight);
         _rows = [.. rows.Select(row => new Row(row))];
         Length = _rows.Max(row => row.Length);
         (InputIds, AttentionMask, PositionIds) = NewTensors(_rows, Length);
-        if (rows.Any(row => row.TokenTypeIds is not null)) TokenTypeIds = NewTokenTypeIds(rows);
+        if (hasTokenTypes) TokenTypeIds = NewTokenTypeIds(rows);
     }
 
     /// <summary>The tokens of the longest row so far, with those of the next pass.</summary>
@@ -42,7 +44,7 @@ internal sealed class TokenBatch : IDisposable
     /// <summary>The positions of the tokens of the next pass, padding not counted: [batch, seq] int64.</summary>
     public torch.Tensor PositionIds { get; private set; }
 
-    /// <summary>The text of a pair that a token belongs to: [batch, seq] int64; null for 0 everywhere.</summary>
+    /// <summary>The text of a pair that a token belongs to: [batch, seq] int64; null if the model has no types.</summary>
     public torch.Tensor? TokenTypeIds { get; }
 
     /// <summary>The largest of <see cref="PositionIds"/>.</summary>

@@ -85,7 +85,7 @@ public static class ArchitectureCatalog
         throw Errors.CreateException(ErrorCode.UnsupportedArchitecture,
             wanted.Length == 0 ? $"{config.File} names neither `architectures` nor a `model_type`."
                 : $"{config.File} is for {wanted}, which is not supported.",
-            $"Supported: {string.Join(", ", Names)}.");
+            $"{Errors.DidYouMean(wanted, Names)} docs/reference/models.md lists the {_byName.Value.Count} that are.".TrimStart());
     }
 
     private static Type? Find(string name) => _byName.Value.TryGetValue(name, out var known) ? known.Type : null;

@@ -71,7 +71,8 @@ internal sealed class DeviceMap
     private static IEnumerable<SiteModule> Parts(SiteModule module, string layers) => module.Children.SelectMany(child =>
         child.IsList || layers.StartsWith($"{child.Path}.", StringComparison.Ordinal) ? Parts(child, layers) : [child]);
 
-    private static bool IsLayer(SiteModule part, PreTrainedModel root) => part.Path.StartsWith($"{root.Names.Layers}.", StringComparison.Ordinal);
+    private static bool IsLayer(SiteModule part, PreTrainedModel root) =>
+        part.Path.StartsWith($"{root.Names.Layers}.", StringComparison.Ordinal);
 
     private static IEnumerable<Parameter> Parameters(SiteModule part) => part.Parameters.Concat(part.Children.SelectMany(Parameters));
 

@@ -37,7 +37,7 @@ public sealed partial class ModelReferenceTests
         Assert.Equal(rows, written);
     }
 
-    /// <summary>Hugging Face's names for the models that are made from a causal one: without a head, and with heads that classify.</summary>
+    /// <summary>The models that are made from a causal one have Hugging Face's names: without a head, and with heads that classify.</summary>
     [Theory]
     [MemberData(nameof(Derived))]
     public void AModelWithAnotherHead_IsBuiltFromTheCausalOne(string causal, string derived)
@@ -79,9 +79,10 @@ public sealed partial class ModelReferenceTests
         foreach (var (architecture, model) in Architectures())
         {
             string file = files.Single(f => f.Text.Contains($"[Architecture(\"{architecture.Name}\"", StringComparison.Ordinal)).Name;
-            yield return $"| {architecture.Name} | {architecture.ModelType} | {model.Task.ToName()} | {BaseModelOf(model)} | {Fused(model)} | "
-                + $"{(GgufArchitecture.KnownClasses.Contains(architecture.Name) ? "yes" : "")} | "
-                + $"[{file}](../../src/Models/Architectures/{file}) | {string.Join(", ", compared[architecture.Name].Order(StringComparer.Ordinal))} |";
+            yield return $"| {string.Join(" | ", (string?[])[
+                architecture.Name, architecture.ModelType, model.Task.ToName(), BaseModelOf(model), Fused(model),
+                GgufArchitecture.KnownClasses.Contains(architecture.Name) ? "yes" : "", $"[{file}](../../src/Models/Architectures/{file})",
+                string.Join(", ", compared[architecture.Name].Order(StringComparer.Ordinal))])} |";
         }
     }
 
@@ -111,9 +112,11 @@ public sealed partial class ModelReferenceTests
          where File.Exists(golden)
          let json = JsonDocument.Parse(File.ReadAllBytes(golden)).RootElement
          where json.TryGetProperty("architecture", out _)
-         select (json.GetProperty("architecture").GetString()!, Path.GetFileName(checkpoint))).ToLookup(pair => pair.Item1, pair => pair.Item2);
+         select (Architecture: json.GetProperty("architecture").GetString()!, Name: Path.GetFileName(checkpoint)))
+        .ToLookup(pair => pair.Architecture, pair => pair.Name);
 
-    private static string[] WithoutLastColumn(string[] rows) => Array.ConvertAll(rows, row => row[..row.LastIndexOf("](", StringComparison.Ordinal)]);
+    private static string[] WithoutLastColumn(string[] rows) =>
+        Array.ConvertAll(rows, row => row[..row.LastIndexOf("](", StringComparison.Ordinal)]);
 
     [GeneratedRegex(@"^\| architecture \|.*\n(\|.*\n)+", RegexOptions.Multiline)]
     private static partial Regex Table();

@@ -8,7 +8,8 @@ namespace Ndif.Models.Tests.Architectures;
 public sealed class OptionTests
 {
     /// <summary>The last value of a repeated JSON key is used, so a test can append an option that the config already has.</summary>
-    private static PreTrainedModel Build(string architecture, string more) => ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(
+    private static PreTrainedModel Build(string architecture, string more) =>
+        ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(
         TinyConfigs.LikeLlama(architecture, 2, more.Length == 0 ? "" : ", " + more)), "config.json"));
 
     [Theory]
