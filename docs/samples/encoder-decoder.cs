@@ -20,7 +20,7 @@ SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), (
     select KeyValuePair.Create($"{path}.{parameter.Name}", torch.randn([.. parameter.Shape]) * 0.3)).ToDictionary());
 
 // the encoder reads the prompt once; the decoder begins with its start token and attends to what the encoder wrote
-int[] prompt = [5, 6, 7, 8];
+int[] prompt = [5, 6, 7, 8], decoder = [0, 3, 4];
 using (Trace t = model.Generate(prompt, maxNewTokens: 3, new() { IgnoreEos = true }))
 {
     Saved encoded = model.EncoderLayers[^1].Hidden.Save();
@@ -36,7 +36,7 @@ using (Trace t = model.Generate(prompt, maxNewTokens: 3, new() { IgnoreEos = tru
 // an edit of the encoder changes every step of the decoder; a trace gives the decoder its tokens
 foreach (bool isEdited in (bool[])[false, true])
 {
-    using Trace t = model.Trace(prompt, decoderInputIds: new[] { 0, 3, 4 });
+    using Trace t = model.Trace(prompt, decoderInputIds: decoder);
     if (isEdited) model.Encoder.Output["last_hidden_state"][.., 0] *= 0;
     Saved logits = model.Logits.Save();
     await t.RunAsync();

@@ -70,8 +70,9 @@ public abstract class PreTrainedModel : SiteModule
     public virtual bool HasStatesBesideKeys => Origin?.HasStatesBesideKeys ?? false;
 
     /// <summary>
-    /// True if layers attend to the keys and values of an earlier layer. In a pass that is shared with other programs, a module that one
-    /// of them skips runs for the others, and so its keys would be there; a program that skips a module then has its passes to itself.
+    /// True if layers use what an earlier layer has computed beside its hidden states: its keys and values, or a bias. In a pass that is
+    /// shared with other programs, a module that one of them skips runs for the others, and so these would be there; a program that skips a
+    /// module then has its passes to itself.
     /// </summary>
     public virtual bool SharesKeysOfLayers => Origin?.SharesKeysOfLayers ?? false;
 

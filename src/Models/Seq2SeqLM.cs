@@ -1,3 +1,4 @@
+using Ndif.Models.Config;
 using Ndif.Protocol;
 using Tensor = TorchSharp.torch.Tensor;
 
@@ -20,6 +21,13 @@ public abstract class Seq2SeqLM : PreTrainedModel
 
     /// <summary>The first token of the decoder.</summary>
     public abstract int DecoderStartTokenId { get; }
+
+    private protected static int ReadStartToken(ConfigReader json, int defaultValue, int vocabSize)
+    {
+        int id = json.Count("decoder_start_token_id", defaultValue);
+        return id < vocabSize ? id
+            : throw json.InvalidValue("decoder_start_token_id", $"must be less than vocab_size, {vocabSize}", $"{id}");
+    }
 
     public override Axes OutputAxes(int element) => element == 2 ? Axes.EncoderHidden : Axes.Hidden;
 

@@ -25,6 +25,9 @@ internal sealed record ChaosReport
 
     public int Cancelled { get; init; }
 
+    /// <summary>Jobs that a restore of Redis has lost.</summary>
+    public int Lost { get; init; }
+
     public int Violations { get; init; }
 
     public double RecoveryP95Ms { get; init; }
@@ -92,6 +95,7 @@ internal sealed record ChaosReport
             Completed = history.Count(outcome => outcome.State == JobState.Completed),
                 Failed = history.Count(outcome => outcome.State == JobState.Failed),
             Cancelled = history.Count(outcome => outcome.State == JobState.Cancelled),
+            Lost = history.Count(outcome => outcome.Restored && !outcome.State.IsTerminal()),
             LateStarts = late, Recoveries = recoveries.Count, RecoveryMaxMs = recoveries.LastOrDefault(),
                 RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
             Blocking = history.Count(outcome => outcome.Blocking),

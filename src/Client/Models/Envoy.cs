@@ -71,9 +71,17 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no such module.</exception>
     public Envoy CrossAttn => FindStandardModule(Model.Description.Names.CrossAttention, "cross attention");
 
-    /// <summary>The feed-forward module of a decoder layer, whatever its name.</summary>
+    /// <summary>The feed-forward module of a layer, whatever its name.</summary>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
-    public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");
+    public Envoy Mlp
+    {
+        get
+        {
+            Protocol.StandardNames names = Model.Description.Names;
+            bool isOfEncoder = names.EncoderMlp.Length > 0 && Path.StartsWith($"{names.EncoderLayers}.", StringComparison.Ordinal);
+            return FindStandardModule(isOfEncoder ? names.EncoderMlp : names.Mlp, "mlp");
+        }
+    }
 
     /// <summary>
     /// The experts of a feed-forward module: <c>llm.Layers[2].Mlp.Experts[3]</c>. The input and the output of an expert are those of its

@@ -20,6 +20,8 @@ internal static class PromptConverter
             throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
         object? input = prompt ?? inputIds;
         if (attentionMask is null && tokenTypeIds is null && decoderInputIds is null) return input;
+        if (input is null && (attentionMask ?? tokenTypeIds) is null)
+            throw new ArgumentException("decoderInputIds goes with a prompt, which the encoder reads.", nameof(decoderInputIds));
         if (input is null || (input is string or IEnumerable<string> && (attentionMask ?? tokenTypeIds) is not null))
             throw new ArgumentException("An attentionMask goes with token ids: pass inputIds, not a text.", nameof(attentionMask));
         return new EncodedInput(input, attentionMask, tokenTypeIds, decoderInputIds);
@@ -33,8 +35,8 @@ internal static class PromptConverter
         switch (prompt)
         {
             case string text: destination.Prompts.Add(text); break;
-            case IEnumerable<string> texts: destination.Prompts.AddRange(texts); break;
-            case (string first, string second): AddPairs([(first, second)]); break;
+            case IEnumerable<string?> texts: destination.Prompts.AddRange(texts.Select(TextOrThrow)); break;
+            case ValueTuple<string, string> pair: AddPairs([pair]); break;
             case IEnumerable<(string, string)> pairs: AddPairs(pairs); break;
             case TensorData tensor: destination.Ids = argument(tensor); break;
             case Value value: destination.Ids = argument(value); break;
@@ -63,7 +65,7 @@ internal static class PromptConverter
             default:
                 throw new ArgumentException(
                     "A model's prompt is a text, several texts, a pair of texts, token ids, a tensor of ids, a TokenInput or a dictionary "
-                        + $"of `{InputIds}`, `{AttentionMask}` and `{TokenTypeIds}`; not {prompt.GetType().Name}.");
+                        + $"of `{string.Join("`, `", _keys)}`; not {DescribePrompt(prompt)}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
         bool hasEmptyText = destination.Prompts.Any(string.IsNullOrEmpty) && destination.Pairs.All(string.IsNullOrEmpty);
@@ -75,11 +77,17 @@ internal static class PromptConverter
         {
             foreach (var (first, second) in pairs)
             {
-                destination.Prompts.Add(first);
-                destination.Pairs.Add(second);
+                destination.Prompts.Add(TextOrThrow(first));
+                destination.Pairs.Add(TextOrThrow(second));
             }
         }
     }
+
+    private static string TextOrThrow(string? text) => text ?? throw new ArgumentException("A text of a prompt is null.");
+
+    private static string DescribePrompt(object prompt) => prompt is IEnumerable list
+        ? $"a list of {string.Join(" and ", list.Cast<object?>().Select(item => item?.GetType().Name ?? "null").Distinct().Take(3))}"
+        : prompt.GetType().Name;
 
     /// <summary>One or several rows of token ids; null if the object is something else.</summary>
     private static long[][]? ToRows(object ids) => ids switch
@@ -98,7 +106,7 @@ internal static class PromptConverter
         if (ToRows(ids) is { } rows)
             return rows.All(row => row.Length == rows[0].Length) && rows.Length > 0
                 ? TensorData.FromArray(rows.SelectMany(row => row).ToArray(), rows.Length, rows[0].Length)
-                : throw new ArgumentException("Rows of token ids that come with a mask must be of one length.");
+                : throw new ArgumentException("Rows of token ids that come with a mask, and those of a decoder, must be of one length.");
         return LocalRuntime.TryGet()?.ToTensorData(ids)
             ?? throw new ArgumentException($"Token ids and masks are numbers, rows of numbers or a tensor; not {ids.GetType().Name}.");
     }

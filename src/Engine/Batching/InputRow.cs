@@ -9,6 +9,9 @@ internal sealed record InputRow(long[] InputIds, long[]? AttentionMask, long[]? 
     /// <summary>The encoder's tokens in an encoder-decoder, whose decoder has the others; null in any other model.</summary>
     public InputRow? Encoder { get; init; }
 
+    /// <summary>The token ids without the padding of the user's own input.</summary>
+    public long[] Tokens => AttentionMask is { } mask ? [.. InputIds.Where((_, at) => mask[at] != 0)] : InputIds;
+
     /// <summary>The number of the encoder's tokens; 0 without an encoder.</summary>
     public int EncoderLength => Encoder?.InputIds.Length ?? 0;
 }

@@ -24,7 +24,8 @@ internal static class InputRowReader
         if (invoke.Ids is not null)
             AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots), model);
         if (rows.Count == 0) throw InvalidInput("An invoke has no input.", "Pass a prompt.");
-        if (model.Root is Seq2SeqLM { DecoderStartTokenId: var start }) rows = WithDecoder(rows, start, invoke, slots);
+        if (model.Root is Seq2SeqLM { DecoderStartTokenId: var start })
+            rows = WithDecoder(rows, model.Defaults.DecoderStartTokenId ?? start, invoke, slots);
         else if (invoke.DecoderIds is not null)
             throw InvalidInput($"{model.Description.Architecture} has no decoder beside an encoder.", "Pass no tokens for a decoder.");
         foreach (InputRow row in rows)
@@ -83,9 +84,16 @@ internal static class InputRowReader
     }
 
     /// <summary>A value of the shape of the token ids; null if there is none.</summary>
-    private static TensorData? ReadLike(torch.Tensor ids, object? value, string name, string meaning) => value is null ? null
-        : value is torch.Tensor tensor && tensor.shape.SequenceEqual(ids.shape) ? tensor.ToData().To(DType.Int64)
-        : throw InvalidInput($"The {name} must have the shape of the token ids.", $"Pass one entry for each token: {meaning}.");
+    private static TensorData? ReadLike(torch.Tensor ids, object? value, string name, string meaning)
+    {
+        if (value is null) return null;
+        string hint = $"Pass one entry for each token: {meaning}.";
+        if (value is not torch.Tensor tensor || !tensor.shape.SequenceEqual(ids.shape))
+            throw InvalidInput($"The {name} must have the shape of the token ids.", hint);
+        using torch.Tensor whole = tensor.to(torch.ScalarType.Int64), difference = whole.to(torch.ScalarType.Float64) - tensor;
+        if (difference.any().item<bool>()) throw InvalidInput($"The {name} must be whole numbers.", hint);
+        return whole.ToData();
+    }
 
     private static void ValidateRow(InputRow row, HookedLanguageModel model, uint maxNewTokens)
     {

@@ -95,12 +95,12 @@ internal sealed partial class TraceRows
         for (int row = 0; row < rows.Count * (options.NumBeams > 1 ? 1 : _rowsPerInput); row++)
         {
             InputRow input = rows[options.NumBeams > 1 ? row : row / _rowsPerInput];
-            long[] prompt = input.AttentionMask is { } mask ? [.. input.InputIds.Where((_, at) => mask[at] != 0)] : input.InputIds;
+            long[] prompt = input.Tokens;
             StopStringCriteria? stopStrings = options.StopStrings.Count == 0 ? null
                 : new StopStringCriteria(_model.Tokenizer, options.StopStrings, prompt);
             var random = new RowRandomGenerator(seed + (ulong)row);
-            _decoders.Add(options.NumBeams > 1 ? new BeamSearchDecoder(options, prompt, random, stopStrings)
-                : new SingleSequenceDecoder(options, prompt, random, stopStrings));
+            _decoders.Add(options.NumBeams > 1 ? new BeamSearchDecoder(options, prompt, input.Encoder?.Tokens, random, stopStrings)
+                : new SingleSequenceDecoder(options, prompt, input.Encoder?.Tokens, random, stopStrings));
             var position = new NewToken { Trace = Trace.Statement.Id, Invoke = (uint)invoke, Row = (uint)row };
             _streamers.Add(options.Values.Stream
                 ? new TokenStreamer(Trace.Job, position, _model.HasTokenizer ? _model.Tokenizer : null, prompt) : null);

@@ -34,10 +34,12 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     private sealed record Beam(long[] Tokens, float Score, bool IsFinished);
 
     /// <param name="prompt">The row's tokens, without padding.</param>
-    public BeamSearchDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
+    /// <param name="encoderTokens">The tokens of the row's encoder, without padding; null if the model has none.</param>
+    public BeamSearchDecoder(ResolvedGenerationOptions options, long[] prompt, long[]? encoderTokens, RowRandomGenerator random,
+        StopStringCriteria? stopCriteria)
     {
         (_options, _prompt, _random, _stopCriteria) = (options, prompt, random, stopCriteria);
-        _logitsProcessors = LogitsProcessorList.Create(options);
+        _logitsProcessors = LogitsProcessorList.Create(options, encoderTokens);
         // all beams begin with the same tokens: only the first can have successors
         _runningBeams = [.. Enumerable.Range(0, RowCount).Select(beam => new Beam([], beam == 0 ? 0 : ExcludedScore, false))];
         _finishedBeams = [.. Enumerable.Range(0, RowCount).Select(_ => new Beam([], ExcludedScore, false))];

@@ -5,13 +5,15 @@ namespace Ndif.Engine.Generating;
 
 /// <summary>Continues a row token by token, with the most likely token or one that is drawn.</summary>
 /// <param name="prompt">The tokens of the row, without padding.</param>
+/// <param name="encoderTokens">The tokens of the row's encoder, without padding; null if the model has none.</param>
 /// <param name="stopCriteria">Null if no text ends the row.</param>
 internal sealed class SingleSequenceDecoder(
-    ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
+    ResolvedGenerationOptions options, long[] prompt, long[]? encoderTokens, RowRandomGenerator random, StopStringCriteria? stopCriteria)
+    : ISequenceDecoder
 {
     private static readonly int[] _sourceRows = [0];
 
-    private readonly ILogitsProcessor[] _logitsProcessors = LogitsProcessorList.Create(options);
+    private readonly ILogitsProcessor[] _logitsProcessors = LogitsProcessorList.Create(options, encoderTokens);
     private readonly List<long> _tokens = [.. prompt];
     private readonly List<long> _newTokens = [];
 

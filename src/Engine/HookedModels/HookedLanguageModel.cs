@@ -302,11 +302,24 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 
     private RequiresGradScope? _requiresGrad;
 
+    internal override bool IsWeight(torch.Tensor tensor) =>
+        !IsOnMetaDevice && (_weightMemory ??= new WeightMemory(_model)).Contains(tensor);
+
+    private WeightMemory? _weightMemory;
+
     /// <summary>Moves the weights to host memory. No run may be in progress.</summary>
-    public void Offload() => _model.Offload();
+    public void Offload()
+    {
+        _model.Offload();
+        _weightMemory = null;
+    }
 
     /// <summary>Moves the weights back to their devices.</summary>
-    public void LoadToDevice() => _model.LoadToDevice();
+    public void LoadToDevice()
+    {
+        _model.LoadToDevice();
+        _weightMemory = null;
+    }
 
     public void Dispose() => _model.Dispose();
 

@@ -130,6 +130,9 @@ internal abstract class HookedModel
     /// </summary>
     internal virtual IDisposable? SuspendGrad() => null;
 
+    /// <summary>Whether a tensor has its elements in the memory of a weight, which all programs share.</summary>
+    internal virtual bool IsWeight(torch.Tensor tensor) => false;
+
     /// <summary>A parameter, borrowed.</summary>
     public abstract torch.Tensor Parameter(int module, string name);
 }

@@ -142,8 +142,9 @@ internal sealed partial class Interpreter
                 _slots.Set(parameter.Id, ProgramOptimizer.NewParameter(initial));
                 return true;
             case NewOptimizerStatement optimizer:
-                _slots.Set(optimizer.Id,
-                    new ProgramOptimizer(optimizer.Description, optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)));
+                torch.Tensor[] parameters = [.. optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)];
+                foreach (torch.Tensor trained in parameters) RefuseEditOfWeight(trained);
+                _slots.Set(optimizer.Id, new ProgramOptimizer(optimizer.Description, parameters));
                 return true;
             case OptimizerStepStatement step:
                 var programOptimizer = (ProgramOptimizer)_slots[step.Optimizer]!;
@@ -212,10 +213,23 @@ internal sealed partial class Interpreter
         }
         if (call is { Schema.Name: "setitem_", Arguments: [NodeOperand, _, _] }
             && arguments[0] is List<object?> or Dictionary<string, object?> or object?[]) return SetItem(call, arguments);
-        if (call.Schema.InPlace) WarnOfLateEdit(call);
+        if (call.Schema.InPlace)
+        {
+            RefuseEditOfWeight(arguments.FirstOrDefault());
+            WarnOfLateEdit(call);
+        }
         HashSet<torch.Tensor> borrowed = TensorOwnership.NewTensorSet();
         TensorOwnership.CollectTensors(arguments, borrowed);
         return TensorOwnership.TakeOwnership(KernelTable.Run(call.Schema, arguments, Job.Context), borrowed);
+    }
+
+    /// <summary>A weight that an operation inside a module receives or returns is that of every program.</summary>
+    private void RefuseEditOfWeight(object? edited)
+    {
+        if (edited is not torch.Tensor tensor || !_plan.Model.IsWeight(tensor)) return;
+        throw Errors.CreateException(ErrorCode.BadArgument,
+            "This value is a weight of the model, which all programs share: it cannot be edited in place.",
+            "Edit its Clone(), and assign that to the operation's Inputs or Output.");
     }
 
     /// <summary>

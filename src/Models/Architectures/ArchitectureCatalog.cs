@@ -18,8 +18,10 @@ public static class ArchitectureCatalog
     public static IEnumerable<string> Names => _byName.Value.Keys.Order(StringComparer.Ordinal);
 
     /// <summary>Counts of modules in the names of all architectures; the largest models known have a few hundred of each.</summary>
-    private static readonly string[] _countKeys =
-        ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_local_experts", "num_experts", "n_routed_experts"];
+    private static readonly string[] _layerKeys =
+        ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers"];
+
+    private static readonly string[] _expertKeys = ["num_local_experts", "num_experts", "n_routed_experts"];
 
     private const int MaxCount = 2048;
 
@@ -38,15 +40,15 @@ public static class ArchitectureCatalog
     /// <summary>A small config must not make millions of modules.</summary>
     private static void CheckCounts(ConfigReader config)
     {
-        long modules = 1;
-        foreach (string key in _countKeys)
+        long layers = Math.Max(1, _layerKeys.Max(Count));
+        foreach (string key in _expertKeys)
+            if (layers * Count(key) > ModuleLimit.MaxModules)
+                throw config.InvalidValue(key, $"makes more than {ModuleLimit.MaxModules} modules", $"{Count(key)}");
+
+        long Count(string key)
         {
-            if (!config.Has(key)) continue;
-            long count = config.Integer(key);
-            if (count > MaxCount) throw config.InvalidValue(key, $"must be at most {MaxCount}", $"{count}");
-            modules *= Math.Max(1, count);
-            if (modules > ModuleLimit.MaxModules)
-                throw config.InvalidValue(key, $"makes more than {ModuleLimit.MaxModules} modules", $"{count}");
+            long count = config.Has(key) ? config.Integer(key) : 0;
+            return count <= MaxCount ? count : throw config.InvalidValue(key, $"must be at most {MaxCount}", $"{count}");
         }
     }
 

@@ -47,7 +47,7 @@ public sealed partial class BartForConditionalGeneration : Seq2SeqLM
     {
         BartConfig config = BartConfig.Read(json);
         Config = new PreTrainedConfig(config.VocabSize, config.MaxPositions, config.Decoder.NumLayers);
-        DecoderStartTokenId = json.Count("decoder_start_token_id", 2);
+        DecoderStartTokenId = ReadStartToken(json, 2, config.VocabSize);
         _finalLogitsBias = ZeroBuffer("final_logits_bias", 1, config.VocabSize);
         _model = Child("model", new BartModel(config));
         _lmHead = Child("lm_head", new Linear(config.HiddenSize, config.VocabSize, bias: false,

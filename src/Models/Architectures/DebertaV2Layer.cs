@@ -99,6 +99,12 @@ public sealed partial class DisentangledSelfAttention : SiteModule
         _scale = Math.Sqrt(_headDim * (1 + (_isContentToPosition ? 1 : 0) + (_isPositionToContent ? 1 : 0)));
         _queryProj = Child("query_proj", new Linear(size, size));
         _keyProj = Child("key_proj", new Linear(size, size));
+        if (_sharesProjections)
+        {
+            // they are called again for the embeddings of distances, which have no rows: a program at them has its pass to itself
+            _queryProj.SetAxes(Axes.Unknown);
+            _keyProj.SetAxes(Axes.Unknown);
+        }
         _valueProj = Child("value_proj", new Linear(size, size));
         _posDropout = Child("pos_dropout", new Dropout(description.HiddenDropout, Axes.Shared));
         if (!_sharesProjections && _isContentToPosition) _posKeyProj = OfPositions("pos_key_proj", size);
@@ -175,8 +181,9 @@ public sealed partial class DisentangledSelfAttention : SiteModule
     /// <summary>The products of a vector with the embeddings of its distances to the others.</summary>
     private Tensor Select(Tensor x, Tensor table, Tensor distances)
     {
-        Tensor embeddings = EagerAttention.SplitHeads(table, _heads, _headDim).expand(x.size(0), -1, -1, -1);
-        Tensor products = EagerAttention.Scores(x, embeddings) / _scale;
-        return products.gather(-1, distances.unsqueeze(0).expand(x.size(0), _heads, -1, -1));
+        Tensor embeddings = table.view(-1, _heads, _headDim).permute(1, 2, 0);                          // [heads, headDim, distances]
+        Tensor rows = x.transpose(0, 1).flatten(1, 2);                                                  // [heads, batch · seq, headDim]
+        Tensor products = bmm(rows, embeddings).view(_heads, x.size(0), x.size(2), -1).transpose(0, 1); // [batch, heads, seq, distances]
+        return (products / _scale).gather(-1, distances.unsqueeze(0).expand(x.size(0), _heads, -1, -1));
     }
 }

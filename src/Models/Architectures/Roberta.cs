@@ -20,7 +20,8 @@ public sealed class RobertaModel(ConfigReader json) : BertEncoderModel(Describe(
         EncoderDescription description =
             EncoderDescription.Read(json, family, "roberta", new() { VocabSize = vocabSize, PadTokenId = 1 });
         int paddingRow = description.PadTokenId is { } id and >= 0 ? id
-            : throw json.InvalidValue("pad_token_id", "must be a row of the table of positions", $"{description.PadTokenId}");
+            : throw json.InvalidValue("pad_token_id", "must be a row of the table of positions",
+                description.PadTokenId is { } given ? $"{given}" : "null");
         if (paddingRow >= description.MaxPositions - 1)
             throw json.InvalidValue("max_position_embeddings", $"must be more than pad_token_id + 1; pad_token_id is {paddingRow}",
                 $"{description.MaxPositions}");

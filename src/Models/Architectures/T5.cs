@@ -52,7 +52,7 @@ public partial class T5ForConditionalGeneration : Seq2SeqLM
     {
         _config = config;
         Config = new PreTrainedConfig(config.VocabSize, config.Json.Size("n_positions", 512), config.NumDecoderLayers);
-        DecoderStartTokenId = config.Json.Count("decoder_start_token_id", config.Json.Count("pad_token_id", 0));
+        DecoderStartTokenId = ReadStartToken(config.Json, config.Json.Count("pad_token_id", 0), config.VocabSize);
         Embedding shared = Child("shared", new Embedding(config.VocabSize, config.HiddenSize));
         _encoder = Child("encoder", new T5Stack(config, shared, isDecoder: false));
         _decoder = Child("decoder", new T5Stack(config, shared, isDecoder: true));
@@ -65,6 +65,7 @@ public partial class T5ForConditionalGeneration : Seq2SeqLM
         Embed = "decoder.embed_tokens", Layers = "decoder.block", FinalNorm = "decoder.final_layer_norm", LmHead = "lm_head",
         Attention = "layer.0.SelfAttention", Mlp = "layer.2.DenseReluDense", Encoder = "encoder", Decoder = "decoder",
         EncoderLayers = "encoder.block", CrossAttention = "layer.1.EncDecAttention",
+        EncoderMlp = "layer.1.DenseReluDense",
     };
 
     public override PreTrainedConfig Config { get; }
@@ -75,6 +76,9 @@ public partial class T5ForConditionalGeneration : Seq2SeqLM
 
     /// <summary>The bias of cross attention, which the first checkpoints have and no version uses.</summary>
     protected internal override IReadOnlyList<string> IgnoredSuffixes => [".EncDecAttention.relative_attention_bias.weight"];
+
+    /// <summary>The first layer of a stack computes the bias by distance for all of them.</summary>
+    public override bool SharesKeysOfLayers => true;
 
     internal override bool TiesMissingHead => true;
 

@@ -87,15 +87,17 @@ public sealed partial class DecoderForSequenceClassification : DecoderForClassif
         return new ModelOutput(new("logits", pooled.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
 
-    /// <summary>The last token of each row that is neither padding nor the pad token.</summary>
+    /// <summary>The last token of each row that is neither padding nor the pad token; the first of a row of pad tokens.</summary>
     /// <returns>[batch]</returns>
     private Tensor LastTokens(Tensor inputIds, Tensor attentionMask)
     {
         long seqLen = inputIds.size(1);
-        Tensor isToken = attentionMask.narrow(1, attentionMask.size(1) - seqLen, seqLen);               // [batch, seq]
-        if (_padTokenId is { } padTokenId) isToken = isToken * (inputIds != padTokenId).to(ScalarType.Int64);
+        Tensor isOwn = attentionMask.narrow(1, attentionMask.size(1) - seqLen, seqLen);                 // [batch, seq]
+        Tensor isToken = isOwn;                                                                         // [batch, seq]
+        if (_padTokenId is { } padTokenId) isToken = isOwn * (inputIds != padTokenId).to(ScalarType.Int64);
         Tensor indices = arange(seqLen, device: inputIds.device);                                       // [seq]
-        return (indices * isToken).argmax(-1);                                                          // [batch]
+        Tensor order = isToken * (indices + seqLen) + isOwn * (seqLen - indices) * (1 - isToken);       // [batch, seq]
+        return order.argmax(-1);                                                                        // [batch]
     }
 }
 

@@ -168,10 +168,10 @@ internal sealed class AdapterFile : IDisposable
                     + "PEFT does not load it, so it is not used.");
             else found.Add(weight);
         }
-        foreach (string saved in _modulesToSave)
-            if (!found.Any(weight => Ancestors(weight.Module).Any(module => module.EndsWith(saved, StringComparison.Ordinal))))
-                throw InvalidAdapter($"names `{saved}` in `modules_to_save` and has no tensor of it",
-                    "The file of weights is not complete, or adapter_config.json is not its own.", saved);
+        // PEFT names the heads of several architectures there, of which a model has one
+        if (_modulesToSave is [var saved, ..] && !found.Exists(weight => IsSavedModule(weight.Module)))
+            throw InvalidAdapter($"names `{saved}` in `modules_to_save` and has no tensor of it",
+                "The file of weights is not complete, or adapter_config.json is not its own.", saved);
         return (found, warnings);
     }
 

@@ -84,7 +84,8 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
         Dictionary<string, string> copies = new(StringComparer.Ordinal), shared = new(StringComparer.Ordinal);
         foreach (AdapterWeight weight in file.Weights)
         {
-            if (model.ShouldIgnore(weight.Path)) continue;
+            if (model.ShouldIgnore(weight.Path)
+                && WeightBinding.ResolvePath(model.ToTreeName(weight.Path), model.BaseModelPrefix, paths) is null) continue;
             string path = Resolve(model, weights, paths, weight.Module, weight.Parameter);
             CheckReplacement(weight, weights.EntryOf(path)!.Shape);
             (weight.IsCopy ? copies : shared)[path] = weight.Tensor;

@@ -52,6 +52,7 @@ internal sealed class GenerationConfigReader : IDisposable
             [.. UnappliedGenerationOption.Rows.Where(option => FindOption(option.Name) is { } value && option.IsSet(value))]);
         return new GenerationDefaults(options, bos, pad)
         {
+            DecoderStartTokenId = FindTokenId("decoder_start_token_id"),
             Source = $"{FileName} of `{_model.Id}`", Unapplied = unapplied, Faults = _faults, FileWarnings = warnings,
         };
     }

@@ -11,6 +11,9 @@ namespace Ndif.Protocol.Programs;
 /// <remarks>transformers/generation/configuration_utils.py</remarks>
 public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int? PadTokenId)
 {
+    /// <summary>The token that the decoder of an encoder-decoder begins with; null if the files name none.</summary>
+    public int? DecoderStartTokenId { get; init; }
+
     /// <summary>
     /// The number of new tokens of a row if neither the user nor a file sets it. Hugging Face's default max_length is 20, too.
     /// </summary>

@@ -229,9 +229,11 @@ public sealed partial class ProgramValidator
                 throw Unsupported($"{NameOf(trace)} has no gradients.", ForwardPassHint);
             if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw InvalidProgram("A trace has no mode.");
             if (trace.Mode is Mode.Generate && Model is not null && !Model.Task.Generates())
-                throw Unsupported($"{Model.Architecture} does not generate text: its task is {Model.Task.ToName()}.", ForwardPassHint);
+                throw Unsupported($"{Model.Architecture} does not generate text: its task is {Model.Task.ToName()}.", "Use Trace(prompt).");
             if (trace.Invokes.Any(i => i.Input is { Pairs.Count: > 0 } input && input.Pairs.Count != input.Prompts.Count))
                 throw InvalidProgram("An input has pairs, but not one for each prompt.");
+            if (trace.Invokes.Any(i => i.Input is { Ids: null } input && (input.AttentionMask ?? input.TokenTypeIds) is not null))
+                throw InvalidProgram("An input has an attention mask or types of tokens, but no tensor of token ids.");
             if (!trace.Invokes.Any(i => i.Input is not null))
             {
                 throw CreateException(
@@ -256,7 +258,7 @@ public sealed partial class ProgramValidator
             bool HasRows(uint invoke) => invoke < trace.Invokes.Count && trace.Invokes[(int)invoke].Input is not null;
         }
 
-        private const string ForwardPassHint = "Use a trace of one forward pass: Trace(prompt).";
+        private const string ForwardPassHint = "Use a trace of one forward pass: Trace(prompt, grad: true).";
 
         private static string NameOf(Messages.Trace trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
 

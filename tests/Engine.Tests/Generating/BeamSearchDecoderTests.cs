@@ -26,7 +26,7 @@ public sealed class BeamSearchDecoderTests
     /// </summary>
     private static IReadOnlyList<IReadOnlyList<long>> Search(int model, Generation g)
     {
-        var beams = new BeamSearchDecoder(Options(g), [0], new RowRandomGenerator(3), null);
+        var beams = new BeamSearchDecoder(Options(g), [0], null, new RowRandomGenerator(3), null);
         List<long>[] rows = [.. Enumerable.Range(0, beams.RowCount).Select(_ => (List<long>)[0])];
         for (int step = 0; !beams.HasEnded; step++)
         {

@@ -225,7 +225,7 @@ public sealed class LogitsProcessorTests
         Assert.Equal(["MinLength"], Names(new Generation { MinLength = 3, Eos = { 1 } }));
 
         IEnumerable<string> Names(params Generation[] requests) =>
-            LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests))
+            LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests), null)
             .Select(processor => processor.GetType().Name.Replace("LogitsProcessor", "", StringComparison.Ordinal));
     }
 

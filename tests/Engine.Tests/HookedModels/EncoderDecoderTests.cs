@@ -115,6 +115,41 @@ public sealed class EncoderDecoderTests
         Assert.Contains(gradient.ToArray<float>(), g => Math.Abs(g) > 1e-6);
     }
 
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void ASkippedLayer_IsSkippedTheSameInCompany(string name)
+    {
+        using EngineFixture fixture = New(name);
+        Program Skipped() => fixture.RecordIn(fixture.Model.Trace(_prompt, decoderInputIds: _prompt), _ =>
+        {
+            fixture.Model.Layers[0].Skip(fixture.Model.Layers[0].Input);
+            fixture.Model.Logits.Save("logits");
+        });
+        Program other = fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits"));
+        JobOutcome alone = fixture.Run(Skipped())[0].AssertCompleted();
+        OutcomeAssert.Same(alone, fixture.Run(other, Skipped())[1], name);
+    }
+
+    [Fact]
+    public void OptionsOfTheEncodersTokens_SeeThePrompt()
+    {
+        using EngineFixture fixture = New("t5");
+        int[] all = [.. Enumerable.Range(4, 34)];
+        long[] ids = Generate(fixture, all, new() { EncoderNoRepeatNgramSize = 1, IgnoreEos = true });
+        Assert.DoesNotContain(ids.Skip(1), id => all.Contains((int)id));
+    }
+
+    [Fact]
+    public void TheStartToken_IsThatOfTheGenerationConfig()
+    {
+        using EngineFixture fixture = EngineFixture.WithDefaults("""{ "decoder_start_token_id": 7 }""", TinyConfigs.Of("t5", 2));
+        Assert.Equal(7, Generate(fixture, _prompt, new() { IgnoreEos = true })[0]);
+    }
+
+    private static long[] Generate(EngineFixture fixture, int[] prompt, GenerationOptions options) =>
+        fixture.Run(fixture.RecordIn(fixture.Model.Generate(prompt, 6, options), t => t.Result.Save("ids")))[0].AssertCompleted()
+            .Tensor("ids").ToArray<long>();
+
     [Fact]
     public void TokensOfADecoder_OfAModelWithout_AreRefused()
     {

@@ -3,7 +3,9 @@ using Ndif.Engine.Tests.Support;
 using Ndif.Models;
 using Ndif.Models.Architectures;
 using Ndif.Models.Config;
+using Ndif.Models.Files;
 using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Engine.Tests.HookedModels;
 
@@ -16,7 +18,7 @@ public sealed class SequenceModelTests
     private static readonly Dictionary<string, string> _configs = new()
     {
         ["gpt2 base"] = Rename(TinyModel.GPT2(), "GPT2LMHeadModel", "GPT2Model"),
-        ["gpt2 classifier"] = Rename(TinyModel.GPT2(more: """, "num_labels": 3 """), "GPT2LMHeadModel", "GPT2ForSequenceClassification"),
+        ["gpt2 classifier"] = Rename(TinyModel.GPT2(more: """, "num_labels": 3, "pad_token_id": 0 """), "GPT2LMHeadModel", "GPT2ForSequenceClassification"),
         ["gpt2 tokens"] = Rename(TinyModel.GPT2(), "GPT2LMHeadModel", "GPT2ForTokenClassification"),
         ["llama base"] = Rename(TinyModel.Llama(), "LlamaForCausalLM", "LlamaModel"),
         ["llama reward"] = Rename(TinyModel.Llama(more: """, "num_labels": 1, "pad_token_id": 0 """), "LlamaForCausalLM",
@@ -150,6 +152,54 @@ public sealed class SequenceModelTests
         JobOutcome outcome = fixture.Run(new TokenInput(TensorData.FromArray([5L, 6L], 1, 2), null, TensorData.FromArray([0L, 1L], 1, 2)),
             _ => fixture.Output.Save("output"));
         outcome.AssertFailed(ErrorCode.BadInput);
+    }
+
+    [Theory]
+    [InlineData("llama reward")]
+    [InlineData("gpt2 classifier")]
+    public void ARowOfPadTokens_IsClassifiedByItsFirst_InAnyCompany(string name)
+    {
+        using EngineFixture fixture = New(name);
+        int[] pads = [0, 0, 0];
+        TensorData alone = fixture.Run(pads, _ => fixture.Output.Save("output")).AssertCompleted().Tensor("output");
+        JobOutcome[] both = fixture.Run(fixture.Record(_longer, _ => fixture.Output.Save("output")),
+            fixture.Record(pads, _ => fixture.Output.Save("output")));
+        TensorAssert.Equal(alone, both[1].AssertCompleted().Tensor("output"));
+    }
+
+    /// <summary>PEFT names the heads of several architectures in modules_to_save.</summary>
+    [Fact]
+    public async Task AnAdapterWithAHead_IsTheSame_MergedAndAttached()
+    {
+        using EngineFixture fixture = New("BertForSequenceClassification");
+        using TempFolder adapter = new();
+        adapter.Write("adapter_config.json", """
+            { "peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["query"], "modules_to_save": ["classifier", "score"] }
+            """);
+        int labels = fixture.Sequence.Labels.Count;
+        const string Prefix = "base_model.model.";
+        using (torch.NewDisposeScope())
+            SafetensorsWriter.Write(adapter.File("adapter_model.safetensors"), new Dictionary<string, torch.Tensor>
+            {
+                [$"{Prefix}bert.encoder.layer.0.attention.self.query.lora_A.weight"] = torch.randn(2, 16),
+                [$"{Prefix}bert.encoder.layer.0.attention.self.query.lora_B.weight"] = torch.randn(16, 2),
+                [$"{Prefix}classifier.weight"] = torch.randn(labels, 16), [$"{Prefix}classifier.bias"] = torch.randn(labels),
+            });
+        TensorData plain = await LogitsAsync(fixture.Sequence), attached = await LogitsAsync(fixture.Sequence.WithAdapter(adapter.Path)),
+            merged = await LogitsAsync(new SequenceModel(fixture.Path, remote: Backend.Local, adapter: adapter.Path));
+        TensorAssert.Equal(merged, attached);
+        Assert.True(TensorAssert.Difference(plain, merged) > 1e-2);
+
+        static async Task<TensorData> LogitsAsync(SequenceModel model) =>
+            (await model.TraceAsync(_prompt, t => model.Logits.Save(), cancellationToken: TestContext.Current.CancellationToken)).Tensor;
+    }
+
+    [Fact]
+    public void AMaskOfFractions_IsRefused()
+    {
+        using EngineFixture fixture = New("llama base");
+        fixture.Run(new TokenInput(TensorData.FromArray([5L, 6L], 1, 2), TensorData.FromArray([1f, 0.5f], 1, 2)),
+            _ => fixture.Output.Save("output")).AssertFailed(ErrorCode.BadInput);
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class ExpertTests
         static bool HasExperts(string config)
         {
             using EngineFixture fixture = EngineFixture.Of(config);
-            return fixture.Model.Modules(module => module.Name == "experts").Any();
+            return fixture.Any.Modules(module => module.Name == "experts").Any();
         }
 
         static string ClassOf(string config)

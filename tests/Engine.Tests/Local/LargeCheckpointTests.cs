@@ -77,7 +77,8 @@ public sealed class LargeCheckpointTests(ITestOutputHelper output) : IDisposable
             .DistinctBy(entry => entry.parameter).GroupBy(entry => ShardOf(entry.Path));
         foreach (var group in groups)
         {
-            SafetensorsWriter.Write(_folder.File(group.Key), group.Select(entry => KeyValuePair.Create(entry.Path, Weight(entry.Parameter))));
+            SafetensorsWriter.Write(_folder.File(group.Key),
+                group.Select(entry => KeyValuePair.Create(entry.Path, Weight(entry.Parameter))));
             foreach (var (path, parameter) in group) (shards[path], bytes) = (group.Key, bytes + 2 * parameter.ElementCount);
         }
         _folder.Write("model.safetensors.index.json", JsonSerializer.Serialize(new { weight_map = shards }));

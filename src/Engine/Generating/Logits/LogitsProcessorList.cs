@@ -6,26 +6,27 @@ namespace Ndif.Engine.Generating.Logits;
 /// <remarks>_get_logits_processor in transformers/generation/utils.py</remarks>
 internal static class LogitsProcessorList
 {
-    public static ILogitsProcessor[] Create(ResolvedGenerationOptions options)
+    /// <param name="encoderTokens">The tokens of the row's encoder; null if the model has none, whose prompt takes their place.</param>
+    public static ILogitsProcessor[] Create(ResolvedGenerationOptions options, long[]? encoderTokens)
     {
-        List<ILogitsProcessor> processors = [.. CreateProcessors(options)];
+        List<ILogitsProcessor> processors = [.. CreateProcessors(options, encoderTokens)];
         if (options.DoSample) processors.AddRange(CreateSamplingProcessors(options));
         if (options.Values.RenormalizeLogits) processors.Add(new LogitNormalizationLogitsProcessor());
         return [.. processors];
     }
 
-    private static IEnumerable<ILogitsProcessor> CreateProcessors(ResolvedGenerationOptions options)
+    private static IEnumerable<ILogitsProcessor> CreateProcessors(ResolvedGenerationOptions options, long[]? encoderTokens)
     {
         Generation values = options.Values;
         IReadOnlyList<long> eos = options.EosTokenIds;
         if (values.SequenceBias is { Biases: { Count: > 0 } biases })
             yield return new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias)));
         if (values.EncoderRepetitionPenalty != 1)
-            yield return new EncoderRepetitionPenaltyLogitsProcessor(values.EncoderRepetitionPenalty);
+            yield return new EncoderRepetitionPenaltyLogitsProcessor(values.EncoderRepetitionPenalty, encoderTokens);
         if (values.RepetitionPenalty != 1) yield return new RepetitionPenaltyLogitsProcessor(values.RepetitionPenalty);
         if (values.NoRepeatNgram > 0) yield return new NoRepeatNgramLogitsProcessor((int)values.NoRepeatNgram);
         if (values.EncoderNoRepeatNgram > 0)
-            yield return new NoRepeatNgramLogitsProcessor((int)values.EncoderNoRepeatNgram, ofPrompt: true);
+            yield return new NoRepeatNgramLogitsProcessor((int)values.EncoderNoRepeatNgram, ofPrompt: true, encoderTokens);
         if (values.BadWords is { Rows.Count: > 0 } words) yield return SequenceBiasLogitsProcessor.Forbid(words, eos);
         if (values.MinLength > 0 && eos.Count > 0) yield return new MinLengthLogitsProcessor((int)values.MinLength, eos);
         if (values.MinNewTokens > 0 && eos.Count > 0) yield return new MinNewTokensLogitsProcessor((int)values.MinNewTokens, eos);
