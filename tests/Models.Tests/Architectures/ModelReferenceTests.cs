@@ -37,7 +37,7 @@ public sealed partial class ModelReferenceTests
         Assert.Equal(rows, written);
     }
 
-    /// <summary>The models that are made from a causal one, with Hugging Face's names: without a head, and with heads that classify.</summary>
+    /// <summary>Models that are made from a causal one, by Hugging Face's names: without a head, or with one that classifies.</summary>
     [Theory]
     [MemberData(nameof(Derived))]
     public void AModelWithAnotherHead_IsBuiltFromTheCausalOne(string causal, string derived)
