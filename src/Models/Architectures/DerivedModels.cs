@@ -20,10 +20,6 @@ internal static class DerivedModels
 
     private static readonly string[] _causalSuffixes = ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"];
 
-    /// <summary>The names of the models that are made from one of this name and this class.</summary>
-    public static IEnumerable<string> NamesFrom(string name, Type type) =>
-        type.IsSubclassOf(typeof(DecoderForCausalLM)) && FamilyOf(name) is { } family ? _tasks.Select(task => family + task.Suffix) : [];
-
     /// <summary>Builds a model; null if no architecture has one of this name.</summary>
     /// <param name="find">The class of a causal language model, by its name in Hugging Face's code; null if there is none.</param>
     public static PreTrainedModel? TryBuild(string name, ConfigReader config, Func<string, Type?> find,
@@ -46,7 +42,4 @@ internal static class DerivedModels
         string[] families = family.EndsWith("Text", StringComparison.Ordinal) ? [family, family[..^"Text".Length]] : [family];
         return families.SelectMany(_ => _causalSuffixes, (f, suffix) => f + suffix);
     }
-
-    private static string? FamilyOf(string name) =>
-        _causalSuffixes.FirstOrDefault(name.EndsWith) is { } suffix ? name[..^suffix.Length] : null;
 }

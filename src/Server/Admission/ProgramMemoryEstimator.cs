@@ -30,7 +30,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
     private readonly Program _program;
     private readonly ModelDescription? _model;
     private readonly Generation? _defaults;
-    private readonly double _hiddenSize, _vocabSize, _numLayers, _elementBytes;
+    private readonly double _hiddenSize, _outputSize, _numLayers, _elementBytes;
     private readonly Dictionary<uint, ValueSize> _valueSizes = [];
     private readonly HashSet<uint> _visitedRegions = [];
     private readonly List<uint> _savedContainers = [];
@@ -42,7 +42,12 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
         if (model is null) return;
         ModuleInfo? embedding = model.Root?.Find(model.Names?.Embed ?? "");
         _hiddenSize = embedding?.Parameters.FirstOrDefault(p => p.Name == "weight")?.Shape.LastOrDefault() ?? 0;
-        _vocabSize = model.Vocabulary;
+        _outputSize = model.Task switch
+        {
+            ModelTask.FeatureExtraction => _hiddenSize,
+            ModelTask.SequenceClassification or ModelTask.TokenClassification => Math.Max(1, model.Labels.Count),
+            _ => model.Vocabulary,
+        };
         _numLayers = model.Root?.Find(model.Names?.Layers ?? "")?.Children.Count ?? 0;
         _elementBytes = ValueSize.GetElementBytes(model.Dtype);
     }
@@ -74,7 +79,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
         var whole = new EstimatedPass(invokes.Sum(i => i.Pass.Batch), invokes.Select(i => i.Pass.Seq).DefaultIfEmpty(0).Max(), steps);
         double activations = _hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1);
         double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
-        _peakBytes = Math.Max(_peakBytes, _elementBytes * (whole.Batch * whole.Seq * (activations + _vocabSize) + cached));
+        _peakBytes = Math.Max(_peakBytes, _elementBytes * (whole.Batch * whole.Seq * (activations + _outputSize) + cached));
         foreach ((Invoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
         foreach (Invoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
         VisitRegion(trace.Region, whole, node.Times);
@@ -128,7 +133,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitResult(ReadResult result, EstimatedNode node) => node.Pass.Steps > 1
         ? new ValueSize([node.Pass.Batch, node.Pass.Seq + node.Pass.Steps], TokenIdBytes)
-        : new ValueSize([node.Pass.Batch, node.Pass.Seq, _vocabSize], _elementBytes);
+        : new ValueSize([node.Pass.Batch, node.Pass.Seq, _outputSize], _elementBytes);
 
     protected override ValueSize? VisitParameter(ReadParameter parameter, EstimatedNode node) =>
         _model?.Root?.Find(parameter.Module)?.Parameters.FirstOrDefault(p => p.Name == parameter.Name) is { } described
@@ -223,7 +228,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
         ModuleInfo? module = _model?.Root?.Find(site.Module);
         if (module?.Parameters.FirstOrDefault(p => p.Name == "weight") is not { } weight)
         {
-            double size = site.Module.Length == 0 ? _vocabSize : _hiddenSize;
+            double size = site.Module.Length == 0 ? _outputSize : _hiddenSize;
             return new ValueSize([pass.Batch, pass.Seq, size], _elementBytes) { MayBeTuple = true };
         }
         bool isInput = site.Kind is SiteKind.Input or SiteKind.Inputs;
