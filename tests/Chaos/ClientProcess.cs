@@ -207,8 +207,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                     events.Add(jobEvent);
                     if (jobEvent.IsTerminal()) return events;
                     if (events.Count < disconnectAfter) continue;
-                    // half of these jobs have another follower, at the other gateway: they must go on
-                    outcome.Cancelling = disconnectAfter % 2 == 1
+                    // half of these jobs have another follower, at the other gateway: they must go on, unless an earlier stream broke
+                    outcome.Cancelling |= disconnectAfter % 2 == 1
                         || !await FollowInsteadAsync(outcome, workload, call, gateway, cancellationToken);
                     return events; // disposing the call resets the stream
                 }

@@ -22,7 +22,8 @@ internal sealed class GenerationRun(HookedLanguageModel model, string folder, in
         ProgramEngine.Run(model, [job]);
         if (job.Error is { } error) throw new InvalidOperationException(error.Message);
         int encoded = model.Root.Names.Encoder.Length > 0 ? _prompt.Length : 0;
-        if (job.TokenCount != newTokens + encoded) throw new InvalidOperationException($"{job.TokenCount} of {newTokens} passes were made.");
+        if (job.TokenCount != newTokens + encoded)
+            throw new InvalidOperationException($"{job.TokenCount} of {newTokens} passes were made.");
     }
 
     private static Protocol.Program Record(string folder, int newTokens)
