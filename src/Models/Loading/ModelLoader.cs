@@ -58,19 +58,8 @@ internal static class ModelLoader
     {
         PreTrainedModel root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
-        WeightBinding weights = new(root, checkpoint);
-        List<string> warnings = [];
-        if (LacksHead(root, weights))
-        {
-            root = Build(ref config, root, tied: true);
-            weights = new(root, checkpoint);
-        }
-        if (weights.HasUntiedWeights)
-        {
-            warnings.Add(UntiedWarning(folder));
-            root = Build(ref config, root, tied: false);
-            weights.Untie();
-        }
+        WeightBinding weights = BindTies(ref config, ref root, checkpoint, out bool isUntied);
+        List<string> warnings = isUntied ? [UntiedWarning(folder)] : [];
         using LoraMerger? adapter = options.Adapter is { } given
             ? OpenAdapter(given, options.Hub, root, weights, warnings, progress, cancellationToken) : null;
         if (adapter?.SeparatesTiedWeights == true) root = Build(ref config, root, tied: false);
@@ -191,9 +180,7 @@ internal static class ModelLoader
         Quantization.Read(config); // a method that is not supported is reported before a download
         if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? DTypeWithoutWeights(config));
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
-        WeightBinding weights = new(root, checkpoint);
-        if (LacksHead(root, weights)) weights = new(root = Build(ref config, root, tied: true), checkpoint);
-        if (weights.HasUntiedWeights) root = Build(ref config, root, tied: false);
+        WeightBinding weights = BindTies(ref config, ref root, checkpoint, out _);
         if (checksWeights) weights.Bind(root);
         return (config, root, dtype ?? CheckpointDType(checkpoint, weights.Names, config));
     }
@@ -205,8 +192,22 @@ internal static class ModelLoader
         return ArchitectureCatalog.Build(config);
     }
 
-    private static bool LacksHead(PreTrainedModel root, WeightBinding weights) =>
-        root.TiesMissingHead && weights.IsMissing($"{root.Names.LmHead}.weight");
+    /// <summary>Finds the tensors of a tree, which is built again if the checkpoint ties other weights than config.json says.</summary>
+    /// <param name="isUntied">Whether weights that config.json ties differ in the checkpoint.</param>
+    /// <remarks>tie_weights in transformers/modeling_utils.py</remarks>
+    private static WeightBinding BindTies(ref ConfigReader config, ref PreTrainedModel root, Checkpoint checkpoint, out bool isUntied)
+    {
+        WeightBinding weights = new(root, checkpoint);
+        bool lacksHead = root.TiesMissingHead && weights.IsMissing($"{root.Names.LmHead}.weight");
+        if (lacksHead) weights = new(root = Build(ref config, root, tied: true), checkpoint);
+        isUntied = weights.HasUntiedWeights;
+        if (isUntied)
+        {
+            root = Build(ref config, root, tied: false);
+            weights.Untie();
+        }
+        return weights;
+    }
 
     private static string UntiedWarning(ModelFolder folder) => $"config.json of `{folder.Id}` ties the output projection to the embedding, "
         + "but the checkpoint has different weights for them. They are not tied.";
