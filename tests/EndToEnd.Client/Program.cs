@@ -3,7 +3,8 @@ using Ndif.EndToEnd.Client;
 
 // The program of a remote user, which the tests start. NDIF_HOST and NDIF_API_KEY are the address of the service and the key.
 //   run EXPERIMENT [TIMES]   waits for each run      submit EXPERIMENT   does not wait
-//   watch JOB [FROM]         until the job ends      cancel JOB, get JOB
+//   resume ID EXPERIMENT     as run, under an id     watch JOB [FROM]    until the job ends
+//   cancel JOB, get JOB
 try
 {
     switch (args)
@@ -12,6 +13,14 @@ try
             for (int i = 0; i < (times is [var count] ? int.Parse(count) : 1); i++)
             {
                 using RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote);
+                recorded.Trace.OnEvent = jobEvent => Write(ClientMessage.From(jobEvent));
+                foreach ((string name, TensorData result) in await recorded.RunAsync()) Write(ClientMessage.From(name, result));
+            }
+            break;
+        case ["resume", var id, var experiment]:
+            using (RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote))
+            {
+                recorded.Trace.JobId = id;
                 recorded.Trace.OnEvent = jobEvent => Write(ClientMessage.From(jobEvent));
                 foreach ((string name, TensorData result) in await recorded.RunAsync()) Write(ClientMessage.From(name, result));
             }

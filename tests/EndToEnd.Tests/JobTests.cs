@@ -67,6 +67,66 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
     }
 
     [Fact]
+    public async Task ARunUnderAnId_GoesOnWhenItsClientIsKilled_AndTheSameProgramGetsItsResults()
+    {
+        string id = $"resumed-{Guid.NewGuid():N}";
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "resume", id, LongJob);
+        await client.WaitForStateAsync(JobState.Running);
+        client.Kill();
+
+        await using ChildProcess again = Cluster.StartClient(Cluster.Key, "resume", id, LongJob);
+        Assert.Equal(await RunLocallyAsync(LongJob), await again.GetResultChecksumsAsync());
+        Job job = await Job.AttachAsync(id, Cluster.Remote, Cancel);
+        Assert.Equal((JobState.Completed, 1u), ((await job.GetAsync(Cancel)).State, (await job.GetAsync(Cancel)).Attempt));
+
+        // after its end too
+        await using ChildProcess ended = Cluster.StartClient(Cluster.Key, "resume", id, LongJob);
+        Assert.Equal(await RunLocallyAsync(LongJob), await ended.GetResultChecksumsAsync());
+        await using ChildProcess other = Cluster.StartClient(Cluster.Key, "resume", id, "prompt:0");
+        Assert.Contains(id, (await other.GetErrorAsync()).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ARunUnderAnId_IsCancelledByItsToken()
+    {
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        using RecordedExperiment recorded = Experiments.Record("endless", Cluster.Remote);
+        recorded.Trace.JobId = $"cancelled-{Guid.NewGuid():N}";
+        recorded.Trace.OnEvent = jobEvent =>
+        {
+            if (jobEvent.State is JobState.Running) cancel.Cancel();
+        };
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => recorded.RunAsync(cancel.Token));
+        Job job = await Job.AttachAsync(recorded.Trace.JobId!, Cluster.Remote, Cancel);
+        Assert.Equal(JobState.Cancelled, (await job.GetAsync(Cancel)).State);
+    }
+
+    [Fact]
+    public async Task OnATerminal_ARunShowsWhatItWaitsFor_AndErasesIt()
+    {
+        // script (util-linux) runs a program on a terminal, and writes what the program writes
+        await using ChildProcess client = ChildProcess.Start("client on a terminal", "script",
+            ["-qec", $"dotnet {BuildOutput.Client} run {LongJob}", "/dev/null"],
+            ("NDIF_HOST", Cluster.Grpc.ToString()), ("NDIF_API_KEY", Cluster.Key));
+        Assert.Equal(0, await client.WaitForExitAsync());
+        string written = string.Join('\n', client.Lines);
+        Assert.Contains("\e[Krunning [1 s]", written, StringComparison.Ordinal);
+        string last = written[(written.LastIndexOf("\e[K", StringComparison.Ordinal) + 3)..];
+        Assert.StartsWith("{", last, StringComparison.Ordinal); // the next message of the program, not the line
+        Assert.Contains("\"end\"", last, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ARun_HasItsJobsId()
+    {
+        using RecordedExperiment recorded = Experiments.Record("prompt:0", Cluster.Remote);
+        Assert.Null(recorded.Trace.JobId);
+        await recorded.RunAsync(Cancel);
+        Job job = await Job.AttachAsync(recorded.Trace.JobId!, Cluster.Remote, Cancel);
+        Assert.Equal(JobState.Completed, (await job.GetAsync(Cancel)).State);
+    }
+
+    [Fact]
     public async Task ARunThatIsCancelled_CancelsItsJob()
     {
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Cancel);

@@ -20,7 +20,7 @@ public sealed class LoopbackService : IAsyncDisposable
     private readonly KeyService _keys;
     private Task _workerTask = Task.CompletedTask;
 
-    private LoopbackService(string model, Tier? tier, bool reusesLayers)
+    private LoopbackService(string[] models, Tier? tier, bool reusesLayers)
     {
         _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
         var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
@@ -29,7 +29,7 @@ public sealed class LoopbackService : IAsyncDisposable
             ["standard"] = tier,
         };
         _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store);
-        var options = new WorkerOptions { Models = [model] };
+        var options = new WorkerOptions { Models = models };
         if (!reusesLayers) options = options with { ReuseMemory = 0 };
         _worker = new ModelWorker(options, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);
@@ -45,11 +45,12 @@ public sealed class LoopbackService : IAsyncDisposable
 
     /// <summary>Starts gateway and worker, and returns when the model is loaded.</summary>
     /// <param name="tier">The limits of every key; null for the gateway's default tiers.</param>
+    /// <param name="moreModels">Further models that the worker serves.</param>
     /// <param name="reusesLayers">Whether the outputs of layers are kept for later jobs; false where tensors are counted.</param>
     public static async Task<LoopbackService> StartAsync(
-        string model, CancellationToken cancellationToken, Tier? tier = null, bool reusesLayers = true)
+        string model, CancellationToken cancellationToken, Tier? tier = null, bool reusesLayers = true, string[]? moreModels = null)
     {
-        var service = new LoopbackService(model, tier, reusesLayers);
+        var service = new LoopbackService([model, .. moreModels ?? []], tier, reusesLayers);
         await service._gateway.StartAsync(cancellationToken);
         service._workerTask = service._worker.RunAsync(stopping: service._stop.Token);
         await service._worker.Ready.WaitAsync(cancellationToken);

@@ -235,6 +235,9 @@ public partial class Envoy : IReadOnlyList<Envoy>
     {
         Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
             $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+        if (!recorder.Program.Model.Equals(Model.Reference))
+            throw new InvalidOperationException($"`{Display}` is a module of `{Model.Reference.Id}`, and this trace is of "
+                + $"`{recorder.Program.Model.Id}`. In a session, each model has its own traces.");
         Model.Attachments.EnsureDefined(recorder, Path);
         return recorder;
     }

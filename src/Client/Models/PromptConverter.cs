@@ -64,8 +64,8 @@ internal static class PromptConverter
                 break;
             default:
                 throw new ArgumentException(
-                    "A model's prompt is a text, several texts, a pair of texts, token ids, a tensor of ids, a TokenInput or a dictionary "
-                        + $"of `{string.Join("`, `", _keys)}`; not {DescribePrompt(prompt)}.");
+                    "A model's prompt is a text, several texts, a pair of texts, chat messages, token ids, a tensor of ids, a TokenInput "
+                        + $"or a dictionary of `{string.Join("`, `", _keys)}`; not {DescribePrompt(prompt)}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
         bool hasEmptyText = destination.Prompts.Any(string.IsNullOrEmpty) && destination.Pairs.All(string.IsNullOrEmpty);

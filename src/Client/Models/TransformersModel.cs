@@ -56,9 +56,9 @@ public abstract class TransformersModel : TracedModel
     /// Opens a trace over one forward pass.
     /// </summary>
     /// <param name="prompt">
-    /// A text, several texts, a pair of texts (<c>("first", "second")</c>) or several, token ids (<c>int[]</c>, <c>long[]</c>, or several
-    /// rows of them), a tensor of ids [batch, seq], or a <see cref="TokenInput"/>; null if each <see cref="Trace.Invoke(object)"/> has its
-    /// own.
+    /// A text, several texts, a pair of texts (<c>("first", "second")</c>) or several, a conversation (<see cref="ChatMessage"/>s, formatted
+    /// by the model's chat template) or several, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), a tensor of ids
+    /// [batch, seq], or a <see cref="TokenInput"/>; null if each <see cref="Trace.Invoke(object)"/> has its own.
     /// </param>
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="grad">Whether gradients can be computed.</param>
@@ -188,5 +188,22 @@ public abstract class TransformersModel : TracedModel
 
     /// <inheritdoc/>
     protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) =>
-        PromptConverter.WriteTo(input, destination, argument, () => ModelTokenizer.IsIn(Description) ? Tokenizer.Encode("").Count : 0);
+        PromptConverter.WriteTo(ToTokens(input), destination, argument,
+            () => ModelTokenizer.IsIn(Description) ? Tokenizer.Encode("").Count : 0);
+
+    /// <summary>The token ids of a conversation, or of several; every other input as it is.</summary>
+    private object ToTokens(object input) => input switch
+    {
+        IEnumerable<ChatMessage> messages => EncodeChat(messages),
+        IEnumerable<IEnumerable<ChatMessage>> conversations => conversations.Select(EncodeChat).ToArray(),
+        _ => input,
+    };
+
+    private int[] EncodeChat(IEnumerable<ChatMessage> messages)
+    {
+        ChatMessage[] conversation = [.. messages];
+        if (conversation.Length == 0)
+            throw Errors.CreateException(ErrorCode.BadInput, "The conversation has no messages.", "Pass at least one message of the user.");
+        return [.. Tokenizer.EncodeChat(conversation, addGenerationPrompt: conversation[^1].Role != "assistant")];
+    }
 }

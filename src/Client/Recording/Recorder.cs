@@ -67,6 +67,12 @@ internal sealed class Recorder
     /// <summary>True for a recording that only tests what can be recorded. Values of other recordings are None in it.</summary>
     private bool IsTrial { get; init; }
 
+    /// <summary>Finds the values of another program that this one may use; null if there are none.</summary>
+    public Func<Value, Argument?>? Import { get; set; }
+
+    /// <summary>True outside of all traces, loops and branches.</summary>
+    public bool IsAtRoot => _openRegions.Count == 1;
+
     /// <summary>The traces, invokes and sessions that are open, the innermost first; for messages and iteration.</summary>
     public Stack<object> Scopes { get; } = new();
 
@@ -158,6 +164,21 @@ internal sealed class Recorder
         Program.Regions[0].Nodes.Add((uint)Program.Nodes.Count);
         Program.Nodes.Add(node);
     }
+
+    /// <summary>Saves a value at the end of the program, whether or not the program is still recorded.</summary>
+    public Saved SaveAtEnd(Value value)
+    {
+        AddToRoot(new Node { Save = new Save { Value = new Argument { Node = value.Node } } });
+        var saved = new Saved(this, (uint)Program.Nodes.Count - 1, value.Node);
+        _saves.Add(saved);
+        return saved;
+    }
+
+    /// <summary>The node of a list, dictionary, variable or optimizer that this program changes.</summary>
+    /// <exception cref="InvalidOperationException">It belongs to another program.</exception>
+    public uint RequireOwn(Value value) => ReferenceEquals(value.Recorder, this) ? value.Node
+        : throw new InvalidOperationException("This list, dictionary, variable or optimizer belongs to another trace, or to another model "
+            + "of the session. It can be changed only where it was created.");
 
     /// <summary>The number of the user's line that is running now; 0 if it is not known.</summary>
     public uint RecordCurrentLine() => UserCallSite.GetCurrentLine() is { } line ? LineOf(line) : 0;
@@ -333,6 +354,7 @@ internal sealed class Recorder
     {
         if (value.AsArgument() is not Value deferred) return Argument(value.AsArgument());
         if (IsTrial && !ReferenceEquals(deferred.Recorder, this)) return new Argument { None = new Nothing() };
+        if (!ReferenceEquals(deferred.Recorder, this) && Import?.Invoke(deferred) is { } imported) return imported;
         if (!ReferenceEquals(deferred.Recorder, this))
             throw new InvalidOperationException(
                 "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, "

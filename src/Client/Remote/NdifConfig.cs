@@ -26,6 +26,12 @@ public static class NdifConfig
     public static TimeSpan MaxWaitForQuota { get; set; } = TimeSpan.MaxValue;
 
     /// <summary>
+    /// Whether a run shows on the terminal what it waits for: its position in the queue, the loading of the model. It shows nothing where
+    /// the error output is not a terminal. Default: true.
+    /// </summary>
+    public static bool ShowProgress { get; set; } = true;
+
+    /// <summary>
     /// The address of the service's gateway. With <c>dns:///name:port</c>, each call goes to the next of the gateways that the name
     /// resolves to, with TLS only if <see cref="CaFile"/> is set.
     /// </summary>

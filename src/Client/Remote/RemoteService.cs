@@ -13,6 +13,8 @@ internal sealed class RemoteService : IProgramRunner
 {
     private static readonly ConcurrentDictionary<(Uri Host, string? CaFile), RemoteChannel> _channels = new();
 
+    private static readonly TimeSpan _cancelTimeout = TimeSpan.FromSeconds(5);
+
     private readonly RemoteChannel _channel;
     private readonly string? _key;
     private readonly ModelDescription? _model;
@@ -34,10 +36,29 @@ internal sealed class RemoteService : IProgramRunner
     /// </summary>
     public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
+        string id = client.ChosenJobId ?? Guid.CreateVersion7().ToString("N");
+        client.OnSubmitting(id);
         program = await PrepareAsync(program, cancellationToken);
-        var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = Guid.CreateVersion7().ToString("N") } };
+        var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = id } };
         var cursor = new EventStreamCursor();
-        await Pacer.RunAsync(SubmitAndReadAsync, warning => Warn(client, warning), cancellationToken);
+        try
+        {
+            await Pacer.RunAsync(SubmitAndReadAsync, warning => Warn(client, warning), cancellationToken);
+        }
+        catch (OperationCanceledException) when (client.ChosenJobId is not null && cancellationToken.IsCancellationRequested)
+        {
+            // the end of the stream does not cancel this job
+            using var timeout = new CancellationTokenSource(_cancelTimeout);
+            try
+            {
+                await CancelAsync(id, timeout.Token);
+            }
+            catch (Exception e) when (e is NdifException or OperationCanceledException)
+            {
+                Warn(client, $"The job {id} could not be cancelled: {e.Message}");
+            }
+            throw;
+        }
 
         async Task SubmitAndReadAsync(Action onAccepted)
         {
@@ -74,6 +95,8 @@ internal sealed class RemoteService : IProgramRunner
         try
         {
             await call.RequestStream.WriteAsync(submission, cancellationToken);
+            if (client.ChosenJobId is not null)
+                await call.RequestStream.WriteAsync(new RunRequest { Detach = new Nothing() }, cancellationToken);
         }
         catch (Exception e) when (IsStreamFailure(e))
         {

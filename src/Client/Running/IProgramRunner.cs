@@ -27,6 +27,12 @@ public interface IRunClient
     /// <summary>Receives a state, value, log line or warning. Tensors are always inline.</summary>
     void OnEvent(Event jobEvent);
 
+    /// <summary>The id that the user chose for a job that goes on without its client; null for a job that ends with it.</summary>
+    string? ChosenJobId => null;
+
+    /// <summary>Receives the id of a remote job before it is submitted.</summary>
+    void OnSubmitting(string jobId) { }
+
     /// <summary>Receives the times of the phases of a run in this process when it has ended. A service sends its own.</summary>
     void OnEnded(IReadOnlyList<Phase> phases) { }
 

@@ -9,18 +9,27 @@ namespace Ndif.Running;
 /// One run of a recorded program. It sets the results of the saved values, prints logs and warnings, and converts a failure to the
 /// exception whose message shows the user's line.
 /// </summary>
-internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Action<string> onWarning, Action<JobEvent>? onEvent) : IRunClient
+/// <param name="chosenJobId">See <see cref="Tracer.JobId"/>.</param>
+internal sealed class RecordedRun(
+    Recorder recorder, Action<string> onLog, Action<string> onWarning, Action<JobEvent>? onEvent, string? chosenJobId) : IRunClient
 {
     private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
 
     private ExceptionDispatchInfo? _callbackException;
     private readonly AttemptHistory _history = new();
     private RunClock _clock = new();
+    private ProgressLine? _progress;
 
     /// <summary>True if the program calls functions of the client during its run.</summary>
     public bool HasCallbacks => recorder.Callbacks.Count > 0;
 
     public Protocol.Program Program => recorder.Program;
+
+    /// <inheritdoc/>
+    public string? ChosenJobId => chosenJobId;
+
+    /// <summary>The id of the remote job; null before it is submitted, and in a local run.</summary>
+    public string? JobId { get; private set; }
 
     /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings { get; private set; }
@@ -31,6 +40,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)
             ?.SetTag("ndif.model", recorder.Program.Model?.Id);
         _clock = new RunClock();
+        using ProgressLine? progress = _progress = ProgressLine.OnConsole();
         try
         {
             await runner.RunAsync(recorder.Program, this, cancellationToken);
@@ -43,6 +53,8 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         }
     }
 
+    public void OnSubmitting(string jobId) => JobId = jobId;
+
     public void OnEnded(IReadOnlyList<Phase> phases) => _clock.OnEnded(phases);
 
     public void MarkStarted() => recorder.HasRun = true;
@@ -50,7 +62,10 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     public void OnEvent(Event jobEvent)
     {
         _clock.OnEvent(jobEvent);
-        onEvent?.Invoke(new JobEvent(jobEvent));
+        var shown = new JobEvent(jobEvent);
+        _progress?.OnEvent(shown);
+        if (jobEvent.KindCase is not (Event.KindOneofCase.State or Event.KindOneofCase.Progress)) _progress?.Clear();
+        onEvent?.Invoke(shown);
         switch (jobEvent.KindCase)
         {
             case Event.KindOneofCase.Value when _saves.TryGetValue(jobEvent.Value.Node, out Saved? saved):
@@ -84,6 +99,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         // A function of the user may have effects, so a job that runs again gets the answers of its earlier attempt.
         if (_history.FindAnswer(request) is { } before) return ValueTask.FromResult(before);
         var reply = new LocalReply { Ticket = request.Ticket };
+        _progress?.Clear();
         try
         {
             Func<object?[], object?> function = recorder.Callbacks[(int)request.Callback];

@@ -15,6 +15,15 @@ namespace Ndif;
 /// <param name="Total">The time from the call to its return.</param>
 public sealed record RunTimings(IReadOnlyList<(string Phase, TimeSpan Time)> Phases, TimeSpan Total)
 {
+    /// <summary>The times of runs that follow each other, by phase; null if one of them is not known.</summary>
+    internal static RunTimings? Sum(IReadOnlyList<RunTimings?> runs)
+    {
+        if (runs.Count <= 1 || runs.Any(run => run is null)) return runs.Count == 1 ? runs[0] : null;
+        var phases = runs.SelectMany(run => run!.Phases).GroupBy(phase => phase.Phase)
+            .Select(phase => (phase.Key, TimeSpan.FromTicks(phase.Sum(part => part.Time.Ticks))));
+        return new RunTimings([.. phases], TimeSpan.FromTicks(runs.Sum(run => run!.Total.Ticks)));
+    }
+
     /// <summary>The times in milliseconds: "12.3 ms: send 1.1, queue 0.2, ...".</summary>
     public override string ToString()
     {

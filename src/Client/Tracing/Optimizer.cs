@@ -31,6 +31,6 @@ public sealed class Optimizer
     private void AddStep(bool zeroGrad)
     {
         Recorder recorder = Recorder.Current(_node, "An optimizer");
-        recorder.Add(new Node { OptimizerStep = new OptimizerStep { Optimizer = recorder.Argument(_node).Node, Zero = zeroGrad } });
+        recorder.Add(new Node { OptimizerStep = new OptimizerStep { Optimizer = recorder.RequireOwn(_node), Zero = zeroGrad } });
     }
 }

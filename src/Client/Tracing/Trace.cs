@@ -22,8 +22,7 @@ public sealed class Trace : Tracer, IDisposable
     internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation) : base(model, backend)
     {
         _isRoot = Recorder.Ambient is null;
-        if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference))
-            throw new InvalidOperationException($"A session is of one model: this one is of `{session.Program.Model.Id}`.");
+        if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference)) Session.SwitchTo(model, session);
         if (!_isRoot && mode is Mode.Scan)
             throw new InvalidOperationException("A scan cannot be opened inside of a session or trace; open it before or after.");
         if (!_isRoot && backend is not null)
@@ -186,7 +185,7 @@ public sealed class Trace : Tracer, IDisposable
         if (Model.RunnerFor(Backend) is not Remote.RemoteService service)
             throw new InvalidOperationException("Only a service gives estimates: pass remote: true.");
         Close();
-        RecordedRun run = CreateRun();
+        RecordedRun run = CreateRun(_recorder);
         try
         {
             return await service.EstimateAsync(run.Program, cancellationToken);

@@ -7,7 +7,7 @@ namespace Ndif;
 // Running what was recorded, the same way for a trace and a session.
 public abstract partial class Tracer
 {
-    private RecordedRun? _run;
+    private readonly List<RecordedRun> _runs = [];
 
     private protected Tracer(TracedModel model, Backend? backend) => (Model, Backend) = (model, backend ?? NdifConfig.DefaultBackend);
 
@@ -37,13 +37,30 @@ public abstract partial class Tracer
     /// <summary>Receives every event of the run: states, progress, values.</summary>
     public Action<JobEvent>? OnEvent { get; set; }
 
+    /// <summary>
+    /// The id of the remote job; null before the run, and in a local run. An id that is set before the run makes the run resumable: the
+    /// job goes on when this process ends, and a later process that runs the same program under the same id gets its results, or waits for
+    /// them. Only a cancelled token, or <c>ndif jobs cancel</c>, cancels such a job.
+    /// </summary>
+    /// <remarks>
+    /// 1 to 64 letters, digits and <c>-</c>. The service refuses the id of a job with another program. In a session over several models,
+    /// the second job has the suffix <c>-2</c>, and so on; the id is that of the current job.
+    /// </remarks>
+    public string? JobId
+    {
+        get => _runs.Count > 0 ? _runs[^1].JobId : _chosenJobId;
+        set => _chosenJobId = value;
+    }
+
+    private string? _chosenJobId;
+
     /// <summary>The times of the phases of the run; null before its end.</summary>
-    public RunTimings? Timings => _run?.Timings;
+    public RunTimings? Timings => RunTimings.Sum([.. _runs.Select(run => run.Timings)]);
 
     /// <summary>
     /// Runs the program and sets the results of the saved values. A remote job belongs to this call: a cancellation of the token cancels
-    /// it, and so does the end of this process (Ctrl-C, a crash) before the job has ended. <see cref="SubmitAsync"/> starts a job that
-    /// outlives the process, which <see cref="Job.AttachAsync"/> finds again by its id.
+    /// it, and so does the end of this process (Ctrl-C, a crash) before the job has ended, unless <see cref="JobId"/> was set.
+    /// <see cref="SubmitAsync"/> starts a job that outlives the process, which <see cref="Job.AttachAsync"/> finds again by its id.
     /// </summary>
     /// <exception cref="NdifException">The run failed; the message names the module and the line that recorded the operation.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
@@ -51,8 +68,20 @@ public abstract partial class Tracer
     {
         // Not async: what Close changes of the ambient recorder must reach the caller's context, so that the program can be freed.
         RequireRunnable();
-        _run = EndRecording();
-        return _run.RunAsync(Model.RunnerFor(Backend), cancellationToken);
+        Close();
+        return RunRecordedAsync(cancellationToken);
+    }
+
+    /// <summary>Runs the program, whose recording has ended.</summary>
+    private protected virtual Task RunRecordedAsync(CancellationToken cancellationToken) =>
+        RunProgramAsync(Model, ScopeRecorder, cancellationToken);
+
+    /// <summary>Runs a program of one model.</summary>
+    private protected Task RunProgramAsync(TracedModel model, Recorder recorder, CancellationToken cancellationToken)
+    {
+        RecordedRun run = StartRun(recorder);
+        _runs.Add(run);
+        return run.RunAsync(model.RunnerFor(Backend), cancellationToken);
     }
 
     /// <summary><see cref="RunAsync"/> for scripts without await.</summary>
@@ -69,25 +98,31 @@ public abstract partial class Tracer
         RequireRunnable();
         if (Model.RunnerFor(Backend) is not Remote.RemoteService service)
             throw new InvalidOperationException($"Only a remote {Kind} can be submitted without waiting: pass remote: true.");
-        return Job.SubmitAsync(service, EndRecording(), cancellationToken);
+        RequireOneProgram();
+        Close();
+        return Job.SubmitAsync(service, StartRun(ScopeRecorder), cancellationToken);
     }
 
     /// <summary>The program as it would be sent. The call ends the recording.</summary>
     public Protocol.Program ToProgram()
     {
+        RequireOneProgram();
         Close();
         return ScopeRecorder.Program;
     }
 
-    private RecordedRun EndRecording()
-    {
-        Close();
-        ScopeRecorder.RequireOneThread();
-        foreach (string warning in ScopeRecorder.Warnings.Concat(UnusedValues.Describe(ScopeRecorder))) OnWarning($"warning: {warning}");
-        return CreateRun();
-    }
+    /// <exception cref="NdifException">UNSUPPORTED: what was recorded is more than one program.</exception>
+    private protected virtual void RequireOneProgram() { }
 
-    private protected RecordedRun CreateRun() => new(ScopeRecorder, OnLog, OnWarning, OnEvent);
+    private protected RecordedRun CreateRun(Recorder recorder) => new(recorder, OnLog, OnWarning, OnEvent,
+        _chosenJobId is { } id && _runs.Count > 0 ? $"{id}-{_runs.Count + 1}" : _chosenJobId);
+
+    private RecordedRun StartRun(Recorder recorder)
+    {
+        recorder.RequireOneThread();
+        foreach (string warning in recorder.Warnings.Concat(UnusedValues.Describe(recorder))) OnWarning($"warning: {warning}");
+        return CreateRun(recorder);
+    }
 
     internal virtual bool IsRemote => Backend.Kind is BackendKind.Remote;
 }

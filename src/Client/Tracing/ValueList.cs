@@ -13,7 +13,7 @@ public sealed class ValueList : Value
     public void Append(Value value)
     {
         Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { Append = new Append { Container = Node, Value = recorder.Argument(value) } });
+        recorder.Add(new Node { Append = new Append { Container = recorder.RequireOwn(this), Value = recorder.Argument(value) } });
     }
 }
 
@@ -29,6 +29,6 @@ public sealed class ValueMap : Value
     public void Put(string key, Value value)
     {
         Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { Put = new PutEntry { Container = Node, Key = key, Value = recorder.Argument(value) } });
+        recorder.Add(new Node { Put = new PutEntry { Container = recorder.RequireOwn(this), Key = key, Value = recorder.Argument(value) } });
     }
 }

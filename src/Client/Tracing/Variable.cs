@@ -16,6 +16,6 @@ public sealed class Variable : Value
     public void Set(Value value)
     {
         Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { SetVariable = new SetVariable { Node = Node, Value = recorder.Argument(value) } });
+        recorder.Add(new Node { SetVariable = new SetVariable { Node = recorder.RequireOwn(this), Value = recorder.Argument(value) } });
     }
 }
