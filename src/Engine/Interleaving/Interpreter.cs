@@ -8,7 +8,7 @@ namespace Ndif.Engine.Interleaving;
 
 /// <summary>
 /// Runs the statements of one invoke, or those of a session between its traces. It is resumable: it runs until a statement needs
-/// something that is not available, records it, and returns. The provider of the value calls <see cref="Run"/> again. No thread
+/// something that is not available, records it, and returns. The provider of the value calls <see cref="Run(Func{bool})"/> again. No thread
 /// blocks.
 /// </summary>
 internal sealed partial class Interpreter

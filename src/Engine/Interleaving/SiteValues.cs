@@ -76,7 +76,7 @@ internal sealed class SiteValues(HookedModel model)
     }
 
     /// <summary>Returns the site's value with the slice replaced, in the current dispose scope.</summary>
-    /// <param name="copies">As of <see cref="BatchSlice.Splice"/>.</param>
+    /// <param name="copies">As of <c>BatchSlice.Splice</c>.</param>
     public object? Write(BatchSlice slice, SiteKind kind, HookPoint point, object? whole, object? value,
         HashSet<torch.Tensor>? copies = null)
     {

@@ -17,7 +17,7 @@ internal interface IRunSink
     /// <summary>Calls a function of the client; the run waits for the reply.</summary>
     /// <param name="callback">The id of the client's function.</param>
     /// <returns>The reply, with its tensors inline.</returns>
-    /// <exception cref="Protocol.NdifException">LOCAL_CALL_FAILED: the client's function failed or timed out.</exception>
+    /// <exception cref="NdifException">LOCAL_CALL_FAILED: the client's function failed or timed out.</exception>
     Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
 
     void OnWarning(uint node, string module, string message);
