@@ -44,12 +44,17 @@ Task<Saved> trace = llm.TraceAsync("The Eiffel Tower is in the city of", _ => ll
 await Task.WhenAny(trace);
 Console.WriteLine(trace.Exception!.InnerException!.Message);
 CS
-dotnet build "$work/client" -c Release -v q
+echo 'using var forgotten = llm.Trace("Hello");' >> "$work/client/Program.cs"
+built=$(dotnet build "$work/client" -c Release -v q)
+grep -q 'warning NDIF101' <<<"$built" || fail "the client package brings no analyzers: $built"
 ls "$work"/client/bin/Release/net10.0 | grep -qi torch && fail "the client package brings libtorch"
 echo "a project with Ndif.Client: $(du -sk "$work/client/bin/Release/net10.0" | cut -f1) kB of output"
 
 project engine "$(reference Ndif.Engine "$version")$(reference libtorch-cpu-linux-x64 "$libtorch")"
 grep -v '^#:' docs/samples/first-trace.cs > "$work/engine/Program.cs"
+echo 'using var forgotten = llm.Trace("Hello");' >> "$work/engine/Program.cs"
+dotnet build "$work/engine" -c Release -v q -p:CreateSymbolicLinksForCopyLocalIfPossible=true | grep -q 'warning NDIF101' ||
+  fail "the engine package brings no analyzers"
 printed=$(dotnet run --project "$work/engine" -c Release -p:CreateSymbolicLinksForCopyLocalIfPossible=true)
 grep -q '\[1, 8, 128\]  Paris' <<<"$printed" || fail "a project with Ndif.Engine printed: $printed"
 echo "a project with Ndif.Engine: $(head -n 1 <<<"$printed")"

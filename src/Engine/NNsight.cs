@@ -78,6 +78,6 @@ public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>?
             torch.Tensor[] several => several,
             _ => throw new ArgumentException($"The input of a module is a tensor or several, not {input.GetType().Name}.", nameof(input)),
         };
-        foreach (torch.Tensor tensor in tensors) destination.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
+        foreach (torch.Tensor tensor in tensors) destination.Arguments.Add(argument(tensor.ToData()));
     }
 }

@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using System.Reflection;
 using System.Runtime.Loader;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.Diagnostics;
 using Microsoft.CodeAnalysis.Emit;
+using Ndif.Client.Analyzers;
 
 namespace Ndif.Docs.Tests;
 
@@ -46,19 +49,35 @@ internal static class PageProgram
         }
     }
 
-    private static Assembly Compile(string name, string text)
+    /// <summary>What the analyzers of the package report about a program.</summary>
+    public static async Task<IEnumerable<string>> AnalyzeAsync(string name, string text, CancellationToken cancellationToken)
+    {
+        ImmutableArray<DiagnosticAnalyzer> analyzers =
+        [
+            .. typeof(NdifAnalyzer).Assembly.GetTypes().Where(type => type.IsSubclassOf(typeof(NdifAnalyzer)))
+                .Select(type => (DiagnosticAnalyzer)Activator.CreateInstance(type)!),
+        ];
+        CompilationWithAnalyzers compilation = NewCompilation(name, text).WithAnalyzers(analyzers);
+        return (await compilation.GetAnalyzerDiagnosticsAsync(cancellationToken)).Select(d => d.ToString());
+    }
+
+    private static CSharpCompilation NewCompilation(string name, string text)
     {
         var options = new CSharpParseOptions(LanguageVersion.Preview);
-        var compilation = CSharpCompilation.Create($"Page.{name}",
+        return CSharpCompilation.Create($"Page.{name}",
             [
                 CSharpSyntaxTree.ParseText(ImplicitUsings, options),
                 CSharpSyntaxTree.ParseText(text, options, path: $"{name}.cs", encoding: System.Text.Encoding.UTF8),
             ],
             _references,
             new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
+    }
+
+    private static Assembly Compile(string name, string text)
+    {
         using MemoryStream assembly = new(), symbols = new();
         var portable = new EmitOptions(debugInformationFormat: DebugInformationFormat.PortablePdb);
-        EmitResult result = compilation.Emit(assembly, symbols, options: portable);
+        EmitResult result = NewCompilation(name, text).Emit(assembly, symbols, options: portable);
         IEnumerable<string> errors = result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error).Select(d => d.ToString());
         Assert.True(result.Success, $"{name} does not compile:\n{string.Join('\n', errors)}\n{text}");
         (assembly.Position, symbols.Position) = (0, 0);

@@ -13,6 +13,7 @@ public sealed class FuzzTests
     [InlineData("tensor")]
     [InlineData("name")]
     [InlineData("header")]
+    [InlineData("npy")]
     [InlineData("request")]
     [InlineData("gateway")]
     public async Task WhateverIsRead_IsReadOrRefusedWithATypedError_AndTheProcessLives(string target)

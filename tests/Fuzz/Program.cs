@@ -17,6 +17,7 @@ internal static class EntryPoint
         ["tensor"] = () => new TensorTarget(),
         ["name"] = () => new NameTarget(),
         ["header"] = () => new SafetensorsHeaderTarget(),
+        ["npy"] = () => new NpyTarget(),
         ["request"] = () => new RequestTarget(),
         ["gateway"] = () => new GatewayTarget(),
     };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the code that reads untrusted input: guided by coverage with SharpFuzz and AFL++ if afl-fuzz is installed (apt-get install
 # afl++), otherwise by random mutation.
-#   bash tests/Fuzz/run.sh --target program|run|tensor|name|header|request|gateway [--seconds N] [--out FOLDER]
+#   bash tests/Fuzz/run.sh --target program|run|tensor|name|header|npy|request|gateway [--seconds N] [--out FOLDER]
 # FOLDER (default: a new folder) stores the corpus, which a later run continues. Findings are in FOLDER/found/default/crashes, and
 #   dotnet tests/Fuzz/bin/Release/net10.0/Ndif.Fuzz.dll replay TARGET FILE
 # reproduces one.

@@ -14,7 +14,7 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
         Saved input = net.Layer1.Input.Save(), first = net.Layer1.Output.Save(), second = net.Layer2.Output.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1, 10], first.Tensor.Shape.ToArray());
-        Same(Engine.TensorBytes.ToData(net.Input), input);
+        Same(net.Input.ToData(), input);
         Same(net.Plain(), second);
     }
 

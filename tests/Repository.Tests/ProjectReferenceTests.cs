@@ -9,7 +9,8 @@ public sealed class ProjectReferenceTests
     {
         ["Protocol"] = [],
         ["Tokenizers"] = [],
-        ["Client"] = ["Protocol", "Tokenizers", "Client.Generator"], // the last one only at build time
+        ["Client"] = ["Protocol", "Tokenizers", "Client.Analyzers", "Client.Generator"], // the last two only at build time
+        ["Client.Analyzers"] = [],
         ["Client.Generator"] = [],
         ["Models"] = ["Protocol", "Tokenizers", "Models.Generator"], // the last one only at build time
         ["Models.Generator"] = [],

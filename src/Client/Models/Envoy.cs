@@ -157,7 +157,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>All calls of modules; the same as <see cref="Trace.All"/>.</summary>
     public IEnumerable<int> All() => RequireRecorder(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
         ?? throw new InvalidOperationException(
-            $"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
+            $"Cannot access `{Display}.All` outside of a trace: {Recorder.HowToOpen}");
 
     /// <summary>Uses a value as the module's output instead of running the module.</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
@@ -234,7 +234,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     private Recorder RequireRecorder(string access)
     {
         Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
-            $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+            $"Cannot access `{Display}{access}` outside of a trace: {Recorder.HowToOpen}");
         if (!recorder.Program.Model.Equals(Model.Reference))
             throw new InvalidOperationException($"`{Display}` is a module of `{Model.Reference.Id}`, and this trace is of "
                 + $"`{recorder.Program.Model.Id}`. In a session, each model has its own traces.");

@@ -68,7 +68,7 @@ public sealed class Operation
     private SiteRecorder Site(string access)
     {
         Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
-            $"Cannot access `{Module}.source.{Path}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+            $"Cannot access `{Module}.source.{Path}{access}` outside of a trace: {Recorder.HowToOpen}");
         return new SiteRecorder(recorder, Module, Path);
     }
 }

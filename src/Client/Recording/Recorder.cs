@@ -96,7 +96,15 @@ internal sealed class Recorder
     }
 
     /// <summary>The open recorder of this flow of control; null if there is none.</summary>
-    public static Recorder? Ambient => _ambient.Value is { IsOpen: true } recorder ? recorder : null;
+    public static Recorder? Ambient
+    {
+        get
+        {
+            Recorder? recorder = _ambient.Value;
+            while (recorder is { IsOpen: false }) recorder = recorder._outer; // another flow of control may have ended it
+            return recorder;
+        }
+    }
 
     public static Recorder Begin(ModelRef model)
     {
@@ -113,17 +121,38 @@ internal sealed class Recorder
         return recorder;
     }
 
-    /// <summary>The open recorder.</summary>
-    /// <param name="used">The value that needs it, for the message.</param>
-    /// <exception cref="InvalidOperationException">No trace is open, or the value belongs to another one.</exception>
-    public static Recorder Current(Value? used = null, string what = "A deferred value")
-    {
-        Recorder recorder = Ambient ?? throw new InvalidOperationException(
-            used is Saved { HasValue: false, Recorder.HasRun: false } or { Recorder.HasRun: false }
+    /// <summary>
+    /// The open recorder of this flow of control; where there is none, that of the value, which an async method or another cell of a
+    /// notebook may have opened.
+    /// </summary>
+    /// <param name="used">The value that needs it.</param>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public static Recorder Current(Value? used = null, string what = "A deferred value") =>
+        Ambient ?? (used?.Recorder is { IsOpen: true } own ? own : null) ?? throw new InvalidOperationException(
+            used is { Recorder.HasRun: false }
                 ? "Accessing value before it's been set. It has a value after the trace has run."
-                : $"{what} can be used only inside of a trace: open one with `using var t = model.Trace(...)`. "
-                    + "What you need after it, Save().");
-        return recorder;
+                : $"{what} can be used only inside of a trace: {HowToOpen} What you need after it, Save().");
+
+    /// <summary>What to do where no trace is open.</summary>
+    public const string HowToOpen = "open one with `using var t = model.Trace(...)`. (`using (t.Use())` continues a trace that another "
+        + "method or cell has opened.)";
+
+    /// <summary>Makes this recorder the open one of this flow of control, until the result is disposed.</summary>
+    public IDisposable Use() => new Continuation(this);
+
+    private sealed class Continuation : IDisposable
+    {
+        private readonly Recorder _recorder;
+        private readonly Recorder? _before = _ambient.Value;
+        private readonly Region? _lambdaBefore = _lambdaOfFlow.Value;
+
+        public Continuation(Recorder recorder)
+        {
+            _recorder = recorder;
+            (_ambient.Value, _lambdaOfFlow.Value) = (recorder, recorder._openLambda);
+        }
+
+        public void Dispose() => (_ambient.Value, _lambdaOfFlow.Value) = (_before, _lambdaBefore);
     }
 
     public uint Add(Node node)
@@ -247,6 +276,7 @@ internal sealed class Recorder
         AsynchronousRecording.Refuse(body);
         uint region = OpenRegion();
         (CallIndex before, Region? outerLambda) = (CurrentCall, _openLambda);
+        using IDisposable continuation = Use();
         _lambdaOfFlow.Value = _openLambda = CurrentRegion;
         try
         {
@@ -341,8 +371,9 @@ internal sealed class Recorder
             case ITuple tuple: return new Argument { Tuple = List(Enumerable.Range(0, tuple.Length).Select(i => tuple[i])) };
             case System.Collections.IEnumerable items: return new Argument { List = List(items.Cast<object?>()) };
             default:
-                throw new ArgumentException(
-                    $"A {value.GetType().Name} cannot be part of a program; use numbers, texts, TensorData or deferred values.");
+                return Running.LocalRuntime.TryGet()?.ToTensorData(value) is { } converted ? Argument(converted)
+                    : throw new ArgumentException(
+                        $"A {value.GetType().Name} cannot be part of a program; use numbers, texts, tensors or deferred values.");
         }
     }
 

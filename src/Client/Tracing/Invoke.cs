@@ -10,6 +10,7 @@ public sealed class Invoke : IDisposable
     private readonly Protocol.Messages.Invoke _node;
     private readonly List<Protocol.Messages.Invoke> _edits = [];
     private readonly CallIndex _outerCall;
+    private readonly IDisposable _continuation;
     private bool _isClosed;
 
     internal Invoke(Trace trace, object? input, Generation? generation = null)
@@ -32,6 +33,7 @@ public sealed class Invoke : IDisposable
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);
+        _continuation = trace.Recorder.Use(); // the trace may have been opened in another flow of control
     }
 
     /// <summary>The thread that opened it.</summary>
@@ -52,6 +54,7 @@ public sealed class Invoke : IDisposable
         recorder.Scopes.Pop();
         recorder.CurrentCall = _outerCall;
         recorder.CloseRegion();
+        _continuation.Dispose();
         uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
         foreach (Protocol.Messages.Invoke edit in _edits) edit.Beside = position;
         _trace.Node.Invokes.AddRange([.. _edits, _node]);

@@ -97,6 +97,7 @@ public sealed class Iteration
         var loop = new StepLoop();
         CallIndex outerCall = recorder.CurrentCall;
         recorder.Scopes.Push(loop);
+        using IDisposable continuation = recorder.Use();
         try
         {
             foreach (int step in steps)

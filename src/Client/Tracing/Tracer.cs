@@ -14,6 +14,19 @@ public abstract partial class Tracer
     internal abstract Recorder Open();
 
     /// <summary>
+    /// Makes this trace or session the open one of the code that follows, until the result is disposed. It is needed where the trace was
+    /// opened elsewhere: by an async method that has returned, or in an earlier cell of a notebook or script.
+    /// </summary>
+    /// <remarks>
+    /// Which trace is open belongs to a flow of control (<see cref="AsyncLocal{T}"/>): it survives an await and reaches the methods that
+    /// are called, and ends with the async method or cell that opened the trace. <see cref="Trace.Invoke(object)"/>, loops and branches,
+    /// and operations on a value of the trace need no <c>Use</c>.
+    /// </remarks>
+    /// <exception cref="InvalidOperationException">The trace has run, or was disposed.</exception>
+    /// <example><code>using (t.Use()) hidden = llm.Layers[1].Hidden.Save();</code></example>
+    public IDisposable Use() => Open().Use();
+
+    /// <summary>
     /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() =>
     /// ...)</c>. The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
     /// </summary>

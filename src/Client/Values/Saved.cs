@@ -7,6 +7,11 @@ namespace Ndif;
 /// A value that is part of the run's results. Before the run it is a <see cref="Value"/> like any other; after the run it contains the
 /// result.
 /// </summary>
+/// <remarks>
+/// After the run, <see cref="Tensor"/> is the way to the numbers. Inside another trace the result is a constant. Outside of any trace the
+/// operations that <see cref="TensorData"/> has are computed at once, in this process, and give results: <c>patched - clean</c>,
+/// <c>logits[0, ^1].Softmax(-1)</c>. Other operations are an error that says so.
+/// </remarks>
 public sealed class Saved : Value
 {
     private object? _result;
@@ -53,6 +58,10 @@ public sealed class Saved : Value
     /// <summary>The result as a tensor; see <see cref="Tensor"/>.</summary>
     public static implicit operator TensorData(Saved saved) => saved.Tensor;
 
+    /// <summary>In a trace, makes the value part of its results. A result outside of a trace is kept already.</summary>
+    /// <inheritdoc/>
+    public override Saved Save(string? name = null) => HasValue && Recorder.Ambient is null ? this : base.Save(name);
+
     /// <summary>The sizes of the dimensions: numbers once the result has arrived, a deferred value before.</summary>
     public override Value Shape => HasValue
         ? new Saved(Tensor.Shape.ToArray().Select(size => (object?)size).ToArray())
@@ -66,6 +75,14 @@ public sealed class Saved : Value
     internal override object? AsArgument() => HasValue && !IsRecording ? _result : this;
 
     private bool IsRecording => Recorder is { IsOpen: true };
+
+    private protected override void Set(object index, Value value)
+    {
+        if (HasValue && Recorder.Ambient is null)
+            throw new InvalidOperationException("A result cannot be changed. In a trace, edit the value before it is saved; after the run, "
+                + "compute a new one, or change the elements of `saved.ToArray<float>()`.");
+        base.Set(index, value);
+    }
 
     private protected override Value Get(Idx[] index)
     {

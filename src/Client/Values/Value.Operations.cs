@@ -14,7 +14,15 @@ public partial class Value
     /// <summary>The three parts of a result such as that of <see cref="Op.LinalgSvd"/>.</summary>
     public void Deconstruct(out Value first, out Value second, out Value third) => (first, second, third) = (this[0], this[1], this[2]);
 
-    /// <summary>Records a call of an operation. A keyword whose value is null is left out.</summary>
+    /// <summary>
+    /// Records a call of an operation. A keyword whose value is null is left out. Outside of a trace, an operation on results is computed
+    /// (<see cref="ResultOperations"/>).
+    /// </summary>
     internal static Value Record(string op, object?[] arguments, params ReadOnlySpan<(string Name, object? Value)> keywords) =>
-        Recorder.Current(arguments.OfType<Value>().FirstOrDefault(), $"`{op}`").Call(op, arguments, keywords);
+        ResultOperations.Applies(arguments) ? ResultOperations.Compute(op, arguments, keywords)
+            : Recorder.Current(FindOpen(arguments), $"`{op}`").Call(op, arguments, keywords);
+
+    /// <summary>The value whose trace is open, or any other.</summary>
+    private static Value? FindOpen(object?[] arguments) =>
+        arguments.OfType<Value>().OrderByDescending(value => value.Recorder is { IsOpen: true }).FirstOrDefault();
 }

@@ -32,7 +32,7 @@ public partial class Value
     public Value this[params Idx[] index]
     {
         get => Get(index);
-        set => Recorder.Current(this).Call("setitem_", [this, index, value]);
+        set => Set(index, value);
     }
 
     /// <summary>An entry of a dictionary: <c>output["logits"]</c>. An assignment edits the value in place.</summary>
@@ -40,10 +40,12 @@ public partial class Value
     public Value this[string key]
     {
         get => GetEntry(key);
-        set => Recorder.Current(this).Call("setitem_", [this, key, value]);
+        set => Set(key, value);
     }
 
     private protected virtual Value Get(Idx[] index) => Recorder.Current(this).Call("getitem", [this, index]);
+
+    private protected virtual void Set(object index, Value value) => Recorder.Current(this).Call("setitem_", [this, index, value]);
 
     private protected virtual Value GetEntry(string key) => Recorder.Current(this).Call("getitem", [this, key]);
 
@@ -80,7 +82,7 @@ public partial class Value
     /// run ends.
     /// </summary>
     /// <param name="name">The name of the result in <see cref="Job.Results"/>; by default that of its module or operation.</param>
-    public Saved Save(string? name = null) => Recorder.Current(this).Save(this, name);
+    public virtual Saved Save(string? name = null) => Recorder.Current(this).Save(this, name);
 
     /// <summary>A floating-point number.</summary>
     public static implicit operator Value(double number) => new ConstantValue(number);
@@ -127,12 +129,22 @@ public partial class Value
     /// <summary>Whether one of them is true, element by element. <para>PyTorch: <c>logical_or</c></para></summary>
     public static Value operator |(Value left, Value right) => Binary("logical_or", left, right);
     /// <summary>Changes the sign of each element. <para>PyTorch: <c>neg</c></para></summary>
-    public static Value operator -(Value value) => Recorder.Current(value).Call("neg", [value]);
+    public static Value operator -(Value value) => Record("neg", [value]);
     /// <summary>Whether the element is false, element by element. <para>PyTorch: <c>logical_not</c></para></summary>
-    public static Value operator !(Value value) => Recorder.Current(value).Call("logical_not", [value]);
+    public static Value operator !(Value value) => Record("logical_not", [value]);
 
-    private static Value Binary(string op, Value left, Value right) =>
-        Recorder.Current(left.Recorder is null ? right : left).Call(op, [left, right]);
+    private static Value Binary(string op, Value left, Value right) => Record(op, [left, right]);
+
+    /// <summary>
+    /// The tensor of a result, such as a part of a <see cref="Saved"/> after the run: <c>(TensorData)top[1]</c>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The value is deferred: Save() it, and read the saved value after the run.</exception>
+    public static explicit operator TensorData(Value value) => value switch
+    {
+        Saved saved => saved.Tensor,
+        _ when value.AsArgument() is TensorData tensor => tensor,
+        _ => throw new InvalidOperationException("A deferred value has no tensor: Save() it, and read the saved value after the run."),
+    };
 
     /// <summary>A note that the value is deferred; it never contains the value.</summary>
     public override string ToString() => $"Value %{Node} (deferred: it has a value only while the trace runs; Save() it to keep it)";

@@ -1,6 +1,6 @@
 using Ndif.Engine.Gradients;
 using Ndif.Engine.HookedModels;
-using Ndif.Engine.Kernels;
+using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
 using Ndif.Protocol.Programs;

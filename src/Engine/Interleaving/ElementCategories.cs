@@ -1,4 +1,5 @@
 using Ndif.Engine.Kernels;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 

@@ -1,3 +1,4 @@
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Ndif.Engine.HookedModels;
-using Ndif.Engine.Kernels;
+using Ndif.Models;
 using Ndif.Models.Files;
 using Ndif.Models.Files.Hub;
 using Ndif.Models.Loading;

@@ -123,7 +123,7 @@ internal sealed class ValueSlots(
 
     private torch.Tensor LoadConstant(uint index)
     {
-        torch.Tensor constant = TensorBytes.ToTorch(loadConstant(index), plan.Model.Device).DetachFromDisposeScope();
+        torch.Tensor constant = loadConstant(index).ToTorch(plan.Model.Device).DetachFromDisposeScope();
         _constantBytes += ValueMemory.BytesOf(constant);
         ReportShared();
         return constant;

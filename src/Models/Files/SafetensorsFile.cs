@@ -45,12 +45,18 @@ internal sealed class SafetensorsFile : IWeightFile
         {
             throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} cannot be read: {e.Message}", inner: e);
         }
-        try { return new SafetensorsFile(path, mapping, SafetensorsHeader.Read(mapping, path)); } // 2
+        try { return new SafetensorsFile(path, mapping, ReadHeader(mapping, path)); } // 2
         catch
         {
             mapping.Release();
             throw;
         }
+    }
+
+    private static SafetensorsHeader ReadHeader(FileMapping mapping, string path)
+    {
+        int length = SafetensorsHeader.ReadLength(mapping.Bytes(0, (int)Math.Min(8, mapping.Length)), mapping.Length, path);
+        return SafetensorsHeader.Parse(mapping.Bytes(8, length), mapping.Length, path);
     }
 
     /// <summary>

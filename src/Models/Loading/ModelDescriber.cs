@@ -14,18 +14,18 @@ internal static class ModelDescriber
 {
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, PreTrainedModel root, torch.ScalarType dtype)
     {
-        SafetensorsDType elementType = SafetensorsDTypes.Of(dtype);
+        DType elementType = dtype.ToData()!.Value;
         long parameters = root.Modules.SelectMany(m => m.Parameters).Where(p => !p.IsBuffer).Distinct().Sum(p => p.ElementCount);
         ModelDescription description = new()
         {
             Id = folder.Id,
             Revision = folder.Revision,
             Architecture = root.ClassName,
-            Root = DescribeModule(root, elementType.Wire),
+            Root = DescribeModule(root, (DataType)elementType),
             Names = root.Names,
-            Dtype = elementType.Wire,
+            Dtype = (DataType)elementType,
             Parameters = (ulong)parameters,
-            Bytes = (ulong)(parameters * elementType.Size),
+            Bytes = (ulong)(parameters * elementType.ItemSize()),
             ContextLength = (uint)root.Config.ContextLength,
             Vocabulary = (uint)root.Config.VocabSize,
             Task = root.Task,

@@ -250,7 +250,7 @@ internal static class ModelLoader
     {
         if (checkpoint.HasPackedTensors) return PackedDType(config);
         SafetensorsDType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
-        if (all is [{ Torch: { } only }]) return only;
+        if (all.Length == 1 && all[0].Torch is { } only) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
 

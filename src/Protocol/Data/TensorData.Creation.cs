@@ -14,7 +14,8 @@ public sealed partial class TensorData
     public static TensorData Full(ReadOnlySpan<long> shape, double value, DType type = DType.Float32)
     {
         var bytes = new byte[ElementCount(shape) * type.ItemSize()];
-        for (long i = 0; i < bytes.Length / type.ItemSize(); i++) WriteElement(bytes, type, i, value);
+        ReadOnlySpan<byte> element = FromElements<double>([value], [], type).Bytes.Span;
+        for (int i = 0; i < bytes.Length; i += element.Length) element.CopyTo(bytes.AsSpan(i));
         return new TensorData(type, shape, bytes);
     }
 

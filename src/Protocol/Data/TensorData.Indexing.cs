@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Ndif.Protocol;
 
 namespace Ndif;
@@ -60,7 +61,7 @@ public sealed partial class TensorData
                     dimension++;
                 }
             }
-            return Gather(shape, offsets, start);
+            return Gather([.. shape], [.. offsets], start);
 
             long Position(long at)
             {
@@ -88,20 +89,36 @@ public sealed partial class TensorData
         return new TensorData(Type, sizes, Bytes);
     }
 
-    private TensorData Gather(List<long> shape, List<long[]> offsets, long start)
+    /// <summary>The elements at the sums of one offset of each dimension, in a new tensor.</summary>
+    /// <param name="offsets">For each dimension of the result, the position of each of its entries.</param>
+    private TensorData Gather(long[] shape, long[][] offsets, long start)
     {
-        int size = Type.ItemSize();
-        long count = shape.Aggregate(1L, (a, b) => a * b);
-        var bytes = new byte[count * size];
-        var at = new int[shape.Count];
-        for (long i = 0; i < count; i++)
+        var bytes = new byte[checked(ElementCount(shape) * Type.ItemSize())];
+        if (bytes.Length == 0) return new TensorData(Type, shape, bytes);
+        switch (Type.ItemSize())
         {
-            long from = start;
-            for (int d = 0; d < at.Length; d++) from += offsets[d][at[d]];
-            Bytes.Span.Slice((int)(from * size), size).CopyTo(bytes.AsSpan((int)(i * size)));
-            for (int d = at.Length - 1; d >= 0 && ++at[d] == shape[d]; d--) at[d] = 0;
+            case 1: Copy<byte>(); break;
+            case 2: Copy<ushort>(); break;
+            case 4: Copy<uint>(); break;
+            case 8: Copy<ulong>(); break;
+            default: Copy<UInt128>(); break;
         }
-        return new TensorData(Type, [.. shape], bytes);
+        return new TensorData(Type, shape, bytes);
+
+        void Copy<T>() where T : unmanaged
+        {
+            ReadOnlySpan<T> source = MemoryMarshal.Cast<byte, T>(Bytes.Span);
+            Span<T> result = MemoryMarshal.Cast<byte, T>(bytes.AsSpan());
+            long[] row = offsets.Length == 0 ? [0] : offsets[^1];
+            var at = new int[Math.Max(0, offsets.Length - 1)]; // the entry of each dimension but the last
+            for (int i = 0; i < result.Length; i += row.Length)
+            {
+                long from = start;
+                for (int d = 0; d < at.Length; d++) from += offsets[d][at[d]];
+                for (int k = 0; k < row.Length; k++) result[i + k] = source[(int)(from + row[k])];
+                for (int d = at.Length - 1; d >= 0 && ++at[d] == offsets[d].Length; d--) at[d] = 0;
+            }
+        }
     }
 
     private static long[] ResolveSlice(IndexSlice range, long size)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using System.Text;
 
 namespace Ndif;
@@ -60,19 +61,19 @@ public sealed partial class TensorData
     private (Func<long, string> Element, int Width) Formatter(bool summarize)
     {
         if (Type is DType.Complex64 or DType.Complex128) return (_ => "<complex>", 9);
-        Func<long, string> one = Type == DType.Bool ? i => LongAt(i) != 0 ? "True" : "False"
-            : Type.IsFloatingPoint() ? Real(summarize) : i => LongAt(i).ToString(CultureInfo.InvariantCulture);
+        Func<long, string> one = Type == DType.Bool ? i => ElementAt<long>(i) != 0 ? "True" : "False"
+            : Type.IsFloatingPoint() ? Real(summarize) : i => ElementAt<long>(i).ToString(CultureInfo.InvariantCulture);
         int width = PrintedIndices(summarize).Select(i => one(i).Length).DefaultIfEmpty().Max();
         return (i => one(i).PadLeft(_shape.Length == 0 ? 0 : width), width);
     }
 
     private Func<long, string> Real(bool summarize)
     {
-        double[] sizes = [.. PrintedIndices(summarize).Select(DoubleAt).Where(x => double.IsFinite(x) && x != 0).Select(Math.Abs)];
+        double[] sizes = [.. PrintedIndices(summarize).Select(ElementAt<double>).Where(x => double.IsFinite(x) && x != 0).Select(Math.Abs)];
         double largest = sizes.DefaultIfEmpty().Max(), smallest = sizes.DefaultIfEmpty().Min();
         bool isWhole = sizes.All(x => x == Math.Floor(x));
         bool isScientific = sizes.Length > 0 && (largest / smallest > 1000 || largest > 1e8 || (!isWhole && smallest < 1e-4));
-        return i => DoubleAt(i) switch
+        return i => ElementAt<double>(i) switch
         {
             double.NaN => "nan",
             double.PositiveInfinity => "inf",
@@ -82,6 +83,9 @@ public sealed partial class TensorData
             var x => x.ToString("F4", CultureInfo.InvariantCulture),
         };
     }
+
+    private T ElementAt<T>(long index) where T : unmanaged, INumber<T> =>
+        new TensorData(Type, [], Bytes.Slice(checked((int)(index * Type.ItemSize())), Type.ItemSize())).Elements<T>()[0];
 
     /// <summary>The elements that are printed: all, or of a large tensor those at the edges of each dimension.</summary>
     private IEnumerable<long> PrintedIndices(bool summarize)

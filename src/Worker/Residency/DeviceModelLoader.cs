@@ -143,5 +143,5 @@ internal sealed class DeviceModelLoader(
     /// <summary>Returns the element type of a deployment, or null for the default of the worker.</summary>
     public static torch.ScalarType? GetScalarType(Deployment deployment) => deployment.Dtype is DataType.Unspecified
         ? null
-        : SafetensorsDTypes.All.First(dtype => dtype.Wire == deployment.Dtype && dtype.Torch is not null).Torch;
+        : ((DType)deployment.Dtype).ToTorch();
 }

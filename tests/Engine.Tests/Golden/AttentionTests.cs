@@ -36,10 +36,10 @@ public sealed class AttentionTests
         Saved scores = source["scores"].Output.Save(), probs = source["probs"].Output.Save(), z = source["z"].Output.Save();
         await t.RunAsync(TestContext.Current.CancellationToken);
         using var scope = torch.NewDisposeScope();
-        TensorAssert.Equal(TensorBytes.ToData(Torch(scores).softmax(-1)), probs, 1e-5);
+        TensorAssert.Equal(Torch(scores).softmax(-1).ToData(), probs, 1e-5);
         // [batch, heads, kvSeq, headDim]
         torch.Tensor values = Torch(v).repeat_interleave(probs.Tensor.Shape[1] / v.Tensor.Shape[1], 1);
-        TensorAssert.Equal(TensorBytes.ToData(Torch(probs).matmul(values)), z, 1e-4);
+        TensorAssert.Equal(Torch(probs).matmul(values).ToData(), z, 1e-4);
         Assert.Equal(z.Tensor.Shape.ToArray(), q.Tensor.Shape.ToArray());
         Assert.Equal(v.Tensor.Shape.ToArray()[..3], k.Tensor.Shape.ToArray()[..3]);
     }
@@ -74,6 +74,6 @@ public sealed class AttentionTests
     private static TensorData Read(SafetensorsFile file, string name)
     {
         using torch.Tensor tensor = file.Read(name);
-        return TensorBytes.ToData(tensor);
+        return tensor.ToData();
     }
 }

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Ndif.Models.Files;
 using Ndif.Protocol;
+using Ndif.Protocol.Files;
 
 namespace Ndif.Fuzz.Targets;
 

@@ -38,7 +38,7 @@ internal sealed class TinyNet : IDisposable
     {
         using var noGraph = no_grad();
         using Tensor output = _net.call(Input);
-        return Engine.TensorBytes.ToData(output);
+        return output.ToData();
     }
 
     public void Dispose() => Input.Dispose();

@@ -66,7 +66,7 @@ public sealed class BlockGemmTests
     private static PackedTensor Random(BlockCode code, int block, bool offsets, int inputs, int outputs, out PackedTensor source)
     {
         BlockLayout layout = new(outputs, inputs, code, block, offsets, code == BlockCode.Nibble ? _nibbles : []);
-        SafetensorsEntry entry = new("w", SafetensorsDTypes.FindByName("F32")!, [outputs, inputs], 0, 0);
+        SafetensorsEntry entry = new("w", SafetensorsDType.FindByName("F32")!, [outputs, inputs], 0, 0);
         return source = new PackedTensor(entry, layout, isTransposed: false, (row, codes, scales, rowOffsets) =>
         {
             Random random = new((int)row + 1);

@@ -51,7 +51,7 @@ public sealed class HostileFileTests : IDisposable
             foreach (var (n, type, shape, bad, where) in entries)
             {
                 int from = at;
-                at += shape.Aggregate(SafetensorsDTypes.FindByName(type)!.Size, (product, size) => product * size) + shift;
+                at += shape.Aggregate(SafetensorsDType.FindByName(type)!.Size, (product, size) => product * size) + shift;
                 string[] fields = [$"\"{type}\"", $"[{string.Join(",", shape)}]", $"{from}", $"{at}"];
                 if (bad.Length > 0 && where < 4) fields[where] = bad;
                 parts.Add($"\"{n}\":"

@@ -10,11 +10,15 @@ public sealed class TensorDataMathTests
         Assert.Equal(5, _matrix.ArgMax().Item<long>());
         Assert.Equal([1L, 2], _matrix.ArgMax(-1).ToArray<long>());
         Assert.Equal([0L, 1], _matrix.ArgMin(1).ToArray<long>());
-        Assert.Equal([4f, 5, 6], _matrix.Max(0).ToArray<float>());
+        Assert.Equal([4f, 5, 6], _matrix.Max(0).Values.ToArray<float>());
+        Assert.Equal([1L, 0, 1], _matrix.Max(0).Indices.ToArray<long>());
         Assert.Equal(1, _matrix.Min().Item<float>());
         Assert.Equal([9f, 12], _matrix.Sum(1).ToArray<float>());
         Assert.Equal(3.5, _matrix.Mean().Item<double>());
         Assert.Equal(5, TensorData.FromArray(new float[] { 3, 4 }).Norm().Item<float>());
+        Assert.Equal([5f, 7, 9], _matrix.Norm(1, dim: 0).ToArray<float>()); // the first argument is p, as that of Value.Norm
+        Assert.Equal([2, 1], _matrix.Norm(dim: -1, keepdim: true).Shape.ToArray());
+        Assert.Equal(21, _matrix.Sum(dim: [0, 1]).Item<float>());
         Assert.Equal(0, _matrix.Sum().Shape.Length);
         Assert.Equal([2], _matrix.Sum(1).Shape.ToArray());
     }
@@ -89,6 +93,37 @@ public sealed class TensorDataMathTests
         Assert.Equal(5, vector.MatMul(vector).Item<float>());
         Assert.Equal([2, 2], _matrix.MatMul(_matrix.Reshape(3, 2)).Shape.ToArray());
         Assert.Throws<ShapeMismatchException>(() => _matrix.MatMul(_matrix));
+    }
+
+    [Fact]
+    public void WholeNumbers_StayExact_AndWrapAround()
+    {
+        TensorData large = TensorData.FromArray(new[] { long.MaxValue - 1, 1 });
+        Assert.Equal(long.MaxValue, large.Sum().Item<long>());
+        Assert.Equal([long.MaxValue - 1, long.MaxValue], large.CumSum(0).ToArray<long>());
+        Assert.Equal(long.MaxValue - 1, large.Max().Item<long>());
+        TensorData small = TensorData.FromArray(new sbyte[] { 100, 2 });
+        Assert.Equal([-56L, 4], (small * 2).ToArray<long>());
+        Assert.Equal((DType.Int8, DType.Float32, DType.Int64),
+            ((small * 2).Type, (small * 2.0).Type, (TensorData.Zeros([1], DType.Bool) + 1).Type));
+    }
+
+    [Fact]
+    public void WhatCannotBe_IsSaid()
+    {
+        TensorData empty = TensorData.Zeros([2, 0]);
+        Assert.Throws<BadProgramException>(() => empty.Max());
+        Assert.Throws<BadProgramException>(() => empty.ArgMax(1));
+        Assert.Equal(0, empty.Sum().Item<float>());
+        Assert.True(double.IsNaN(empty.Mean().Item<double>()));
+        Assert.Throws<IndexOutOfRangeException>(() => _matrix.Sum(2));
+        Assert.Throws<IndexOutOfRangeException>(() => _matrix.Softmax(-3));
+        Assert.Throws<BadProgramException>(() => _matrix.Sum(dim: [0, -2]));
+        Assert.Throws<BadProgramException>(() => _matrix.Permute(0));
+        Assert.Throws<BadProgramException>(() => TensorData.Stack([]));
+        Assert.Throws<ShapeMismatchException>(() => TensorData.Cat([_matrix, _matrix.T()]));
+        Assert.Throws<ShapeMismatchException>(() => TensorData.Stack([_matrix, _matrix.T()]));
+        Assert.Throws<NotSupportedException>(() => new TensorData(DType.Complex64, [1], new byte[8]).Exp());
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Text;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;

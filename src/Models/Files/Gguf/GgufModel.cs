@@ -166,7 +166,7 @@ internal sealed partial class GgufModel : IDisposable
         void Release() => file.Mapping.ReleasePages(start, rows * rowBytes);
         if (tensor.Type is { Unpack: { } unpack } packed)
         {
-            SafetensorsEntry entry = new(name, SafetensorsDTypes.FindByName("F32")!, shape, start, rows * rowBytes);
+            SafetensorsEntry entry = new(name, SafetensorsDType.FindByName("F32")!, shape, start, rows * rowBytes);
             BlockLayout layout = new(rows, checked((int)inFeatures), packed.Code, packed.Granularity, packed.HasOffsets,
                 packed.Values ?? []);
             FileMapping mapping = file.Mapping;
@@ -174,7 +174,7 @@ internal sealed partial class GgufModel : IDisposable
                 new ReadOnlySpan<byte>((byte*)mapping.Start + start + (order?.Invoke(row) ?? row) * rowBytes, checked((int)rowBytes)),
                 codes, scales, offsets), Release);
         }
-        SafetensorsDType dtype = SafetensorsDTypes.FindByName(tensor.Type.Plain!)!;
+        SafetensorsDType dtype = SafetensorsDType.FindByName(tensor.Type.Plain!)!;
         bool addedOne = _architecture.AddsOneToNorms && name.EndsWith("norm.weight", StringComparison.Ordinal);
         SafetensorsEntry plain = new(name, dtype, shape, start, rows * rowBytes);
         return new GgufPlainTensor(plain, file.Mapping, rows, inFeatures, order, isTransposed, addedOne);

@@ -20,7 +20,7 @@ internal sealed unsafe class PackedTensors(
     Dictionary<string, CheckpointTensor> tensors, Func<string, nint> addresses, string label)
 {
     /// <summary>float8, float32 and so on: what a packed weight is after <see cref="CheckpointTensor.Read"/>.</summary>
-    private static readonly SafetensorsDType _float32 = SafetensorsDTypes.FindByName("F32")!;
+    private static readonly SafetensorsDType _float32 = SafetensorsDType.FindByName("F32")!;
 
     private static readonly sbyte[] _signedNibbles = [.. Enumerable.Range(-8, 16).Select(value => (sbyte)value)];
 

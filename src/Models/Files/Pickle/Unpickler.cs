@@ -143,16 +143,16 @@ internal sealed class Unpickler(FileMapping file, string path, long position, lo
 
     private static SafetensorsDType? StorageType(string name) => name switch
     {
-        "FloatStorage" => SafetensorsDTypes.FindByName("F32"),
-        "HalfStorage" => SafetensorsDTypes.FindByName("F16"),
-        "BFloat16Storage" => SafetensorsDTypes.FindByName("BF16"),
-        "DoubleStorage" => SafetensorsDTypes.FindByName("F64"),
-        "LongStorage" => SafetensorsDTypes.FindByName("I64"),
-        "IntStorage" => SafetensorsDTypes.FindByName("I32"),
-        "ShortStorage" => SafetensorsDTypes.FindByName("I16"),
-        "CharStorage" => SafetensorsDTypes.FindByName("I8"),
-        "ByteStorage" or "UntypedStorage" => SafetensorsDTypes.FindByName("U8"),
-        "BoolStorage" => SafetensorsDTypes.FindByName("BOOL"),
+        "FloatStorage" => SafetensorsDType.FindByName("F32"),
+        "HalfStorage" => SafetensorsDType.FindByName("F16"),
+        "BFloat16Storage" => SafetensorsDType.FindByName("BF16"),
+        "DoubleStorage" => SafetensorsDType.FindByName("F64"),
+        "LongStorage" => SafetensorsDType.FindByName("I64"),
+        "IntStorage" => SafetensorsDType.FindByName("I32"),
+        "ShortStorage" => SafetensorsDType.FindByName("I16"),
+        "CharStorage" => SafetensorsDType.FindByName("I8"),
+        "ByteStorage" or "UntypedStorage" => SafetensorsDType.FindByName("U8"),
+        "BoolStorage" => SafetensorsDType.FindByName("BOOL"),
         _ => null,
     };
 

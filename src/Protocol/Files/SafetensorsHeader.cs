@@ -1,7 +1,7 @@
+using System.Buffers.Binary;
 using System.Text.Json;
-using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models.Files;
+namespace Ndif.Protocol.Files;
 
 /// <summary>The header of a safetensors file, parsed and validated.</summary>
 /// <remarks>
@@ -23,21 +23,29 @@ internal sealed class SafetensorsHeader
     /// <summary>The position of the data in the file.</summary>
     public long DataStart { get; private init; }
 
-    public static SafetensorsHeader Read(FileMapping mapping, string file)
+    /// <summary>The length of the header, from the first 8 bytes of a file.</summary>
+    /// <exception cref="CheckpointException">BAD_CHECKPOINT: the file cannot have a header of this length.</exception>
+    public static int ReadLength(ReadOnlySpan<byte> start, long fileLength, string file)
     {
-        if (mapping.Length < 8) throw InvalidFile(file, $"has {mapping.Length} bytes, fewer than the 8 of a header length");
-        ulong length = System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(mapping.Bytes(0, 8));
+        if (fileLength < 8) throw InvalidFile(file, $"has {fileLength} bytes, fewer than the 8 of a header length");
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(start);
         if (length > MaxBytes) throw InvalidFile(file, $"says its header has {length} bytes; the format allows {MaxBytes}");
-        if (length > (ulong)mapping.Length - 8)
-            throw InvalidFile(file, $"is truncated: the header should have {length} bytes, and {mapping.Length - 8} follow");
+        if (length > (ulong)fileLength - 8)
+            throw InvalidFile(file, $"is truncated: the header should have {length} bytes, and {fileLength - 8} follow");
+        return (int)length;
+    }
 
-        SafetensorsHeader header = new(file) { DataStart = 8 + (long)length };
-        try { header.Parse(mapping.Bytes(8, (int)length)); }
+    /// <summary>Parses a header and validates all of it.</summary>
+    /// <exception cref="CheckpointException">BAD_CHECKPOINT: the header is damaged, or does not describe a file of this length.</exception>
+    public static SafetensorsHeader Parse(ReadOnlySpan<byte> json, long fileLength, string file)
+    {
+        SafetensorsHeader header = new(file) { DataStart = 8 + json.Length };
+        try { header.Parse(json); }
         catch (Exception e) when (e is JsonException or System.InvalidOperationException or FormatException)
         {
             throw InvalidFile(file, $"has a header that is not the JSON it should be: {e.Message}", e);
         }
-        header.CheckCoverage(mapping.Length - header.DataStart);
+        header.CheckCoverage(fileLength - header.DataStart);
         return header;
     }
 
@@ -78,7 +86,7 @@ internal sealed class SafetensorsHeader
                 case "dtype":
                     Expect(ref reader, JsonTokenType.String);
                     string type = reader.GetString()!;
-                    dtype = SafetensorsDTypes.FindByName(type)
+                    dtype = SafetensorsDType.FindByName(type)
                         ?? throw InvalidFile(_file, $"gives `{name}` the unknown element type `{type}`");
                     break;
                 case "shape": shape = ReadIntegers(ref reader, name, key); break;
@@ -94,9 +102,11 @@ internal sealed class SafetensorsHeader
     private SafetensorsEntry CreateEntry(string name, SafetensorsDType dtype, long[] shape, long begin, long end)
     {
         long bytes;
-        try { bytes = checked(TensorShape.ElementCount(shape) * dtype.Size); }
-        catch (OverflowException e) { throw InvalidFile(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist",
-            e); }
+        try { bytes = shape.Aggregate((long)dtype.Size, (product, size) => checked(product * size)); }
+        catch (OverflowException e)
+        {
+            throw InvalidFile(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist", e);
+        }
         if (end < begin || end - begin != bytes)
             throw InvalidFile(_file,
                 $"gives `{name}` bytes {begin} to {end}, but {dtype.Name} [{string.Join(", ", shape)}] takes {bytes} bytes");

@@ -1,4 +1,4 @@
-namespace Ndif.Models.Files;
+namespace Ndif.Protocol.Files;
 
 /// <summary>One tensor of a safetensors file.</summary>
 /// <param name="Offset">The position of the first byte in the data of the file.</param>

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace Ndif.Engine.Kernels;
+namespace Ndif.Models;
 
 /// <summary>Converts between <see cref="DType"/> and TorchSharp's element types.</summary>
 public static class TorchTypes
