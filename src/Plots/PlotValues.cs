@@ -24,7 +24,7 @@ public sealed class PlotValues
         new(tensor.ToArray<double>(), [.. tensor.Shape.ToArray().Select(size => checked((int)size))], tensor.Type != DType.Float64);
 
     /// <summary>A saved value after its run.</summary>
-    public static implicit operator PlotValues(Saved saved) => saved.Tensor;
+    public static implicit operator PlotValues(Saved saved) => From(saved.Result);
 
     /// <summary>A number.</summary>
     public static implicit operator PlotValues(double number) => new([number], [], false);
@@ -44,17 +44,17 @@ public sealed class PlotValues
         new([.. numbers.Cast<float>().Select(x => (double)x)], [numbers.GetLength(0), numbers.GetLength(1)], true);
 
     /// <summary>Tensors of equal shape, stacked. [count, ...]</summary>
-    public static implicit operator PlotValues(TensorData[] tensors) => Stack(tensors, tensors.Length);
+    public static implicit operator PlotValues(TensorData[] tensors) => Stack([.. tensors], tensors.Length);
 
     /// <summary>Saved values of equal shape, stacked. [count, ...]</summary>
-    public static implicit operator PlotValues(Saved[] values) => Stack(values.Select(v => v.Tensor), values.Length);
+    public static implicit operator PlotValues(Saved[] values) => Stack([.. values], values.Length);
 
     /// <summary>Saved values of equal shape, stacked. [count, ...]</summary>
-    public static implicit operator PlotValues(List<Saved> values) => Stack(values.Select(v => v.Tensor), values.Count);
+    public static implicit operator PlotValues(List<Saved> values) => Stack([.. values], values.Count);
 
     /// <summary>A grid of saved values of equal shape, for example one for each layer and position. [rows, columns, ...]</summary>
     public static implicit operator PlotValues(Saved[,] values) =>
-        Stack(values.Cast<Saved>().Select(v => v.Tensor), values.GetLength(0), values.GetLength(1));
+        Stack([.. values.Cast<Saved>()], values.GetLength(0), values.GetLength(1));
 
     /// <summary>These numbers without leading dimensions of size 1, so that there are so many dimensions.</summary>
     /// <exception cref="ShapeMismatchException">There are other dimensions, or no numbers.</exception>
@@ -68,13 +68,22 @@ public sealed class PlotValues
         return extra == 0 ? this : new PlotValues(Elements, Shape[extra..], _isSingle);
     }
 
-    /// <summary>A number in the shortest text that reads back as the same number of its type.</summary>
-    internal string ToText(double number) => _isSingle && (double)(float)number == number
-        ? ((float)number).ToString("R", CultureInfo.InvariantCulture) : number.ToString("R", CultureInfo.InvariantCulture);
-
-    private static PlotValues Stack(IEnumerable<TensorData> tensors, params int[] outer)
+    /// <summary>A result of a run: a tensor, a number, or a list of them, which is stacked.</summary>
+    internal static PlotValues From(object? result) => result switch
     {
-        PlotValues[] parts = [.. tensors];
+        TensorData tensor => tensor,
+        double number => number,
+        long number => (double)number,
+        bool flag => flag ? 1 : 0,
+        object?[] items => Stack([.. items.Select(From)], items.Length),
+        _ => throw Errors.CreateException(ErrorCode.BadArgument,
+            $"A {result?.GetType().Name ?? "null"} cannot be drawn: it is neither a tensor nor a number nor a list of them.",
+            "Save the tensor inside of it."),
+    };
+
+    /// <summary>Values of equal shape as one, with the sizes of the new dimensions in front.</summary>
+    internal static PlotValues Stack(PlotValues[] parts, params int[] outer)
+    {
         foreach (PlotValues part in parts)
         {
             if (!part.Shape.AsSpan().SequenceEqual(parts[0].Shape))
@@ -85,4 +94,11 @@ public sealed class PlotValues
         int[] inner = parts.Length == 0 ? [] : parts[0].Shape;
         return new PlotValues([.. parts.SelectMany(p => p.Elements)], [.. outer, .. inner], parts.All(p => p._isSingle));
     }
+
+    /// <summary>A number in the shortest text that reads back as the same number of its type.</summary>
+    internal string ToText(double number) =>
+        _isSingle && (double)(float)number == number ? ((float)number).ToString("R", CultureInfo.InvariantCulture) : ToRoundTrip(number);
+
+    /// <summary>A number of 64 bits in the shortest text that reads back as the same.</summary>
+    internal static string ToRoundTrip(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 }

@@ -14,7 +14,7 @@ public static partial class Plots
     /// <param name="valueName">What the numbers are, above the colours.</param>
     /// <param name="scale">How numbers become colours.</param>
     /// <param name="range">The numbers at the ends of the colours, for example to compare pictures; null for those of the values.</param>
-    /// <exception cref="ShapeMismatchException">The values have other dimensions, or as many labels as there are not rows or columns.</exception>
+    /// <exception cref="ShapeMismatchException">The values have other dimensions, or there are not as many tokens or names.</exception>
     public static Figure HeatMap(
         PlotValues values, IReadOnlyList<string>? tokens = null, IReadOnlyList<string>? rows = null, string title = "",
         string rowName = "layer", string columnName = "position", string valueName = "", ColorScale scale = ColorScale.Auto,
@@ -60,7 +60,6 @@ public static partial class Plots
         double bottom = top + Math.Max(grid.Height, barHeight) + Margin;
         if (note.Length > 0) canvas.Text(Margin, bottom + 4, note, isMuted: true);
         double width = right + Math.Max(ColorBar.Width, Label.Width(valueName, SvgCanvas.FontSize));
-        width = Math.Max(width, Margin + Label.Width(title, SvgCanvas.TitleSize) + Margin);
-        return canvas.ToDocument(width, bottom + (note.Length > 0 ? 16 : 0), title.Length == 0 ? description : $"{title}. {description}");
+        return Finish(canvas, width, bottom + (note.Length > 0 ? 16 : 0), title, description);
     }
 }

@@ -54,7 +54,7 @@ public static partial class Plots
             foreach (double tick in ColorAxis.Ticks(min, max))
             {
                 canvas.Line(left, Y(tick), right, Y(tick), isGrid: true);
-                canvas.Text(left - 8, Y(tick) + 4, Markup.Number(Math.Abs(tick) < (max - min) * 1e-9 ? 0 : tick), "end");
+                canvas.Text(left - 8, Y(tick) + 4, Markup.Number(tick), "end");
             }
             canvas.Line(left, bottom, right, bottom);
             double widest = Math.Min(90, pointLabels.Max(l => Label.Width(l, SvgCanvas.FontSize)));
@@ -62,7 +62,8 @@ public static partial class Plots
             for (int point = 0; point < pointCount; point += step)
             {
                 canvas.Line(X(point), bottom, X(point), bottom + 4);
-                canvas.Text(X(point), bottom + 18, Label.Fit(pointLabels[point], 90, SvgCanvas.FontSize), "middle", tooltip: pointLabels[point]);
+                string label = Label.Fit(pointLabels[point], 90, SvgCanvas.FontSize);
+                canvas.Text(X(point), bottom + 18, label, "middle", tooltip: pointLabels[point]);
             }
             canvas.Text((left + right) / 2, bottom + 38, xName, "middle", isMuted: true);
             canvas.Text(Margin + 12, top + (Height / 2), yName, "middle", isMuted: true, rotate: -90);
@@ -81,8 +82,7 @@ public static partial class Plots
             }
             string note = NoteOn(values.Elements);
             if (note.Length > 0) canvas.Text(left, height + 4, $"{note} They are gaps.", isMuted: true);
-            return canvas.ToDocument(Math.Max(width, Label.Width(title, SvgCanvas.TitleSize) + (2 * Margin)),
-                height + (note.Length > 0 ? 16 : 0), title.Length == 0 ? description : $"{title}. {description}");
+            return Finish(canvas, width, height + (note.Length > 0 ? 16 : 0), title, description);
         }
 
         void DrawLine(SvgCanvas canvas, int line, Func<int, double> x, Func<double, double> y)
@@ -102,8 +102,9 @@ public static partial class Plots
             {
                 double value = values.Elements[(line * pointCount) + point];
                 if (!double.IsFinite(value)) continue;
+                string tooltip = Markup.Escape($"{PlaceOf((line * pointCount) + point)}: {Markup.Number(value, 6)}");
                 canvas.Add($"<circle cx=\"{Px(x(point))}\" cy=\"{Px(y(value))}\" r=\"3.5\" fill=\"{_lineColors[line % _lineColors.Length]}\">"
-                    + $"<title>{Markup.Escape($"{PlaceOf((line * pointCount) + point)}: {Markup.Number(value, 6)}")}</title></circle>");
+                    + $"<title>{tooltip}</title></circle>");
             }
         }
     }

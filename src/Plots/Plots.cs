@@ -1,3 +1,4 @@
+using System.Globalization;
 using Ndif.Drawing;
 using Ndif.Protocol;
 
@@ -22,7 +23,7 @@ public static partial class Plots
     /// <summary>The labels of one dimension: those given, made visible, or numbers from 0.</summary>
     private static string[] LabelsFor(IReadOnlyList<string>? labels, int count, string dimension)
     {
-        if (labels is null) return [.. Enumerable.Range(0, count).Select(i => i.ToString(System.Globalization.CultureInfo.InvariantCulture))];
+        if (labels is null) return [.. Enumerable.Range(0, count).Select(i => i.ToString(CultureInfo.InvariantCulture))];
         if (labels.Count != count)
             throw Errors.CreateException(ErrorCode.ShapeMismatch, $"There are {labels.Count} labels for {count} {dimension}.",
                 "Give one label for each; tokens are those of the prompt that was run, with its special tokens.");
@@ -47,9 +48,15 @@ public static partial class Plots
         (double min, double max) = ColorAxis.FiniteRange(numbers);
         int best = Array.IndexOf(numbers, max);
         string note = NoteOn(numbers);
-        return (best < 0 ? "No finite values." : $"Values from {Markup.Number(min)} to {Markup.Number(max)}; the largest is at {placeOf(best)}.")
-            + (note.Length == 0 ? "" : $" {note}");
+        string range = best < 0 ? "No finite values."
+            : $"Values from {Markup.Number(min)} to {Markup.Number(max)}; the largest is at {placeOf(best)}.";
+        return note.Length == 0 ? range : $"{range} {note}";
     }
+
+    /// <summary>The document, wide enough for its title.</summary>
+    private static string Finish(SvgCanvas canvas, double width, double height, string title, string description) =>
+        canvas.ToDocument(Math.Max(width, Label.Width(title, SvgCanvas.TitleSize) + (2 * Margin)), height,
+            title.Length == 0 ? description : $"{title}. {description}");
 
     /// <summary>The title above a picture, if it has one; returns where the picture begins.</summary>
     private static double DrawTitle(SvgCanvas canvas, string title)

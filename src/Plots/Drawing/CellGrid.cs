@@ -9,7 +9,7 @@ namespace Ndif.Drawing;
 internal sealed class CellGrid
 {
     /// <summary>
-    /// Browsers take a second for so many elements, and ten for ten times as many. A larger grid is an image without values on hover.
+    /// With more elements browsers become slow and files large (100 bytes each). A larger grid is an image without values on hover.
     /// </summary>
     public const int MostElements = 120_000;
 
@@ -38,6 +38,9 @@ internal sealed class CellGrid
     public string RowName { get; init; } = "";
 
     public string ColumnName { get; init; } = "";
+
+    /// <summary>True to draw an image.</summary>
+    public bool IsImage { get; init; }
 
     /// <summary>Cells with a frame.</summary>
     public IReadOnlyList<(int Row, int Column)> Marked { get; init; } = [];
@@ -68,7 +71,7 @@ internal sealed class CellGrid
     public void Draw(SvgCanvas canvas, double x, double y)
     {
         double left = x + Left;
-        if (Values.Length > MostElements) DrawImage(canvas, left, y);
+        if (IsImage || Values.Length > MostElements) DrawImage(canvas, left, y);
         else DrawCells(canvas, left, y);
         foreach ((int row, int column) in Marked)
             canvas.Rectangle(left + (column * CellWidth), y + (row * CellHeight), CellWidth, CellHeight, "none",
@@ -139,7 +142,7 @@ internal sealed class CellGrid
     private static int Step(double pitch, double needed, int count, int most = int.MaxValue)
     {
         int step = 1;
-        for (int i = 0; step * pitch < needed && step < Math.Min(count, most); i++) step = step / (i % 3 == 1 ? 2 : 1) * (i % 3 == 1 ? 5 : 2);
+        for (int i = 0; step * pitch < needed && step < Math.Min(count, most); i++) step = i % 3 == 1 ? step / 2 * 5 : step * 2;
         return Math.Min(step, most);
     }
 }

@@ -42,6 +42,6 @@ internal sealed record ColorAxis(Colormap Map, double Min, double Max)
         double rough = (max - min) / count;
         double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));
         double step = power * ((rough / power) switch { < 1.5 => 1, < 3.5 => 2, < 7.5 => 5, _ => 10 });
-        for (double i = Math.Ceiling((min / step) - 1e-9); i <= (max / step) + 1e-9; i++) yield return i * step;
+        for (double i = Math.Ceiling((min / step) - 1e-9); i <= (max / step) + 1e-9; i++) yield return i == 0 ? 0 : i * step; // not minus zero
     }
 }

@@ -18,6 +18,8 @@ internal static class FigurePage
         .ndif-figure figcaption{font-weight:600;font-size:15px;margin-bottom:.5rem}
         .ndif-figure .tokens{line-height:2;overflow-wrap:anywhere;margin:.25rem 0}
         .ndif-figure .tokens span{padding:.2em .15em;border-radius:3px;white-space:pre-wrap}
+        .ndif-figure .numbered span{display:inline-block;line-height:1.25;vertical-align:top;margin:1px;text-align:center}
+        .ndif-figure small{display:block;font-size:11px;line-height:1.1}
         .ndif-figure .note{color:light-dark(#59636e,#9da7b3);margin:.25rem 0}
         .ndif-figure details{margin:.5rem 14px 0}
         .ndif-figure details .scroll{max-height:20rem;overflow-y:auto}
