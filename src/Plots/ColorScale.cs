@@ -6,7 +6,7 @@ public enum ColorScale
     /// <summary><see cref="Diverging"/> if there are negative and positive numbers, otherwise <see cref="Sequential"/>.</summary>
     Auto,
 
-    /// <summary>Viridis of matplotlib, from the smallest to the largest number: dark to light, also in greyscale and colour-blind.</summary>
+    /// <summary>matplotlib's viridis, dark to light from the smallest to the largest number; readable in grey and colour-blind.</summary>
     Sequential,
 
     /// <summary>ColorBrewer's RdBu, white at zero: red below, blue above, with equal strength for equal distance.</summary>

@@ -47,7 +47,7 @@ public sealed class Figure
     /// </summary>
     public string ToHtmlFragment() => FigurePage.Fragment(Title, _body?.Value ?? ToSvg(), _table, isText: _body is not null);
 
-    /// <summary>The numbers with a header line, one value a line, in RFC 4180's format. Numbers are written as in C, and NaN as NaN.</summary>
+    /// <summary>The numbers with a header line, one value a line (RFC 4180), in the invariant culture: NaN, Infinity.</summary>
     public string ToCsv() => _table.ToCsv();
 
     /// <summary>Writes the picture in the format of the extension: <c>.html</c>, <c>.svg</c> or <c>.csv</c>, as UTF-8.</summary>

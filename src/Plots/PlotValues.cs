@@ -4,8 +4,8 @@ using Ndif.Protocol;
 namespace Ndif;
 
 /// <summary>
-/// The numbers of a picture. A <see cref="Saved"/>, a <see cref="TensorData"/>, an array of numbers, and a list or a grid of saved values of
-/// equal shape convert to it, so that what a run returns can be drawn as it is.
+/// The numbers of a picture. A <see cref="Saved"/>, a <see cref="TensorData"/>, an array of numbers, and a list or a grid of saved values
+/// of equal shape convert to it, so that what a run returns can be drawn as it is.
 /// </summary>
 public sealed class PlotValues
 {
@@ -88,7 +88,8 @@ public sealed class PlotValues
         {
             if (!part.Shape.AsSpan().SequenceEqual(parts[0].Shape))
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                    $"Values of one picture have one shape, not [{string.Join(", ", parts[0].Shape)}] and [{string.Join(", ", part.Shape)}].",
+                    $"Values of one picture have one shape, not [{string.Join(", ", parts[0].Shape)}] and "
+                        + $"[{string.Join(", ", part.Shape)}].",
                     "Save the same part of each, for example `value[0, ^1]`.");
         }
         int[] inner = parts.Length == 0 ? [] : parts[0].Shape;

@@ -20,17 +20,17 @@ public static partial class Plots
         IReadOnlyList<string>? heads = null, string title = "Attention patterns", (double Min, double Max)? range = null)
     {
         const string Shape = "[heads, seq, kvSeq]";
-        PlotValues values = pattern.Shape.Length == 2 ? pattern.As(2, "An attention pattern", Shape) : pattern.As(3, "An attention pattern", Shape);
+        PlotValues values = pattern.As(pattern.Shape.Length == 2 ? 2 : 3, "An attention pattern", Shape);
         int headCount = values.Shape.Length == 2 ? 1 : values.Shape[0], rows = values.Shape[^2], columns = values.Shape[^1];
         if (queries is null && tokens is not null && rows <= tokens.Count) queries = [.. tokens.Skip(tokens.Count - rows)];
         string[] keyLabels = LabelsFor(tokens, columns, "keys"), queryLabels = LabelsFor(queries, rows, "queries");
-        string[] headNames = heads is null ? [.. Enumerable.Range(0, headCount).Select(h => $"head {h}")] : LabelsFor(heads, headCount, "heads");
+        string[] headNames = LabelsFor(heads ?? [.. Enumerable.Range(0, headCount).Select(h => $"head {h}")], headCount, "heads");
         (double min, double max) = ColorAxis.FiniteRange(values.Elements);
         ColorAxis colors = ColorAxis.For(values.Elements, ColorScale.Auto, range ?? (Math.Min(0, min), max));
         string PlaceOf(long i) => $"{headNames[i / columns / rows]}, {queryLabels[i / columns % rows]} → {keyLabels[i % columns]}";
 
-        string description = $"Attention of {headCount} {(headCount == 1 ? "head" : "heads")} from {rows} tokens (rows) to {columns} (columns). "
-            + Summarize(values, i => PlaceOf(i));
+        string description = $"Attention of {headCount} {(headCount == 1 ? "head" : "heads")} from {rows} tokens (rows) to {columns} "
+            + $"(columns). {Summarize(values, i => PlaceOf(i))}";
         var table = new DataTable(["head", "query", "query token", "key", "key token", "value"], values.Elements.Length, i =>
             [headNames[i / columns / rows], $"{i / columns % rows}", queries?[(int)(i / columns % rows)] ?? "", $"{i % columns}",
                 tokens?[(int)(i % columns)] ?? "", values.ToText(values.Elements[i])]);
@@ -49,7 +49,7 @@ public static partial class Plots
                 CellHeight = cell,
                 IsImage = values.Elements.Length > CellGrid.MostElements,
                 Tooltip = (row, column) => (((head * rows) + row) * columns) + column is var i
-                    ? $"{PlaceOf(i)}: {Markup.Number(values.Elements[i], 6)}" : "",
+                    ? $"{PlaceOf(i)}: {MarkupText.Number(values.Elements[i], 6)}" : "",
             })];
             const double Name = 20, Gap = 16;
             double panelWidth = panels[0].Width + Gap, panelHeight = Name + panels[0].Height + Gap;

@@ -13,18 +13,18 @@ public static partial class Plots
     /// <param name="columnName">What the columns are.</param>
     /// <param name="valueName">What the numbers are, above the colours.</param>
     /// <param name="scale">How numbers become colours.</param>
-    /// <param name="range">The numbers at the ends of the colours, for example to compare pictures; null for those of the values.</param>
+    /// <param name="range">The numbers at the ends of the colours, for example to compare pictures; null for those of the values</param>
     /// <exception cref="ShapeMismatchException">The values have other dimensions, or there are not as many tokens or names.</exception>
     public static Figure HeatMap(
         PlotValues values, IReadOnlyList<string>? tokens = null, IReadOnlyList<string>? rows = null, string title = "",
         string rowName = "layer", string columnName = "position", string valueName = "", ColorScale scale = ColorScale.Auto,
         (double Min, double Max)? range = null)
     {
-        values = values.Shape.Length == 1 ? values.As(1, "A heat map", "[rows, columns]") : values.As(2, "A heat map", "[rows, columns]");
+        values = values.As(values.Shape.Length == 1 ? 1 : 2, "A heat map", "[rows, columns]");
         int rowCount = values.Shape.Length == 1 ? 1 : values.Shape[0], columnCount = values.Shape[^1];
         string[] rowLabels = LabelsFor(rows, rowCount, "rows"), columnLabels = LabelsFor(tokens, columnCount, "columns");
-        string PlaceOf(int row, int column) =>
-            $"{NameOf(rowName, row, rowLabels, rows is not null)}, {columnName} {column}{(tokens is null ? "" : $" {columnLabels[column]}")}";
+        string PlaceOf(int row, int column) => $"{NameOf(rowName, row, rowLabels, rows is not null)}, {columnName} {column}"
+            + (tokens is null ? "" : $" {columnLabels[column]}");
 
         string description = $"Heat map of {rowCount} rows and {columnCount} columns. "
             + Summarize(values, i => PlaceOf(i / columnCount, i % columnCount));
@@ -38,7 +38,7 @@ public static partial class Plots
             CellHeight = CellSize(560, rowCount, most: 28),
             RowName = rowName,
             ColumnName = columnName,
-            Tooltip = (row, column) => $"{PlaceOf(row, column)}: {Markup.Number(values.Elements[(row * columnCount) + column], 6)}",
+            Tooltip = (row, column) => $"{PlaceOf(row, column)}: {MarkupText.Number(values.Elements[(row * columnCount) + column], 6)}",
         };
         var table = new DataTable([rowName, columnName, "token", "value"], values.Elements.Length, i => [rowLabels[i / columnCount],
             $"{i % columnCount}", tokens is null ? "" : tokens[(int)(i % columnCount)], values.ToText(values.Elements[i])]);

@@ -27,7 +27,7 @@ public static partial class Plots
         PlotValues values, IReadOnlyList<string>? names = null, IReadOnlyList<string>? labels = null, string title = "",
         string xName = "layer", string yName = "value")
     {
-        values = values.Shape.Length == 1 ? values.As(1, "A line plot", "[lines, layers]") : values.As(2, "A line plot", "[lines, layers]");
+        values = values.As(values.Shape.Length == 1 ? 1 : 2, "A line plot", "[lines, layers]");
         int lineCount = values.Shape.Length == 1 ? 1 : values.Shape[0], pointCount = values.Shape[^1];
         string[] lineNames = LabelsFor(names, lineCount, "lines"), pointLabels = LabelsFor(labels, pointCount, "points");
         string PointName(int point) => NameOf(xName, point, pointLabels, labels is not null);
@@ -54,7 +54,7 @@ public static partial class Plots
             foreach (double tick in ColorAxis.Ticks(min, max))
             {
                 canvas.Line(left, Y(tick), right, Y(tick), isGrid: true);
-                canvas.Text(left - 8, Y(tick) + 4, Markup.Number(tick), "end");
+                canvas.Text(left - 8, Y(tick) + 4, MarkupText.Number(tick), "end");
             }
             canvas.Line(left, bottom, right, bottom);
             double widest = Math.Min(90, pointLabels.Max(l => Label.Width(l, SvgCanvas.FontSize)));
@@ -96,15 +96,15 @@ public static partial class Plots
                 isDrawing = double.IsFinite(value);
             }
             canvas.Add($"<path d=\"{path}\" fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\"{Stroke(line)}>"
-                + $"<title>{Markup.Escape(lineNames[line])}</title></path>");
+                + $"<title>{MarkupText.Escape(lineNames[line])}</title></path>");
             if (values.Elements.Length > MostMarkers) return;
             for (int point = 0; point < pointCount; point++)
             {
                 double value = values.Elements[(line * pointCount) + point];
                 if (!double.IsFinite(value)) continue;
-                string tooltip = Markup.Escape($"{PlaceOf((line * pointCount) + point)}: {Markup.Number(value, 6)}");
-                canvas.Add($"<circle cx=\"{Px(x(point))}\" cy=\"{Px(y(value))}\" r=\"3.5\" fill=\"{_lineColors[line % _lineColors.Length]}\">"
-                    + $"<title>{tooltip}</title></circle>");
+                string tooltip = MarkupText.Escape($"{PlaceOf((line * pointCount) + point)}: {MarkupText.Number(value, 6)}");
+                canvas.Add($"<circle cx=\"{Px(x(point))}\" cy=\"{Px(y(value))}\" r=\"3.5\" "
+                    + $"fill=\"{_lineColors[line % _lineColors.Length]}\"><title>{tooltip}</title></circle>");
             }
         }
     }
@@ -112,5 +112,5 @@ public static partial class Plots
     private static string Stroke(int line) => $" stroke=\"{_lineColors[line % _lineColors.Length]}\""
         + _lineDashes[line / _lineColors.Length % _lineDashes.Length];
 
-    private static string Px(double value) => Markup.Pixels(value);
+    private static string Px(double value) => MarkupText.Pixels(value);
 }

@@ -55,7 +55,7 @@ public static partial class Plots
 
         int last = ((layers - 1) * seq) + seq - 1;
         string description = $"Logit lens of {layers} layers and {seq} positions. After the last token, the last layer predicts "
-            + $"{texts[last * k]} with probability {Markup.Number(best[last])}.";
+            + $"{texts[last * k]} with probability {MarkupText.Number(best[last])}.";
         bool hasText = seq <= MostColumnsWithText;
         int LayerOf(int row) => layers - 1 - row; // the last layer is on top
         var grid = new CellGrid
@@ -70,7 +70,7 @@ public static partial class Plots
             ColumnName = "predictions after this token",
             CellText = hasText ? (row, column) => texts[((LayerOf(row) * seq) + column) * k] : null,
             Tooltip = (row, column) => (LayerOf(row) * seq) + column is var i ? PlaceOf(i) + string.Concat(Enumerable.Range(i * k, k)
-                .Select(j => $"\n{texts[j]}  {Markup.Number(probabilities.Elements[j])}")) : "",
+                .Select(j => $"\n{texts[j]}  {MarkupText.Number(probabilities.Elements[j])}")) : "",
         };
         var table = new DataTable(["layer", "position", "token", "rank", "prediction", "probability"], ids.Elements.Length, i =>
             [rowLabels[i / k / seq], $"{i / k % seq}", tokens?[(int)(i / k % seq)] ?? "", $"{i % k}",

@@ -29,10 +29,11 @@ public static partial class Plots
             throw Errors.CreateException(ErrorCode.BadArgument, "The restored part needs both the clean and the corrupted metric.",
                 "Give `clean` and `corrupted`, or neither to draw the values as they are.");
         bool isRestored = clean is not null;
-        double to = clean?.As(0, "The clean metric", "[]").Elements[0] ?? 1, from = corrupted?.As(0, "The corrupted metric", "[]").Elements[0] ?? 0;
+        double to = clean?.As(0, "The clean metric", "[]").Elements[0] ?? 1;
+        double from = corrupted?.As(0, "The corrupted metric", "[]").Elements[0] ?? 0;
         if (isRestored && !(Math.Abs(to - from) > 0))
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"The clean and the corrupted metric are {Markup.Number(to)} and {Markup.Number(from)}, between which nothing can be restored.",
+                $"The clean and the corrupted metric are {MarkupText.Number(to)} and {MarkupText.Number(from)}: there is nothing to restore.",
                 "Choose prompts for which the metric differs.");
         double[] effects = [.. values.Elements.Select(value => (value - from) / (to - from))];
         int columns = values.Shape[1];
@@ -43,7 +44,7 @@ public static partial class Plots
         (double min, double max) = ColorAxis.FiniteRange(effects);
         int strongest = Array.IndexOf(effects, max);
         string description = $"Patching of {values.Shape[0]} rows and {columns} positions. " + (strongest < 0 ? "No finite values."
-            : $"The largest {(isRestored ? "restored part" : "value")} is {Markup.Number(max)} at {PlaceOf(strongest)}.");
+            : $"The largest {(isRestored ? "restored part" : "value")} is {MarkupText.Number(max)} at {PlaceOf(strongest)}.");
         var grid = new CellGrid
         {
             Values = effects,
@@ -55,8 +56,8 @@ public static partial class Plots
             RowName = rowName,
             ColumnName = "patched position",
             Marked = strongest < 0 ? [] : [(strongest / columns, strongest % columns)],
-            Tooltip = (row, column) => (row * columns) + column is var i ? $"{PlaceOf(i)}: {Markup.Number(effects[i], 6)}"
-                + (isRestored ? $" restored\nmetric {Markup.Number(values.Elements[i], 6)}" : "") : "",
+            Tooltip = (row, column) => (row * columns) + column is var i ? $"{PlaceOf(i)}: {MarkupText.Number(effects[i], 6)}"
+                + (isRestored ? $" restored\nmetric {MarkupText.Number(values.Elements[i], 6)}" : "") : "",
         };
         string[] header = [rowName, "position", "token", "value", .. isRestored ? ["restored"] : Array.Empty<string>()];
         var table = new DataTable(header, effects.Length, i =>

@@ -49,7 +49,7 @@ public static partial class Plots
         int best = Array.IndexOf(numbers, max);
         string note = NoteOn(numbers);
         string range = best < 0 ? "No finite values."
-            : $"Values from {Markup.Number(min)} to {Markup.Number(max)}; the largest is at {placeOf(best)}.";
+            : $"Values from {MarkupText.Number(min)} to {MarkupText.Number(max)}; the largest is at {placeOf(best)}.";
         return note.Length == 0 ? range : $"{range} {note}";
     }
 

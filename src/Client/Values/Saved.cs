@@ -7,6 +7,7 @@ namespace Ndif;
 /// A value that is part of the run's results. Before the run it is a <see cref="Value"/> like any other; after the run it contains the
 /// result.
 /// </summary>
+[TypeFormatterSource(typeof(SavedFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed class Saved : Value
 {
     private object? _result;

@@ -63,7 +63,8 @@ internal sealed class CellGrid
 
     private double WidestColumn => Math.Min(MostLabelWidth, Columns.Max(c => Label.Width(c, SvgCanvas.FontSize)));
 
-    private bool IsRotated => WidestColumn > CellWidth * Step(CellWidth, WidestColumn + 4, Columns.Length, most: 2) - 4;
+    /// <summary>Wide cells have room for the beginning of a label, and numbers are left out rather than rotated.</summary>
+    private bool IsRotated => CellWidth < 60 && WidestColumn > 30 && WidestColumn > CellWidth - 4;
 
     private double LabelsHeight => LabelGap + (IsRotated ? (WidestColumn * Sine) + 12 : SvgCanvas.FontSize + 4);
 
@@ -97,10 +98,10 @@ internal sealed class CellGrid
                 string text = CellText?.Invoke(row, column) ?? (double.IsFinite(value) ? "" : Symbol(value));
                 if (text.Length == 0) continue;
                 text = Label.Fit(text, CellWidth - 4, size);
-                canvas.Add($"<text x=\"{Markup.Pixels(left + ((column + 0.5) * CellWidth))}\" "
-                    + $"y=\"{Markup.Pixels(top + ((row + 0.5) * CellHeight) + (size * 0.35))}\" text-anchor=\"middle\" "
-                    + $"font-size=\"{Markup.Pixels(size)}\" fill=\"{Colors.ColorOf(value).Ink}\" pointer-events=\"none\">"
-                    + $"{Markup.Escape(text)}</text>");
+                canvas.Add($"<text x=\"{MarkupText.Pixels(left + ((column + 0.5) * CellWidth))}\" "
+                    + $"y=\"{MarkupText.Pixels(top + ((row + 0.5) * CellHeight) + (size * 0.35))}\" text-anchor=\"middle\" "
+                    + $"font-size=\"{MarkupText.Pixels(size)}\" fill=\"{Colors.ColorOf(value).Ink}\" pointer-events=\"none\">"
+                    + $"{MarkupText.Escape(text)}</text>");
             }
     }
 
@@ -109,8 +110,8 @@ internal sealed class CellGrid
     private void DrawImage(SvgCanvas canvas, double left, double top)
     {
         string png = Convert.ToBase64String(PngImage.Encode(Columns.Length, Rows.Length, i => Colors.ColorOf(Values.Span[i])));
-        canvas.Add($"<image x=\"{Markup.Pixels(left)}\" y=\"{Markup.Pixels(top)}\" width=\"{Markup.Pixels(CellsWidth)}\" "
-            + $"height=\"{Markup.Pixels(CellsHeight)}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" "
+        canvas.Add($"<image x=\"{MarkupText.Pixels(left)}\" y=\"{MarkupText.Pixels(top)}\" width=\"{MarkupText.Pixels(CellsWidth)}\" "
+            + $"height=\"{MarkupText.Pixels(CellsHeight)}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" "
             + $"href=\"data:image/png;base64,{png}\"/>");
     }
 
@@ -126,10 +127,11 @@ internal sealed class CellGrid
 
     private void DrawColumnLabels(SvgCanvas canvas, double left, double bottom)
     {
-        int step = Step(CellWidth, IsRotated ? SvgCanvas.FontSize + 3 : WidestColumn + 4, Columns.Length);
+        double most = CellWidth < 60 ? MostLabelWidth : CellWidth - 4;
+        int step = Step(CellWidth, IsRotated ? SvgCanvas.FontSize + 3 : Math.Min(most, WidestColumn) + 4, Columns.Length);
         for (int column = 0; column < Columns.Length; column += step)
         {
-            string text = Label.Fit(Columns[column], MostLabelWidth, SvgCanvas.FontSize);
+            string text = Label.Fit(Columns[column], most, SvgCanvas.FontSize);
             double center = left + ((column + 0.5) * CellWidth);
             if (IsRotated) canvas.Text(center + 4, bottom + LabelGap + 6, text, "end", rotate: -45, tooltip: Columns[column]);
             else canvas.Text(center, bottom + LabelGap + SvgCanvas.FontSize - 2, text, "middle", tooltip: Columns[column]);
@@ -139,10 +141,10 @@ internal sealed class CellGrid
     }
 
     /// <summary>Every how many-th label is shown so that they do not overlap: 1, 2, 5, 10, 20 ...</summary>
-    private static int Step(double pitch, double needed, int count, int most = int.MaxValue)
+    private static int Step(double pitch, double needed, int count)
     {
         int step = 1;
-        for (int i = 0; step * pitch < needed && step < Math.Min(count, most); i++) step = i % 3 == 1 ? step / 2 * 5 : step * 2;
-        return Math.Min(step, most);
+        for (int i = 0; step * pitch < needed && step < count; i++) step = i % 3 == 1 ? step / 2 * 5 : step * 2;
+        return step;
     }
 }

@@ -36,12 +36,13 @@ internal sealed record ColorAxis(Colormap Map, double Min, double Max)
         _ => Math.Clamp((value - Min) / (Max - Min), 0, 1),
     };
 
-    /// <summary>Round numbers for the labels of an axis, about <paramref name="count"/> of them.</summary>
+    /// <summary>Round numbers for the labels of an axis, about so many.</summary>
     public static IEnumerable<double> Ticks(double min, double max, int count = 5)
     {
         double rough = (max - min) / count;
         double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));
         double step = power * ((rough / power) switch { < 1.5 => 1, < 3.5 => 2, < 7.5 => 5, _ => 10 });
-        for (double i = Math.Ceiling((min / step) - 1e-9); i <= (max / step) + 1e-9; i++) yield return i == 0 ? 0 : i * step; // not minus zero
+        for (double i = Math.Ceiling((min / step) - 1e-9); i <= (max / step) + 1e-9; i++)
+            yield return i == 0 ? 0 : i * step; // Ceiling gives minus zero
     }
 }

@@ -23,7 +23,7 @@ internal static class ColorBar
         {
             double at = y + (height * (1 - colors.PositionOf(tick)));
             canvas.Line(x + Thickness, at, x + Thickness + 4, at);
-            canvas.Text(x + Thickness + 7, at + 4, Markup.Number(tick));
+            canvas.Text(x + Thickness + 7, at + 4, MarkupText.Number(tick));
         }
         if (name.Length > 0) canvas.Text(x, y - 7, name, isMuted: true);
     }
@@ -39,7 +39,7 @@ internal static class ColorBar
         {
             double at = x + (Length * colors.PositionOf(tick));
             canvas.Line(at, y + Thickness, at, y + Thickness + 4);
-            canvas.Text(at, y + Thickness + 17, Markup.Number(tick), at < x + 10 ? "start" : "middle");
+            canvas.Text(at, y + Thickness + 17, MarkupText.Number(tick), at < x + 10 ? "start" : "middle");
         }
         canvas.Text(x, y - 5, name, isMuted: true);
     }

@@ -10,7 +10,7 @@ internal readonly record struct Rgb(byte R, byte G, byte B)
 
     /// <summary>The colour of text that is readable on this one: of black and white the one with the higher contrast.</summary>
     /// <remarks>https://www.w3.org/TR/WCAG21/#dfn-relative-luminance; both contrasts are equal at a luminance of 0.179</remarks>
-    public string Ink => Luminance > 0.179 ? "#111" : "#fff";
+    public string Ink => Luminance > 0.179 ? "#000" : "#fff";
 
     private double Luminance => (0.2126 * Linear(R)) + (0.7152 * Linear(G)) + (0.0722 * Linear(B));
 

@@ -23,12 +23,12 @@ internal sealed record DataTable(string[] Columns, long Count, Func<long, string
     {
         var html = new StringBuilder("<details><summary>Values</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" ");
         html.Append("aria-label=\"Values\"><table><thead><tr>");
-        foreach (string column in Columns) html.Append($"<th scope=\"col\">{Markup.Escape(column)}</th>");
+        foreach (string column in Columns) html.Append($"<th scope=\"col\">{MarkupText.Escape(column)}</th>");
         html.Append("</tr></thead><tbody>");
         for (long i = 0; i < Math.Min(Count, RowsInHtml); i++)
         {
             html.Append("<tr>");
-            foreach (string cell in Row(i)) html.Append($"<td>{Markup.Escape(cell)}</td>");
+            foreach (string cell in Row(i)) html.Append($"<td>{MarkupText.Escape(cell)}</td>");
             html.Append("</tr>\n");
         }
         html.Append("</tbody></table>");

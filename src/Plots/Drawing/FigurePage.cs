@@ -8,6 +8,7 @@ internal static class FigurePage
         .ndif-figure{margin:0;padding:.75rem;color:#1f2328;background:#fff;color:light-dark(#1f2328,#e6edf3);
         background:light-dark(#fff,#16191d);font:14px/1.5 system-ui,'Segoe UI','Helvetica Neue',Arial,'DejaVu Sans',sans-serif}
         .ndif-figure .scroll{overflow-x:auto;max-width:100%}
+        .ndif-figure .text{margin:0 14px}
         .ndif-figure svg{display:block}
         .ndif-figure .ink{fill:light-dark(#1f2328,#e6edf3)}
         .ndif-figure .muted{fill:light-dark(#59636e,#9da7b3)}
@@ -31,8 +32,8 @@ internal static class FigurePage
     /// <param name="isText">True where the content is running text, which needs no scrolling.</param>
     public static string Fragment(string title, string content, DataTable table, bool isText)
     {
-        string name = Markup.Escape(title.Length == 0 ? "Figure" : title);
-        string picture = isText ? content : $"<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{name}\">\n{content}</div>";
+        string name = MarkupText.Escape(title.Length == 0 ? "Figure" : title);
+        string picture = isText ? $"<div class=\"text\">\n{content}</div>" : $"<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{name}\">\n{content}</div>";
         return $"<figure class=\"ndif-figure\">\n<style>{Style}</style>\n{picture}\n{table.ToHtml()}\n</figure>\n";
     }
 
@@ -43,7 +44,7 @@ internal static class FigurePage
         <meta charset="utf-8"/>
         <meta name="viewport" content="width=device-width, initial-scale=1"/>
         <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"/>
-        <title>{{Markup.Escape(title.Length == 0 ? "Figure" : title)}}</title>
+        <title>{{MarkupText.Escape(title.Length == 0 ? "Figure" : title)}}</title>
         <style>:root{color-scheme:light dark}body{margin:0}</style>
         </head>
         <body><main>

@@ -25,7 +25,7 @@ internal static class Label
             if (c == ' ') text.Append(i < first || i >= last ? '·' : ' ');
             else if (c == '\n') text.Append('⏎');
             else if (c == '\t') text.Append('⇥');
-            else if (char.IsSurrogate(c) && i + 1 < token.Length && char.IsSurrogatePair(c, token[i + 1])) text.Append(c).Append(token[++i]);
+            else if (i + 1 < token.Length && char.IsSurrogatePair(c, token[i + 1])) text.Append(c).Append(token[++i]);
             else if (IsInvisible(c)) text.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}");
             else text.Append(c);
         }

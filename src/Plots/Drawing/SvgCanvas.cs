@@ -26,8 +26,9 @@ internal sealed class SvgCanvas
         if (anchor != "start") _body.Append($" text-anchor=\"{anchor}\"");
         if (size != FontSize) _body.Append($" font-size=\"{Px(size)}\"");
         if (isBold) _body.Append(" font-weight=\"600\"");
-        _body.Append(fill is not null ? $" fill=\"{fill}\"" : isMuted ? " class=\"muted\" fill=\"#59636e\"" : " class=\"ink\" fill=\"#1f2328\"");
-        _body.Append($">{Markup.Escape(text)}{TitleOf(tooltip)}</text>\n");
+        _body.Append(fill is not null ? $" fill=\"{fill}\""
+            : isMuted ? " class=\"muted\" fill=\"#59636e\"" : " class=\"ink\" fill=\"#1f2328\"");
+        _body.Append($">{MarkupText.Escape(text)}{TitleOf(tooltip)}</text>\n");
     }
 
     /// <summary>A filled rectangle.</summary>
@@ -49,11 +50,11 @@ internal sealed class SvgCanvas
     {
         string style = $"width:100%;max-width:{Px(width)}px;min-width:{Px(Math.Min(width, Math.Max(480, 0.7 * width)))}px;height:auto";
         return $"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Px(width)} {Px(height)}\" width=\"{Px(width)}\" "
-            + $"height=\"{Px(height)}\" style=\"{style}\" role=\"img\" aria-label=\"{Markup.Escape(label)}\" {Font} "
+            + $"height=\"{Px(height)}\" style=\"{style}\" role=\"img\" aria-label=\"{MarkupText.Escape(label)}\" {Font} "
             + $"font-size=\"{Px(FontSize)}\">\n<rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{_body}</svg>\n";
     }
 
-    private static string Px(double value) => Markup.Pixels(value);
+    private static string Px(double value) => MarkupText.Pixels(value);
 
-    private static string TitleOf(string? tooltip) => tooltip is null ? "" : $"<title>{Markup.Escape(tooltip)}</title>";
+    private static string TitleOf(string? tooltip) => tooltip is null ? "" : $"<title>{MarkupText.Escape(tooltip)}</title>";
 }

@@ -28,20 +28,21 @@ internal sealed class TokenText
     public string ToHtml(string title)
     {
         var html = new StringBuilder();
-        if (title.Length > 0) html.Append($"<figcaption>{Markup.Escape(title)}</figcaption>\n");
+        if (title.Length > 0) html.Append($"<figcaption>{MarkupText.Escape(title)}</figcaption>\n");
         html.Append($"<p class=\"tokens{(ShowsNumbers ? " numbered" : "")}\">");
         foreach (ScoredToken token in Tokens)
         {
-            string style = token.Score is { } score && Colors.ColorOf(score) is var color ? $" style=\"background:{color};color:{color.Ink}\"" : "";
-            html.Append($"<span title=\"{Markup.Escape(TooltipOf(token))}\"{style}>{Markup.Escape(token.Text)}");
-            if (ShowsNumbers && token.Score is { } number) html.Append($"<small>{Markup.Number(number, 2)}</small>");
+            string style = token.Score is { } score && Colors.ColorOf(score) is var ground
+                ? $" style=\"background:{ground};color:{ground.Ink}\"" : "";
+            html.Append($"<span title=\"{MarkupText.Escape(TooltipOf(token))}\"{style}>{MarkupText.Escape(token.Text)}");
+            if (ShowsNumbers && token.Score is { } number) html.Append($"<small>{MarkupText.Number(number, 2)}</small>");
             html.Append(token.EndsLine ? "</span><br/>" : "</span><wbr/>");
         }
         html.Append("</p>\n");
         var legend = new SvgCanvas();
         ColorBar.DrawHorizontally(legend, Colors, 1, 16, ValueName);
         html.Append(legend.ToDocument(ColorBar.Length + 40, 52, LegendLabel));
-        if (Note.Length > 0) html.Append($"<p class=\"note\">{Markup.Escape(Note)}</p>\n");
+        if (Note.Length > 0) html.Append($"<p class=\"note\">{MarkupText.Escape(Note)}</p>\n");
         return html.ToString();
     }
 
@@ -57,14 +58,14 @@ internal sealed class TokenText
         foreach (ScoredToken token in Tokens)
         {
             string text = Label.Fit(token.Text, LineWidth - (2 * Padding), FontSize);
-            string number = ShowsNumbers && token.Score is { } score ? Markup.Number(score, 2) : "";
+            string number = ShowsNumbers && token.Score is { } score ? MarkupText.Number(score, 2) : "";
             double width = Math.Max(Label.Width(text, FontSize), Label.Width(number, 11)) + (2 * Padding);
             if (x > Margin && x + width > Margin + LineWidth) (x, y) = (Margin, y + lineHeight);
             Rgb? color = token.Score is { } value ? Colors.ColorOf(value) : null;
             canvas.Rectangle(x, y, width, height, color?.ToString() ?? "none", TooltipOf(token), " rx=\"3\" pointer-events=\"all\"");
-            string fill = color is { } ground ? $"fill=\"{ground.Ink}\"" : "class=\"ink\" fill=\"#1f2328\"";
-            canvas.Add($"<text x=\"{Markup.Pixels(x + (width / 2))}\" y=\"{Markup.Pixels(y + 16)}\" text-anchor=\"middle\" "
-                + $"font-size=\"{Markup.Pixels(FontSize)}\" {fill} pointer-events=\"none\">{Markup.Escape(text)}</text>");
+            string fill = color is { } behind ? $"fill=\"{behind.Ink}\"" : "class=\"ink\" fill=\"#1f2328\"";
+            canvas.Add($"<text x=\"{MarkupText.Pixels(x + (width / 2))}\" y=\"{MarkupText.Pixels(y + 16)}\" text-anchor=\"middle\" "
+                + $"font-size=\"{MarkupText.Pixels(FontSize)}\" {fill} pointer-events=\"none\">{MarkupText.Escape(text)}</text>");
             if (number.Length > 0) canvas.Text(x + (width / 2), y + height + 12, number, "middle", size: 11, isMuted: true);
             x += width + 1;
             if (token.EndsLine) (x, y) = (Margin, y + lineHeight);
@@ -76,8 +77,8 @@ internal sealed class TokenText
     }
 
     private string LegendLabel =>
-        $"Colours of {ValueName} from {Markup.Number(Colors.Min)} to {Markup.Number(Colors.Max)}";
+        $"Colours of {ValueName} from {MarkupText.Number(Colors.Min)} to {MarkupText.Number(Colors.Max)}";
 
     private string TooltipOf(ScoredToken token) => token.Score is { } score
-        ? $"{token.Position} {token.Text}: {ValueName} {Markup.Number(score, 6)}" : $"{token.Position} {token.Text}";
+        ? $"{token.Position} {token.Text}: {ValueName} {MarkupText.Number(score, 6)}" : $"{token.Position} {token.Text}";
 }

@@ -5,7 +5,7 @@ using System.Xml;
 namespace Ndif.Drawing;
 
 /// <summary>Text and numbers as they stand in SVG and HTML.</summary>
-internal static class Markup
+internal static class MarkupText
 {
     /// <summary>Text for an element or an attribute. What XML does not allow becomes U+FFFD.</summary>
     public static string Escape(string text)
