@@ -33,7 +33,7 @@ public static partial class Plots
         double from = corrupted?.As(0, "The corrupted metric", "[]").Elements[0] ?? 0;
         if (isRestored && !(Math.Abs(to - from) > 0))
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"The clean and the corrupted metric are {MarkupText.Number(to)} and {MarkupText.Number(from)}: there is nothing to restore.",
+                $"The clean metric is {MarkupText.Number(to)}, the corrupted one {MarkupText.Number(from)}: there is nothing to restore.",
                 "Choose prompts for which the metric differs.");
         double[] effects = [.. values.Elements.Select(value => (value - from) / (to - from))];
         int columns = values.Shape[1];

@@ -3,7 +3,9 @@ using OpenQA.Selenium.Chrome;
 
 namespace Ndif.Drawing.Tests;
 
-/// <summary>The page of each figure in a real browser, on a screen and on a phone. Skipped if Chromium or its driver is not installed.</summary>
+/// <summary>
+/// The page of each figure in a real browser, as wide as a screen and as a phone. Skipped if Chromium or its driver is not installed.
+/// </summary>
 public sealed class BrowserTests : IDisposable
 {
     private static readonly string? _browser = ProgramPath.Find("chromium", "chromium-browser", "google-chrome"),
@@ -17,8 +19,9 @@ public sealed class BrowserTests : IDisposable
         Assert.SkipWhen(_browser is null || _driver is null, "There is no chromium with its driver on the path.");
         var options = new ChromeOptions { BinaryLocation = _browser };
         options.AddArguments("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars");
-        _page = new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(_driver), Path.GetFileName(_driver)), options,
-            TimeSpan.FromMinutes(3));
+        _page =
+            new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(_driver), Path.GetFileName(_driver)), options,
+                TimeSpan.FromMinutes(3));
     }
 
     [Fact]
@@ -62,7 +65,8 @@ public sealed class BrowserTests : IDisposable
     [InlineData("dark", "rgb(22, 25, 29)")]
     public void ThePage_FollowsTheSystemsColourScheme(string scheme, string background)
     {
-        _page.ExecuteCdpCommand("Emulation.setEmulatedMedia", new() { ["features"] = new[] { new { name = "prefers-color-scheme", value = scheme } } });
+        _page.ExecuteCdpCommand("Emulation.setEmulatedMedia",
+            new() { ["features"] = new[] { new { name = "prefers-color-scheme", value = scheme } } });
         Plots.Lines(new[] { 1.0, 2 }).Save(_folder.File("x.html"));
         _page.Navigate().GoToUrl(new Uri(_folder.File("x.html")));
         Assert.Equal(background, _page.ExecuteScript("return getComputedStyle(document.querySelector('figure')).backgroundColor"));

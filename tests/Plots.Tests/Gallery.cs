@@ -6,12 +6,16 @@ namespace Ndif.Drawing.Tests;
 internal static class Gallery
 {
     public static readonly string[] Tokens =
-        ["<|endoftext|>", "The", " Eiffel", " Tower\n", " \"is\" & 'in'", "<script>document.title='run'</script>", "\u202e\u0000", "日本語", "", " the"];
+    [
+        "<|endoftext|>", "The", " Eiffel", " Tower\n", " \"is\" & 'in'", "<script>document.title='run'</script>", "\u202e\u0000", "日本語", "",
+        " the",
+    ];
 
     /// <summary>A tokenizer of ten words.</summary>
     public static readonly HuggingFaceTokenizer Tokenizer = HuggingFaceTokenizer.FromJson("""
         {"version":"1.0","added_tokens":[],"normalizer":null,"pre_tokenizer":{"type":"WhitespaceSplit"},"post_processor":null,
-        "decoder":null,"model":{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"Paris":1,"Rome":2,"<script>document.title='run'</script>":3,
+        "decoder":null,"model":{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"Paris":1,"Rome":2,
+        "<script>document.title='run'</script>":3,
         "of":4,"city":5,"in":6,"the":7,"is":8,"internationalization":9}}}
         """u8.ToArray());
 
@@ -53,8 +57,12 @@ internal static class Gallery
         return TensorData.FromArray(pattern, heads, seq, seq);
     }
 
-    private static TensorData Probabilities(int layers, int seq, int k) => TensorData.FromArray(
-        Enumerable.Range(0, layers * seq * k).Select(i => (float)((i / k / seq) + 1) / (layers + 1) / (1 + (2 * (i % k)))).ToArray(), layers, seq, k);
+    private static TensorData Probabilities(int layers, int seq, int k)
+    {
+        IEnumerable<float> numbers = Enumerable.Range(0, layers * seq * k)
+            .Select(i => (float)((i / k / seq) + 1) / (layers + 1) / (1 + (2 * (i % k))));
+        return TensorData.FromArray(numbers.ToArray(), layers, seq, k);
+    }
 
     private static TensorData Ids(int layers, int seq, int k) =>
         TensorData.FromArray(Enumerable.Range(0, layers * seq * k).Select(i => i * 7L % 10).ToArray(), layers, seq, k);

@@ -13,7 +13,8 @@ public sealed partial class PictureTests
         Assert.Contains("embedding, position 2 ·c: 2", FigureTests.Tooltips(figure.ToSvg()));
         Assert.Contains("layer 0, position 2 ·c: 0.333333", FigureTests.Tooltips(figure.ToSvg()));
         Assert.Contains("the largest is at layer 0, position 1 ·b.", figure.Description, StringComparison.Ordinal);
-        Assert.Contains("fill=\"#fde725\"><title>layer 0, position 1 ·b: 4<", figure.ToSvg(), StringComparison.Ordinal); // the end of viridis
+        // the end of viridis
+        Assert.Contains("fill=\"#fde725\"><title>layer 0, position 1 ·b: 4<", figure.ToSvg(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -76,7 +76,7 @@ internal sealed class CellGrid
         else DrawCells(canvas, left, y);
         foreach ((int row, int column) in Marked)
             canvas.Rectangle(left + (column * CellWidth), y + (row * CellHeight), CellWidth, CellHeight, "none",
-                attributes: " class=\"mark\" stroke=\"#111\" stroke-width=\"2\" pointer-events=\"none\"");
+                attributes: " class=\"mark\" stroke=\"#e6007e\" stroke-width=\"2\" pointer-events=\"none\"");
         DrawRowLabels(canvas, x, left, y);
         DrawColumnLabels(canvas, left, y + CellsHeight);
     }

@@ -33,8 +33,8 @@ internal static class FigurePage
     public static string Fragment(string title, string content, DataTable table, bool isText)
     {
         string name = MarkupText.Escape(title.Length == 0 ? "Figure" : title);
-        string picture = isText ? $"<div class=\"text\">\n{content}</div>" : $"<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{name}\">\n{content}</div>";
-        return $"<figure class=\"ndif-figure\">\n<style>{Style}</style>\n{picture}\n{table.ToHtml()}\n</figure>\n";
+        string around = isText ? "class=\"text\"" : $"class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{name}\"";
+        return $"<figure class=\"ndif-figure\">\n<style>{Style}</style>\n<div {around}>\n{content}</div>\n{table.ToHtml()}\n</figure>\n";
     }
 
     public static string Page(string title, string fragment) => $$"""
@@ -45,7 +45,7 @@ internal static class FigurePage
         <meta name="viewport" content="width=device-width, initial-scale=1"/>
         <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"/>
         <title>{{MarkupText.Escape(title.Length == 0 ? "Figure" : title)}}</title>
-        <style>:root{color-scheme:light dark}body{margin:0}</style>
+        <style>:root{color-scheme:light dark}body{margin:0;background:light-dark(#fff,#16191d)}</style>
         </head>
         <body><main>
         {{fragment}}</main></body>
