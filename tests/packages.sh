@@ -8,7 +8,7 @@ root=$PWD work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "packages: $*"; exit 1; }
 
-for project in Protocol Tokenizers Client Models Engine Cli; do
+for project in Protocol Tokenizers Client Plots Models Engine Cli; do
   dotnet pack "src/$project" -c Release -o "$work/packages" -v q ${PACK_ARGUMENTS:-}
 done
 ls -l "$work/packages" | awk 'NR > 1 { print $5, $9 }'
@@ -49,6 +49,16 @@ built=$(dotnet build "$work/client" -c Release -v q)
 grep -q 'warning NDIF101' <<<"$built" || fail "the client package brings no analyzers: $built"
 ls "$work"/client/bin/Release/net10.0 | grep -qi torch && fail "the client package brings libtorch"
 echo "a project with Ndif.Client: $(du -sk "$work/client/bin/Release/net10.0" | cut -f1) kB of output"
+
+project plots "$(reference Ndif.Plots "$version")"
+cat > "$work/plots/Program.cs" <<'CS'
+using Ndif;
+Plots.HeatMap(new[,] { { 0.25, 0.5 } }, [" a", " b"], title: "Two values").Save(args[0]);
+CS
+dotnet run --project "$work/plots" -c Release -- "$work/figure.html"
+grep -q 'position 1 ·b: 0.5' "$work/figure.html" || fail "the page of a figure has no values"
+ls "$work"/plots/bin/Release/net10.0 | grep -qi torch && fail "the package of pictures brings libtorch"
+echo "a page drawn by a project with Ndif.Plots: $(wc -c < "$work/figure.html") bytes"
 
 project engine "$(reference Ndif.Engine "$version")$(reference libtorch-cpu-linux-x64 "$libtorch")"
 grep -v '^#:' docs/samples/first-trace.cs > "$work/engine/Program.cs"

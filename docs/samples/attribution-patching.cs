@@ -1,4 +1,5 @@
 #:project ../../src/Engine/Engine.csproj
+#:project ../../src/Plots/Plots.csproj
 #:property RunsTorch=true
 // Attribution patching (Nanda, 2023; Syed et al., 2023): what would patching a place of the corrupted run do? One backward pass estimates
 // it for all places at once, as (clean - corrupted) . gradient. Here the estimate is compared with true patching, place by place.
@@ -64,3 +65,7 @@ Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"correlation over
 // prints: true patching: layer 0, position 13 (' to')
 // prints: attribution patching: layer 0, position 13 (' to')
 // prints: correlation over 56 places: 1.00
+
+string path = Path.Combine(args.Length > 0 ? args[0] : Path.GetTempPath(), "attribution-patching.html");
+Plots.HeatMap(estimates, llm.Tokenizer.BatchDecode(ids), title: "Attribution patching", valueName: "estimate").Save(path);
+Console.WriteLine($"heat map: {path}");

@@ -1,4 +1,5 @@
 #:project ../../src/Engine/Engine.csproj
+#:project ../../src/Plots/Plots.csproj
 #:property RunsTorch=true
 // Causal tracing (Meng et al., 2022): noise on the subject's embeddings makes the model forget; the hidden state of which place, restored,
 // brings the answer back? All places of a layer are the invokes of one pass.
@@ -58,3 +59,8 @@ for (int place = 0; place < places.Length; place++)
 // prints: p( Paris): clean 0.998, subject corrupted 0.000
 // prints: embedding   0.000  0.022
 // prints: layer 0     0.000  0.000  0.000  0.000  0.000  0.000  0.000  0.998
+
+string path = Path.Combine(args.Length > 0 ? args[0] : Path.GetTempPath(), "causal-tracing.html");
+string[] rows = ["embedding", .. Enumerable.Range(0, llm.Layers.Count).Select(layer => $"layer {layer}")];
+Plots.Patching(restored, llm.Tokenizer.BatchDecode(ids), clean, corrupted, rows, "Causal tracing").Save(path);
+Console.WriteLine($"heat map: {path}");

@@ -1,4 +1,5 @@
 #:project ../../src/Engine/Engine.csproj
+#:project ../../src/Plots/Plots.csproj
 #:property RunsTorch=true
 // Section 5.1 of the walkthrough: the operations inside of a module; and what each layer attends to.
 using Ndif;
@@ -36,6 +37,12 @@ using (var t = llm.Trace(Eiffel))
 }
 // prints: layer 0 attends to ' Tower'
 // prints: layer 3 attends to ' of'
+
+// All heads of the last layer, as a picture
+var heads = await llm.TraceAsync(Eiffel, t => llm.Layers[^1].AttentionProbabilities.Save());
+string path = Path.Combine(args.Length > 0 ? args[0] : Path.GetTempPath(), "attention.html");
+Plots.Attention(heads, llm.Tokenizer.BatchDecode(llm.Tokenizer.Encode(Eiffel)), title: "Attention of the last layer").Save(path);
+Console.WriteLine($"attention patterns: {path}");
 
 // Blind the last token to the name, in each head's scores before the softmax: is the next one still Paris?
 using (var t = llm.Trace(Eiffel))

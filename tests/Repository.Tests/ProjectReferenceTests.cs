@@ -15,6 +15,7 @@ public sealed class ProjectReferenceTests
         ["Models"] = ["Protocol", "Tokenizers", "Models.Generator"], // the last one only at build time
         ["Models.Generator"] = [],
         ["Engine"] = ["Models", "Protocol", "Client"],
+        ["Plots"] = ["Client"],
         ["Queue"] = ["Protocol"],
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
@@ -43,6 +44,7 @@ public sealed class ProjectReferenceTests
     [InlineData("Client")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
+    [InlineData("Plots")]
     [InlineData("Queue")]
     [InlineData("Server")]
     public void Project_NeedsNoTorch(string project)

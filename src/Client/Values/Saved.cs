@@ -12,6 +12,7 @@ namespace Ndif;
 /// operations that <see cref="TensorData"/> has are computed at once, in this process, and give results: <c>patched - clean</c>,
 /// <c>logits[0, ^1].Softmax(-1)</c>. Other operations are an error that says so.
 /// </remarks>
+[TypeFormatterSource(typeof(SavedFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed class Saved : Value
 {
     private object? _result;

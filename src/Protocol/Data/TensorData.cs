@@ -7,6 +7,7 @@ namespace Ndif;
 /// <summary>
 /// A computed tensor on the client: element type, shape and bytes (row-major, little-endian), without TorchSharp. Immutable.
 /// </summary>
+[TypeFormatterSource(typeof(TensorDataFormatterSource), PreferredMimeTypes = ["text/html"])]
 public sealed partial class TensorData
 {
     private readonly long[] _shape;
