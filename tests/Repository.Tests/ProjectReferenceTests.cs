@@ -17,7 +17,8 @@ public sealed class ProjectReferenceTests
         ["Queue"] = ["Protocol"],
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
-        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
+        ["Workbench"] = ["Client", "Protocol"],
+        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Workbench", "Worker"],
     };
 
     public static TheoryData<string> Projects => [.. _allowedReferences.Keys];
@@ -42,6 +43,7 @@ public sealed class ProjectReferenceTests
     [InlineData("Client")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
+    [InlineData("Workbench")]
     [InlineData("Queue")]
     [InlineData("Server")]
     public void Project_NeedsNoTorch(string project)
