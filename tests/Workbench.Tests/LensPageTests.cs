@@ -13,6 +13,7 @@ public sealed class LensPageTests(WorkbenchService service, ITestOutputHelper ou
         Page.FindElement(OpenQA.Selenium.By.CssSelector("table.heat td:focus")).SendKeys(OpenQA.Selenium.Keys.End);
         string detail = await WaitForTextAsync("#detail", "Layer 0, after “of”");
         Assert.Contains("“ Paris” 0.", detail, StringComparison.Ordinal);
+        SaveScreenshot("lens");
         Assert.Empty(BrowserErrors);
     }
 }
