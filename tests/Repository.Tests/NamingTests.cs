@@ -8,16 +8,19 @@ public sealed class NamingTests
 
     /// <summary>
     /// Folders and files whose types are in another namespace. The API of the client is in `Ndif`, so that users need only one using
-    /// directive; SourcePaths and SourcePrinter extend generated messages, whose namespace is `Ndif.Protocol`.
+    /// directive, and so is that of the pictures, whose class is `Ndif.Plots`; SourcePaths and SourcePrinter extend generated messages,
+    /// whose namespace is `Ndif.Protocol`.
     /// </summary>
     private static readonly Dictionary<string, string[]> _namespaceExceptions = new()
     {
         ["src/Cli/EmbeddedService.cs"] = ["Ndif"],
         ["src/Client"] = ["Ndif", "Ndif.Recording", "Ndif.Remote", "Ndif.Running"],
         ["src/Engine/NNsight.cs"] = ["Ndif"],
+        ["src/Plots"] = ["Ndif", "Ndif.Drawing"],
         ["src/Protocol/Data"] = ["Ndif"],
         ["src/Protocol/Errors"] = ["Ndif"],
         ["src/Protocol/Source"] = ["Ndif.Protocol"],
+        ["tests/Plots.Tests"] = ["Ndif.Drawing.Tests"],
     };
 
     [Fact]

@@ -14,10 +14,11 @@ public sealed class ProjectReferenceTests
         ["Models"] = ["Protocol", "Tokenizers", "Models.Generator"], // the last one only at build time
         ["Models.Generator"] = [],
         ["Engine"] = ["Models", "Protocol", "Client"],
+        ["Plots"] = ["Client"],
         ["Queue"] = ["Protocol"],
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
-        ["Workbench"] = ["Client", "Protocol"],
+        ["Workbench"] = ["Client", "Plots", "Protocol"],
         ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Workbench", "Worker"],
     };
 
@@ -44,6 +45,7 @@ public sealed class ProjectReferenceTests
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
     [InlineData("Workbench")]
+    [InlineData("Plots")]
     [InlineData("Queue")]
     [InlineData("Server")]
     public void Project_NeedsNoTorch(string project)
