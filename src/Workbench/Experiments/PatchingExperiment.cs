@@ -9,9 +9,8 @@ namespace Ndif.Workbench.Experiments;
 internal static class PatchingExperiment
 {
     private const string Output = """
-        double from = corruptedDifference.Item<float>(), to = cleanDifference.Item<float>();
-        for (int layer = 0; layer < rows.Length; layer++)
-            Console.WriteLine($"layer {layer}," + string.Join(',', rows[layer].ToArray<float>().Select(value => (value - from) / (to - from))));
+        figure.Save("activation-patching.html");
+        Console.WriteLine(figure);
         """;
 
     /// <summary>The program of the page.</summary>
@@ -23,12 +22,12 @@ internal static class PatchingExperiment
     /// <param name="answer">The answer to the clean prompt, with its leading space; its first token counts.</param>
     /// <param name="otherAnswer">The answer to the corrupted prompt.</param>
     /// <param name="onRows">Receives the picture each time that a row was added to it.</param>
-    public static async Task RunAsync(
+    public static async Task<Figure> RunAsync(
         LanguageModel llm, string clean, string corrupted, string answer, string otherAnswer, Run run, Action<HeatMap> onRows)
     {
         CancellationToken cancellationToken = run.Cancellation;
         // program
-        int tokens = llm.Tokenizer.Encode(corrupted).Count;
+        string[] tokens = [.. llm.Tokenizer.Encode(corrupted).Select(id => llm.Tokenizer.Decode(id))];
         int answerId = FirstToken(answer), otherId = FirstToken(otherAnswer);
         using var session = llm.Session();                                                 // all runs are one job
         var hidden = new Value[llm.Layers.Count];                                          // of each layer [batch, seq, hidden]
@@ -42,40 +41,42 @@ internal static class PatchingExperiment
         using (llm.Trace(corrupted)) corruptedDifference = LogitDifference().Save();
         for (int layer = 0; layer < rows.Length; layer++)
         {
-            using (llm.Trace(Enumerable.Repeat(corrupted, tokens).ToArray()))              // row i is patched at token i
+            using (llm.Trace(Enumerable.Repeat(corrupted, tokens.Length).ToArray()))       // row i is patched at token i
             {
-                for (int i = 0; i < tokens; i++) llm.Layers[layer].Hidden[i, i] = hidden[layer][0, i];
+                for (int i = 0; i < tokens.Length; i++) llm.Layers[layer].Hidden[i, i] = hidden[layer][0, i];
                 rows[layer] = LogitDifference().Save();
             }
         }
         // end
-        IReadOnlyList<string> headings = TokenTexts.GetHeadings(llm.Tokenizer, corrupted);
-        run.Watch(session, () => onRows(Draw(headings, cleanDifference, corruptedDifference, rows)));
+        run.Watch(session, () => onRows(Draw(tokens, cleanDifference, corruptedDifference, rows)));
         // program
         await session.RunAsync(cancellationToken);
+        Figure figure = Plots.Patching(rows, tokens, cleanDifference, corruptedDifference);
 
         int FirstToken(string text) => llm.Tokenizer.Encode(text, addSpecialTokens: false)[0];
         Value LogitDifference() => llm.Logits[.., ^1, answerId] - llm.Logits[.., ^1, otherId];    // [batch]
         // end
-        onRows(Draw(headings, cleanDifference, corruptedDifference, rows));
+        onRows(Draw(tokens, cleanDifference, corruptedDifference, rows));
+        return figure;
     }
 
-    private static HeatMap Draw(IReadOnlyList<string> tokens, Saved clean, Saved corrupted, Saved[] rows)
+    private static HeatMap Draw(string[] tokens, Saved clean, Saved corrupted, Saved[] rows)
     {
-        var cells = new HeatMapCell?[rows.Length, tokens.Count];
+        var cells = new HeatMapCell?[rows.Length, tokens.Length];
         for (int layer = 0; layer < rows.Length; layer++)
         {
             if (!rows[layer].HasValue || !clean.HasValue || !corrupted.HasValue) continue;
             double from = corrupted.Item<float>(), to = clean.Item<float>();
             float[] differences = rows[layer].ToArray<float>(); // [seq]
-            for (int i = 0; i < tokens.Count; i++)
+            for (int i = 0; i < tokens.Length; i++)
             {
                 double restored = (differences[i] - from) / (to - from);
                 cells[layer, i] = new HeatMapCell(restored, FormattableString.Invariant($"{restored:0.00}"), FormattableString.Invariant(
-                    $"Layer {layer}, “{tokens[i]}” ({i}): {restored:0.000} restored\nLogit difference {differences[i]:0.000}; corrupted {from:0.000}, clean {to:0.000}"));
+                    $"Layer {layer}, {TokenTexts.Quote(tokens[i])} ({i}): {restored:0.000} restored\n")
+                    + FormattableString.Invariant($"Logit difference {differences[i]:0.000}; corrupted {from:0.000}, clean {to:0.000}"));
             }
         }
         return new HeatMap("Part of the answers' logit difference that the clean hidden state restores", "layer",
-            [.. Enumerable.Range(0, rows.Length).Select(i => $"layer {i}")], tokens, cells);
+            [.. Enumerable.Range(0, rows.Length).Select(i => $"layer {i}")], [.. tokens.Select(TokenTexts.Shorten)], cells);
     }
 }

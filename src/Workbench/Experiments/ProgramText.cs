@@ -22,10 +22,9 @@ internal static class ProgramText
     public static string Create(string experiment, string model, IEnumerable<(string Name, object Value)> inputs, string output)
     {
         var text = new StringBuilder();
-        text.Append("#:package Ndif.Client@0.1.0\n");
+        text.Append("#:package Ndif.Plots@0.1.0\n");
         text.Append("// It runs on the service that NDIF_HOST and NDIF_API_KEY name: NDIF_HOST=... NDIF_API_KEY=... dotnet run this-file.cs\n");
-        text.Append("using System.Globalization;\nusing Ndif;\n\n");
-        text.Append("CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;\n");
+        text.Append("using Ndif;\n\n");
         text.Append("CancellationToken cancellationToken = default;\n");
         text.Append(CultureInfo.InvariantCulture, $"var llm = new LanguageModel({Format(model)}, remote: true);\n");
         foreach ((string name, object value) in inputs)

@@ -5,12 +5,9 @@ namespace Ndif.Workbench.Experiments;
 /// <summary>Tokens as texts for people.</summary>
 internal static class TokenTexts
 {
-    /// <summary>The text of a token, with its spaces.</summary>
-    public static string Decode(HuggingFaceTokenizer tokenizer, long id) => tokenizer.Decode([(int)id], skipSpecialTokens: false);
-
-    /// <summary>The tokens of a text, for the headings of a picture.</summary>
-    public static IReadOnlyList<string> GetHeadings(HuggingFaceTokenizer tokenizer, string text) =>
-        [.. tokenizer.Encode(text).Select(id => Shorten(Decode(tokenizer, id)))];
+    /// <summary>The tokens of a text.</summary>
+    public static IReadOnlyList<string> Split(HuggingFaceTokenizer tokenizer, string text) =>
+        [.. tokenizer.Encode(text).Select(id => Shorten(tokenizer.Decode(id)))];
 
     /// <summary>A token without surrounding spaces, with visible line ends.</summary>
     public static string Shorten(string token)
