@@ -42,20 +42,6 @@ public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output
         await WaitForTextAsync(page, "live", text => text.StartsWith("Live", StringComparison.Ordinal));
     }
 
-    [Theory]
-    [InlineData(1200)]
-    [InlineData(400)]
-    public async Task ThePage_FitsTheScreen(int width)
-    {
-        using ChromeDriver page = OpenPage();
-        page.ExecuteCdpCommand("Emulation.setDeviceMetricsOverride",
-            new() { ["width"] = width, ["height"] = 800, ["deviceScaleFactor"] = 1, ["mobile"] = false });
-        await WaitForTextAsync(page, "workers", text => text.Contains(Experiments.Model, StringComparison.Ordinal));
-        // no element is wider than the screen, not even inside of a part that scrolls
-        object? widest = page.ExecuteScript("return Math.max(...[...document.querySelectorAll('body *')].map(e => e.scrollWidth))");
-        Assert.InRange(Convert.ToInt64(widest, CultureInfo.InvariantCulture), 1, width);
-    }
-
     private static Task<string> WaitForTextAsync(ChromeDriver page, string id, Func<string, bool> condition) =>
         Poll.UntilAsync(() => Task.FromResult(page.FindElement(By.Id(id)).Text), condition);
 

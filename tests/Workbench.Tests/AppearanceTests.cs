@@ -32,5 +32,26 @@ public sealed class AppearanceTests(WorkbenchService service, ITestOutputHelper 
         }
         Assert.True(wrong.Count == 0, string.Join("\n", wrong));
         Assert.Empty(BrowserErrors);
+
+        Page.ExecuteScript("document.querySelector('main').append(document.createElement('img'))"); // the check itself finds what is wrong
+        Assert.Contains("image-alt", FindAccessibilityViolations(), StringComparison.Ordinal);
+    }
+
+    /// <summary>The status page of the gateway has no part that is wider than the screen, not even inside of one that scrolls.</summary>
+    [Theory]
+    [InlineData(1200)]
+    [InlineData(400)]
+    public async Task TheStatusPage_FitsTheScreen(int width)
+    {
+        SetScreen(width, dark: false);
+        Page.Navigate().GoToUrl(Service.Dashboard);
+        await WaitForTextAsync("#workers", WorkbenchService.Model);
+        SaveScreenshot($"status-{width}");
+        string wide = Evaluate("""
+            [...document.querySelectorAll('body *:not(thead, thead *)')].filter(e => e.scrollWidth > innerWidth || e.getBoundingClientRect().right > innerWidth)
+              .map(e => e.tagName + '#' + e.id).join(' ')
+            """);
+        Assert.Equal("", wide);
+        Assert.Equal("", FindAccessibilityViolations());
     }
 }

@@ -23,6 +23,6 @@ public sealed class AttentionPageTests(WorkbenchService service, ITestOutputHelp
         await OpenAsync("attention");
         Type("#layer", "9");
         Click("#run");
-        await WaitForTextAsync(".problem", "There is no layer 9. The layers are 0 to 3.");
+        await WaitForTextAsync(".problem", "There is no layer 9.");
     }
 }

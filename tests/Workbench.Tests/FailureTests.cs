@@ -63,15 +63,37 @@ public sealed class FailureTests(WorkbenchService service, ITestOutputHelper out
     }
 
     [Fact]
-    public async Task ARun_CanBeCancelled()
+    public async Task ALimitOfTheKey_IsShown_WhileTheRunWaits()
     {
-        await OpenAsync("steering");
-        Type("#tokens", "500");
-        Type("#prompt", "The");
+        await OpenAsync("", Service.WithoutKey);
+        await WaitForTextAsync(".problem", "This service needs a key");
+        Type("#key", await Service.CreateKeyAsync("slow", "slow"));
+        Click("#use-key");
+        await WaitForAsync("document.getElementById('model').value", model => model.Length > 0);
+        await RunAsync();
         Click("#run");
+        await WaitForTextAsync("#warning", "a minute");
         Click("#cancel");
-        await WaitForTextAsync("#status", text => text is "Cancelled." || text.StartsWith("Completed", StringComparison.Ordinal));
-        Assert.Equal("", Text(".problem"));
-        await WaitForAsync("document.getElementById('run').disabled", disabled => disabled == "False");
+        await WaitForTextAsync("#status", "Cancelled.");
+        Click("#forget-key");
+    }
+
+    [Fact]
+    public async Task AJobWithoutAWorker_SaysWhyItWaits()
+    {
+        await using var cluster = new ServiceCluster();
+        await cluster.StartRedisAsync();
+        string key = await cluster.CreateKeyAsync("alone");
+        GatewayProcess gateway = await cluster.StartGatewayProcessAsync();
+        ChildProcess worker = await cluster.StartWorkerProcessAsync("only", "--lease-seconds", "2");
+        await OpenAsync("", await Service.StartWorkbenchAsync(gateway.Grpc, ("NDIF_API_KEY", key)));
+        await WaitForAsync("document.getElementById('model').value", model => model == WorkbenchService.Model);
+        await RunAsync();
+        worker.Kill();
+        await Poll.UntilAsync(() => Status.GetAsync(Backend.At(gateway.Grpc.ToString(), key), Cancel), s => s.Workers.Count == 0);
+        Click("#run");
+        await WaitForTextAsync("#status", "No worker");
+        Click("#cancel");
+        await WaitForTextAsync("#status", "Cancelled.");
     }
 }

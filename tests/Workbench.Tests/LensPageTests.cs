@@ -11,7 +11,7 @@ public sealed class LensPageTests(WorkbenchService service, ITestOutputHelper ou
         Assert.Equal("Paris", Text("table.heat tbody tr:last-child td:last-child"));
         Page.ExecuteScript("document.querySelector('table.heat td').focus()");
         Page.FindElement(OpenQA.Selenium.By.CssSelector("table.heat td:focus")).SendKeys(OpenQA.Selenium.Keys.End);
-        string detail = await WaitForTextAsync("#detail", "Layer 0, after “of”");
+        string detail = await WaitForTextAsync("#detail", "Layer 0, after “ of”");
         Assert.Contains("“ Paris” 0.", detail, StringComparison.Ordinal);
         SaveScreenshot("lens");
         Assert.Empty(BrowserErrors);

@@ -22,7 +22,7 @@ internal static class AttentionExperiment
         // program
         string[] tokens = [.. llm.Tokenizer.Encode(prompt).Select(id => llm.Tokenizer.Decode(id))];
         using var trace = llm.Trace(prompt);
-        Saved pattern = llm.Layers[layer].AttentionProbabilities[0].Save();                // [heads, seq, kvSeq]
+        Saved pattern = llm.Layers[layer].AttentionProbabilities[0].Save(); // [heads, seq, kvSeq]
         // end
         run.Watch(trace);
         // program

@@ -26,10 +26,10 @@ internal static class LensExperiment
         // program
         string[] tokens = [.. llm.Tokenizer.Encode(prompt).Select(id => llm.Tokenizer.Decode(id))];
         using var trace = llm.Trace(prompt);
-        var top = new List<Saved>();                                                       // of each layer: values and ids [seq, k]
+        var top = new List<Saved>(); // of each layer: values and ids [seq, k]
         foreach (Envoy layer in llm.Layers)
         {
-            Value logits = llm.LmHead.Call(llm.FinalNorm.Call(layer.Hidden));              // [batch, seq, vocab]
+            Value logits = llm.LmHead.Call(llm.FinalNorm.Call(layer.Hidden)); // [batch, seq, vocab]
             top.Add(logits[0].Softmax(-1).TopK(k).Save());
         }
         // end
@@ -49,7 +49,7 @@ internal static class LensExperiment
         {
             if (!top[layer].HasValue) continue;
             float[] probabilities = ((Saved)top[layer][0]).ToArray<float>(); // [seq, k]
-            long[] ids = ((Saved)top[layer][1]).ToArray<long>();             // [seq, k]
+            long[] ids = ((Saved)top[layer][1]).ToArray<long>(); // [seq, k]
             for (int position = 0; position < tokens.Length; position++)
             {
                 string[] texts = [.. ids.AsSpan(position * k, k).ToArray().Select(id => llm.Tokenizer.Decode((int)id))];

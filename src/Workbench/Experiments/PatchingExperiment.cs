@@ -29,9 +29,9 @@ internal static class PatchingExperiment
         // program
         string[] tokens = [.. llm.Tokenizer.Encode(corrupted).Select(id => llm.Tokenizer.Decode(id))];
         int answerId = FirstToken(answer), otherId = FirstToken(otherAnswer);
-        using var session = llm.Session();                                                 // all runs are one job
-        var hidden = new Value[llm.Layers.Count];                                          // of each layer [batch, seq, hidden]
-        var rows = new Saved[llm.Layers.Count];                                            // of each layer: a difference for each token [seq]
+        using var session = llm.Session(); // all runs are one job
+        var hidden = new Value[llm.Layers.Count]; // of each layer [batch, seq, hidden]
+        var rows = new Saved[llm.Layers.Count]; // of each layer: a difference for each token [seq]
         Saved cleanDifference, corruptedDifference;
         using (llm.Trace(clean))
         {
@@ -41,7 +41,7 @@ internal static class PatchingExperiment
         using (llm.Trace(corrupted)) corruptedDifference = LogitDifference().Save();
         for (int layer = 0; layer < rows.Length; layer++)
         {
-            using (llm.Trace(Enumerable.Repeat(corrupted, tokens.Length).ToArray()))       // row i is patched at token i
+            using (llm.Trace(Enumerable.Repeat(corrupted, tokens.Length).ToArray())) // row i is patched at token i
             {
                 for (int i = 0; i < tokens.Length; i++) llm.Layers[layer].Hidden[i, i] = hidden[layer][0, i];
                 rows[layer] = LogitDifference().Save();
@@ -54,7 +54,7 @@ internal static class PatchingExperiment
         Figure figure = Plots.Patching(rows, tokens, cleanDifference, corruptedDifference);
 
         int FirstToken(string text) => llm.Tokenizer.Encode(text, addSpecialTokens: false)[0];
-        Value LogitDifference() => llm.Logits[.., ^1, answerId] - llm.Logits[.., ^1, otherId];    // [batch]
+        Value LogitDifference() => llm.Logits[.., ^1, answerId] - llm.Logits[.., ^1, otherId]; // [batch]
         // end
         onRows(Draw(tokens, cleanDifference, corruptedDifference, rows));
         return figure;
@@ -71,7 +71,7 @@ internal static class PatchingExperiment
             for (int i = 0; i < tokens.Length; i++)
             {
                 double restored = (differences[i] - from) / (to - from);
-                cells[layer, i] = new HeatMapCell(restored, FormattableString.Invariant($"{restored:0.00}"), FormattableString.Invariant(
+                cells[layer, i] = new HeatMapCell(restored, FormattableString.Invariant($"{Math.Round(restored, 2) + 0.0:0.00}"), FormattableString.Invariant(
                     $"Layer {layer}, {TokenTexts.Quote(tokens[i])} ({i}): {restored:0.000} restored\n")
                     + FormattableString.Invariant($"Logit difference {differences[i]:0.000}; corrupted {from:0.000}, clean {to:0.000}"));
             }

@@ -23,7 +23,7 @@ internal static class ProgramText
     {
         var text = new StringBuilder();
         text.Append("#:package Ndif.Plots@0.1.0\n");
-        text.Append("// It runs on the service that NDIF_HOST and NDIF_API_KEY name: NDIF_HOST=... NDIF_API_KEY=... dotnet run this-file.cs\n");
+        text.Append("// `dotnet run` of this file runs it on the service that NDIF_HOST and NDIF_API_KEY name.\n");
         text.Append("using Ndif;\n\n");
         text.Append("CancellationToken cancellationToken = default;\n");
         text.Append(CultureInfo.InvariantCulture, $"var llm = new LanguageModel({Format(model)}, remote: true);\n");

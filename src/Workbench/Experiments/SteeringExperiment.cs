@@ -32,12 +32,12 @@ internal static class SteeringExperiment
     {
         CancellationToken cancellationToken = run.Cancellation;
         // program
-        using var session = llm.Session();                                                 // both traces are one job
-        Value direction;                                                                   // [hidden]
+        using var session = llm.Session(); // both traces are one job
+        Value direction; // [hidden]
         Saved norm, plain, steered;
         using (llm.Trace(toward.Concat(awayFrom).ToArray()))
         {
-            Value ends = llm.Layers[layer].Hidden[.., ^1];                                 // [prompts, hidden]
+            Value ends = llm.Layers[layer].Hidden[.., ^1]; // [prompts, hidden]
             direction = ends[..toward.Length].Mean(0) - ends[toward.Length..].Mean(0);
             norm = direction.Norm().Save();
         }
@@ -46,10 +46,10 @@ internal static class SteeringExperiment
             // end
             t.OnToken = onToken;
             // program
-            using (t.Invoke(prompt)) plain = t.Result.Save();                              // [1, prompt + new]
+            using (t.Invoke(prompt)) plain = t.Result.Save(); // [1, prompt + new]
             using (t.Invoke(prompt))
             {
-                foreach (int step in t.Iter[..]) llm.Layers[layer].Hidden += strength * direction;
+                t.Iter.Each(step => llm.Layers[layer].Hidden += strength * direction);
                 steered = t.Result.Save();
             }
         }

@@ -46,7 +46,8 @@ public sealed class WorkbenchService : IAsyncLifetime
     public async Task StartGatewayAsync()
     {
         _gateway = _processes.StartTool("up", "--no-restart", "--data", _processes.DataFolder, "--port",
-            _port.ToString(CultureInfo.InvariantCulture), "--http-port", "0", "--workbench-port", "0");
+            _port.ToString(CultureInfo.InvariantCulture), "--http-port", "0", "--workbench-port", "0", "--set",
+            "Gateway:Tiers:slow:JobsPerMinute=1");
         string dashboard = await _gateway.WaitForLineAsync(line => line.StartsWith("NDIF is up.", StringComparison.Ordinal), "its addresses");
         Dashboard = new Uri(dashboard.Split(' ')[^1]);
         string own = await _gateway.WaitForLineAsync(line => line.StartsWith("  Workbench: ", StringComparison.Ordinal), "its workbench");
@@ -61,17 +62,22 @@ public sealed class WorkbenchService : IAsyncLifetime
     }
 
     /// <summary>Starts a workbench for the gateway.</summary>
-    public async Task<Uri> StartWorkbenchAsync(params (string Name, string Value)[] environment)
+    public Task<Uri> StartWorkbenchAsync(params (string Name, string Value)[] environment) =>
+        StartWorkbenchAsync(new Uri(Gateway), environment);
+
+    /// <summary>Starts a workbench for another gateway.</summary>
+    public async Task<Uri> StartWorkbenchAsync(Uri gateway, params (string Name, string Value)[] environment)
     {
         ChildProcess workbench = _processes.StartProgram("ndif workbench", BuildOutput.Tool,
-            ["workbench", "--host", Gateway, "--port", "0"], environment);
+            ["workbench", "--host", gateway.ToString(), "--port", "0"], environment);
         string line = await workbench.WaitForLineAsync(line => line.StartsWith("workbench ", StringComparison.Ordinal), "its address");
         return new Uri(line.Split(' ')[1]);
     }
 
-    /// <summary>Creates a key of this tier.</summary>
-    public async Task<string> CreateKeyAsync(string name, params string[] scopes) =>
-        (await ApiKeys.CreateAsync(name, scopes, remote: Remote)).Secret;
+    /// <summary>Creates a key that may run jobs.</summary>
+    /// <param name="tier">"slow" for one job a minute; empty for the usual limits.</param>
+    public async Task<string> CreateKeyAsync(string name, string tier = "") =>
+        (await ApiKeys.CreateAsync(name, tier: tier, remote: Remote)).Secret;
 
     /// <summary>The output of the processes, for the message of a failure.</summary>
     public string Report() => _processes.Report();
