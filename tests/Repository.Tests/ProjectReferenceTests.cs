@@ -19,7 +19,8 @@ public sealed class ProjectReferenceTests
         ["Queue"] = ["Protocol"],
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
-        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
+        ["Workbench"] = ["Client", "Plots", "Protocol"],
+        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Workbench", "Worker"],
     };
 
     public static TheoryData<string> Projects => [.. _allowedReferences.Keys];
@@ -44,6 +45,7 @@ public sealed class ProjectReferenceTests
     [InlineData("Client")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
+    [InlineData("Workbench")]
     [InlineData("Plots")]
     [InlineData("Queue")]
     [InlineData("Server")]

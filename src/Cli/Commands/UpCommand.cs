@@ -1,9 +1,11 @@
 using System.CommandLine;
+using Microsoft.AspNetCore.Builder;
 using Ndif.Cli.Supervision;
 using Ndif.Queue;
 using Ndif.Server;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
+using Ndif.Workbench;
 using Ndif.Worker;
 
 namespace Ndif.Cli.Commands;
@@ -32,10 +34,14 @@ internal static class UpCommand
         var grace = CommonOptions.Grace();
         var unresponsive = CommonOptions.Unresponsive();
         var noRestart = CommonOptions.NoRestart();
+        var workbenchPort = new Option<int?>("--workbench-port")
+        {
+            Description = $"Port of the workbench, on 127.0.0.1. Default: {WorkbenchCommand.DefaultPort}, or a free port if that is in use.",
+        };
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
             model, device, dtype, eightBit, memory, warm, jobMemory, allJobsMemory, cacheMemory, reuseMemory, redis, data, prefix,
-            grace, unresponsive, noRestart, logJson,
+            grace, unresponsive, noRestart, workbenchPort, logJson,
         };
         gateway.AddTo(command);
         config.AddTo(command);
@@ -70,7 +76,10 @@ internal static class UpCommand
             await using LocalService service =
                 await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken, parsed.GetValue(logJson),
                     endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
-            await PrintStartedAsync(service, options.AllowAnonymous, DescribeStore(), parsed.GetValue(logJson), cancellationToken);
+            await using WebApplication workbench =
+                await WorkbenchCommand.StartAsync(service.Address.Grpc.ToString(), parsed.GetValue(workbenchPort), cancellationToken);
+            await PrintStartedAsync(service, WorkbenchHost.GetAddress(workbench), options.AllowAnonymous, DescribeStore(),
+                parsed.GetValue(logJson), cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;
             return 0;
@@ -83,10 +92,11 @@ internal static class UpCommand
     }
 
     private static async Task PrintStartedAsync(
-        LocalService service, bool anonymous, string store, bool isJson, CancellationToken cancellationToken)
+        LocalService service, Uri workbench, bool anonymous, string store, bool isJson, CancellationToken cancellationToken)
     {
         Print("");
         Print($"NDIF is up. Dashboard: {service.Address.Http}");
+        Print($"  Workbench: {workbench}");
         Print($"  export NDIF_HOST={service.Address.Grpc.ToString().TrimEnd('/')}");
         if (!anonymous)
         {
