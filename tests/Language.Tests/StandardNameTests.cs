@@ -1,6 +1,6 @@
 namespace Ndif.Language.Tests;
 
-/// <summary>Heads, the residual stream, weights, addresses and direct logit attribution of the bundled model, in every execution mode.</summary>
+/// <summary>Heads, streams, weights, addresses and direct logit attribution of the bundled model, in every execution mode.</summary>
 public sealed class StandardNameTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]

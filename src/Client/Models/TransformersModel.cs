@@ -56,7 +56,7 @@ public abstract partial class TransformersModel : TracedModel
     /// The sizes of the model under names that are the same on every architecture: <c>llm.Config.Heads</c>. Weights are not needed.
     /// </summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNAVAILABLE: the model cannot be described.</exception>
-    public ModelConfig Config => new(Description);
+    public ModelConfig Config => field ??= new(Description);
 
     /// <summary>The token embedding: a row for each token. A copy of the weight. [vocab, hidden]</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
