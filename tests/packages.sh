@@ -60,7 +60,63 @@ grep -q 'position 1 ·b: 0.5' "$work/figure.html" || fail "the page of a figure 
 ls "$work"/plots/bin/Release/net10.0 | grep -qi torch && fail "the package of pictures brings libtorch"
 echo "a page drawn by a project with Ndif.Plots: $(wc -c < "$work/figure.html") bytes"
 
-project engine "$(reference Ndif.Engine "$version")$(reference libtorch-cpu-linux-x64 "$libtorch")"
+# A file in an empty folder: the engine brings libtorch. The packages of others are on the machine.
+started=$(date +%s)
+mkdir "$work/desk"
+cd "$work/desk"
+{
+  echo "#:package Ndif.Engine@$version"
+  echo "#:property RestoreAdditionalProjectSources=$work/packages"
+  grep -v '^#:' "$root/docs/samples/first-trace.cs"
+} > first.cs
+printed=$(dotnet run first.cs)
+seconds=$(($(date +%s) - started))
+grep -q '\[1, 8, 128\]  Paris' <<<"$printed" || fail "a file-based program with Ndif.Engine printed: $printed"
+echo "from mkdir to the first local result: $seconds s"
+[ "$seconds" -le "${NDIF_FIRST_RESULT_SECONDS:-60}" ] || fail "the first local result took $seconds s; 60 s are allowed"
+cd "$root"
+
+# Another libtorch: a copy of that of the package, in the folders of a PyTorch.
+project pytorch "$(reference Ndif.Engine "$version")<PackageReference Include=\"libtorch-cpu-linux-x64\" Version=\"$libtorch\" ExcludeAssets=\"all\" />"
+cat > "$work/pytorch/Program.cs" <<'CS'
+using Ndif;
+var llm = new LanguageModel("ndif/tiny-landmarks");
+try
+{
+    var logits = await llm.TraceAsync("The Eiffel Tower is in the city of", _ => llm.LmHead.Output.Save());
+    Console.WriteLine(llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax()));
+    foreach (string line in File.ReadLines("/proc/self/maps").Where(line => line.EndsWith("/libtorch_cpu.so")).Take(1))
+        Console.WriteLine(line[line.IndexOf('/')..]);
+}
+catch (NdifException e)
+{
+    Console.WriteLine($"{e.Code}: {e.Message}");
+}
+CS
+dotnet build "$work/pytorch" -c Release -v q
+find "$work/pytorch/bin" -name 'libtorch_cpu.so' | grep -q . && fail "an excluded libtorch is in the output"
+run() { NDIF_LIBTORCH=$1 dotnet "$work/pytorch/bin/Release/net10.0/pytorch.dll" 2>&1; }
+expect() { # NDIF_LIBTORCH, what the program prints
+  printed=$(run "$1") || true
+  grep -qF -- "$2" <<<"$printed" || fail "with NDIF_LIBTORCH=$1 the program printed: $printed"
+}
+expect "" "Unsupported: A model cannot run in this process: libtorch is not in the program's output."
+torch=$work/python/site-packages/torch
+expect "$torch/lib" "BadArgument: NDIF_LIBTORCH is \`$torch/lib\`, which cannot be used: there is no such folder."
+mkdir -p "$torch/lib"
+cp "$machine/libtorch-cpu-linux-x64/$libtorch"/runtimes/linux-x64/native/{libc10.so,libtorch.so,libgomp-*} "$torch/lib"
+expect "$torch/lib" "libtorch_cpu.so is not in it"
+cp "$machine/libtorch-cpu-linux-x64/$libtorch/runtimes/linux-x64/native/libtorch_cpu.so" "$torch/lib"
+echo "__version__ = '2.9.1+cu128'" > "$torch/version.py"
+expect "$torch/lib" "its libtorch is version 2.9, and TorchSharp needs 2.10"
+expect "$torch" "Use $torch/lib."
+echo "__version__ = '2.10.0+cu128'" > "$torch/version.py"
+expect "$torch/lib" " Paris"
+expect "$torch/lib" "$torch/lib/libtorch_cpu.so"
+echo "with NDIF_LIBTORCH: $(tail -n 1 <<<"$printed" | sed "s:$work/::")"
+rm -r "$torch"
+
+project engine "$(reference Ndif.Engine "$version")"
 grep -v '^#:' docs/samples/first-trace.cs > "$work/engine/Program.cs"
 echo 'using var forgotten = llm.Trace("Hello");' >> "$work/engine/Program.cs"
 dotnet build "$work/engine" -c Release -v q -p:CreateSymbolicLinksForCopyLocalIfPossible=true | grep -q 'warning NDIF101' ||

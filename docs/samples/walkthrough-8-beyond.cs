@@ -24,8 +24,8 @@ using (var t = llm.Trace(Eiffel))
 // One head of an attention: a view is the user's own name for another form of a site
 using (var t = llm.Trace(Eiffel))
 {
-    h[1].Attn.Heads[.., 3] = 0;
-    var left = h[1].Attn.Heads.Value.Norm(dim: [2, 3]).Save();
+    h[1].Attn.OutputHeads[.., 3] = 0;
+    var left = h[1].Attn.OutputHeads.Value.Norm(dim: [2, 3]).Save();
     await t.RunAsync();
     Console.WriteLine($"norms by head {left.Shape}, head 3: {left.Tensor[0, 3].Item<float>()}");
 }
@@ -89,6 +89,6 @@ static class Interventions
         public void Steer(TensorData direction, double strength) => layer.Hidden += strength * (Value)direction;
 
         /// [batch, heads, seq, headDim]
-        public View Heads => layer.View(x => x.SplitHeads(4), x => x.JoinHeads());
+        public View OutputHeads => layer.View(x => x.SplitHeads(4), x => x.JoinHeads());
     }
 }

@@ -44,6 +44,15 @@ public static partial class NativeTorch
     private static int _initialized;
 
     /// <summary>
+    /// Loads the native library now, so that a program in which it is missing has an error that says what to add, instead of that of the
+    /// first call of TorchSharp.
+    /// </summary>
+    /// <exception cref="NdifException">
+    /// UNSUPPORTED: there is no libtorch. BAD_ARGUMENT: the folder in NDIF_LIBTORCH cannot be used.
+    /// </exception>
+    public static void EnsureLoaded() => _ = _library.Value;
+
+    /// <summary>
     /// Makes waiting threads of libgomp sleep. Spinning on shared cores stalls every parallel operation for a scheduler quantum (3-4
     /// times slower decoding), and passive waiting costs a tenth on an idle machine. libgomp reads the variable when it is loaded, from
     /// the C environment, which .NET's Environment does not change.
@@ -71,7 +80,7 @@ public static partial class NativeTorch
     private static nint Load()
     {
         if (!OperatingSystem.IsLinux() || FindNativeLibrary($"lib{Library}.so") is not { } original) return 0;
-        Preload(Path.GetDirectoryName(original)!);
+        if (!Libtorch.TryLoadChosen() && !Preload(Path.GetDirectoryName(original)!)) throw Libtorch.NotFound();
         if (NativeLibrary.TryLoad(original, out nint handle)) return handle;
         if (PatchVersionRequirement(File.ReadAllBytes(original)) is not { } image) return 0; // loading fails for another reason
         return LoadCopy(original, image);
@@ -81,11 +90,18 @@ public static partial class NativeTorch
     /// Loads libtorch's libraries, which may be in another folder than LibTorchSharp (packages, a copy in a cache). Once loaded they
     /// satisfy its dependencies by name.
     /// </summary>
-    private static void Preload(string folder)
+    /// <returns>Whether libtorch is in one of the folders of the program, or the system's loader finds it.</returns>
+    private static bool Preload(string folder)
     {
+        bool isFound = false;
         foreach (string name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so", "libc10_cuda.so", "libtorch_cuda.so"])
-            if ((File.Exists(Path.Combine(folder, name)) ? Path.Combine(folder, name) : FindNativeLibrary(name)) is { } path)
-                NativeLibrary.TryLoad(path, out _);
+        {
+            string? path = File.Exists(Path.Combine(folder, name)) ? Path.Combine(folder, name) : FindNativeLibrary(name);
+            if (path is null) continue;
+            isFound |= name == "libtorch_cpu.so";
+            NativeLibrary.TryLoad(path, out _);
+        }
+        return isFound || NativeLibrary.TryLoad("libtorch_cpu.so", out _);
     }
 
     private static nint LoadCopy(string original, byte[] image)

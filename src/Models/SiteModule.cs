@@ -89,6 +89,12 @@ public abstract class SiteModule
     /// <summary>Runs the instrumented copy of the forward, whose operations call hooks.</summary>
     public virtual object? RunWithHooks(SourceHooks hooks, Arguments arguments) => Run(arguments);
 
+    /// <summary>
+    /// Adds to the description of this module what its class alone does not say: the heads of an attention and where their weights are,
+    /// the kind of a norm, how a layer adds to the residual stream.
+    /// </summary>
+    protected internal virtual void DescribeLayout(Protocol.ModuleInfo info) { }
+
     /// <summary>The device of the weights in a model that is on several devices; null in any other model.</summary>
     public torch.Device? Device { get; private set; }
 

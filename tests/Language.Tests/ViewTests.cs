@@ -6,7 +6,7 @@ internal static class Views
     extension(Envoy module)
     {
         /// <summary>The output of an attention module by head: [batch, heads, seq, headDim].</summary>
-        public View Heads => module.View(x => x.SplitHeads(4), x => x.JoinHeads());
+        public View OutputHeads => module.View(x => x.SplitHeads(4), x => x.JoinHeads());
 
         /// <summary>A copy of the output. Edits of the copy are written back.</summary>
         public View Copied => module.View(x => x.Clone(), x => x);
@@ -30,9 +30,9 @@ public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
         LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Envoy attention = llm.Layers[1].Attn;
-        Saved before = attention.Hidden.Clone().Save(), shape = attention.Heads.Value.Shape.Save();
-        attention.Heads[.., 3] = 0;
-        Saved after = attention.Hidden.Save(), heads = attention.Heads.Value.Save();
+        Saved before = attention.Hidden.Clone().Save(), shape = attention.OutputHeads.Value.Shape.Save();
+        attention.OutputHeads[.., 3] = 0;
+        Saved after = attention.Hidden.Save(), heads = attention.OutputHeads.Value.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1L, 4, 8, 32], Numbers(shape));
         Same(before.Tensor[.., .., ..96], after.Tensor[.., .., ..96]);
@@ -97,7 +97,7 @@ public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
     {
         LanguageModel llm = Model(mode, new() { ["attn"] = "attention" });
         using Trace t = llm.Trace(Paris);
-        Saved byAlias = llm.Layers[0]["attention"].Heads.Value.Save(), byName = llm.Layers[0]["attn"].Heads.Value.Save();
+        Saved byAlias = llm.Layers[0]["attention"].OutputHeads.Value.Save(), byName = llm.Layers[0]["attn"].OutputHeads.Value.Save();
         await t.RunAsync(Cancel);
         Same(byName, byAlias);
     }

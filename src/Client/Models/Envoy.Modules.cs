@@ -35,23 +35,36 @@ public partial class Envoy
 
     /// <summary>
     /// A site by its path relative to this module. The last component is the value of the module: "transformer.h.0.mlp.output", ".input",
-    /// ".inputs" or ".hidden".
+    /// ".inputs" or ".hidden". A model also knows the standard addresses of docs/reference/addresses.md: "resid_post.10". An edit in place
+    /// of the value changes the site.
     /// </summary>
-    /// <exception cref="ArgumentException">The path ends in something else.</exception>
+    /// <exception cref="ArgumentException">The path is neither.</exception>
+    /// <exception cref="NdifException">
+    /// UNKNOWN_MODULE: there is no such module. UNSUPPORTED: the architecture has no value at the address. INDEX_OUT_OF_RANGE: there is no
+    /// such layer.
+    /// </exception>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
-    public Value GetValue(string path)
+    public Value GetValue(string path) => SiteAt(path).Value;
+
+    /// <summary>Replaces a site, which is named as in <see cref="GetValue"/>: <c>llm.SetValue("resid_post.10", value)</c>.</summary>
+    /// <inheritdoc cref="GetValue"/>
+    public void SetValue(string path, Value value) => SiteAt(path).Value = value;
+
+    /// <summary>The site at a path: a module and the name of its value.</summary>
+    private protected virtual View SiteAt(string path)
     {
         (string parent, string name) = ModulePaths.Split(path);
         Envoy module = Get(parent);
         return name switch
         {
-            "output" => module.Output,
-            "input" => module.Input,
-            "inputs" => module.Inputs,
-            "hidden" => module.Hidden,
+            "output" => new(() => module.Output, value => module.Output = value),
+            "input" => new(() => module.Input, value => module.Input = value),
+            "inputs" => new(() => module.Inputs, value => module.Inputs = value as Inputs
+                ?? throw new ArgumentException("The inputs of a module are replaced by new Inputs(...).", nameof(value))),
+            "hidden" => new(() => module.Hidden, value => module.Hidden = value),
             _ => throw new ArgumentException(
-                $"`{name}` is not a value of a module: a path ends in .output, .input, .inputs or .hidden. "
-                + $"For a module, use Get(\"{path}\").",
+                $"`{name}` is not a value of a module: a path ends in .output, .input, .inputs or .hidden, or is an address such as "
+                + $"resid_post.10. For a module, use Get(\"{path}\").",
                 nameof(path)),
         };
     }

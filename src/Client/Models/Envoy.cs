@@ -105,13 +105,13 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public Source Source => new(Model, Path, Info, Model.Description.GetSource(Info, Path));
 
     /// <summary>
-    /// The attention probabilities of a decoder layer, on every architecture. A change affects the layer's output.
+    /// The attention probabilities of a layer or of its attention, on every architecture. A change affects the layer's output.
     /// [batch, heads, seq, kvSeq]
     /// </summary>
     public Value AttentionProbabilities
     {
-        get => Attn.Source["probs"].Output;
-        set => Attn.Source["probs"].Output = value;
+        get => AttentionSource["probs"].Output;
+        set => AttentionSource["probs"].Output = value;
     }
 
     /// <summary>A submodule by its path relative to this module.</summary>
@@ -189,7 +189,10 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <exception cref="InvalidOperationException">The model itself has a module of that name, or this one is a module list.</exception>
     public Envoy Attach(string name, ModuleDefinition definition) => Child(Model.Attachments.Add(Model, Path, Info, name, definition));
 
-    /// <summary>A copy of a parameter of this module: <c>llm.LmHead.Parameter("weight")</c>.</summary>
+    /// <summary>
+    /// A copy of a parameter of this module, as the checkpoint stores it: <c>llm.LmHead.Parameter("weight")</c> [vocab, hidden]. A change
+    /// of the copy does not change the model. <see cref="WQ"/> and its like have the same shape on every architecture.
+    /// </summary>
     /// <exception cref="BadProgramException">UNKNOWN_MODULE: the module has no such parameter.</exception>
     public Value Parameter(string name)
     {

@@ -33,7 +33,7 @@ namespace Ndif;
 /// The device of the weights: "cpu", "cuda" or "cuda:1". Several devices, "cuda:0,cuda:1", share the layers of a model that is too large
 /// for one.
 /// </param>
-public sealed class LanguageModel(
+public sealed partial class LanguageModel(
     string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
     DType? dtype = null, string? adapter = null, bool eightBit = false, string device = "cpu")
     : TransformersModel(new LocalModel(id, revision, dtype, adapter, eightBit, device), remote, rename, edits)
@@ -59,6 +59,10 @@ public sealed class LanguageModel(
 
     /// <summary>The output projection.</summary>
     public Envoy LmHead => FindStandardModule(Description.Names.LmHead, "output projection");
+
+    /// <summary>The output projection: a column for each token. A copy of the weight. [hidden, vocab]</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public Value WU => LmHead.Parameter("weight").Transpose(0, 1);
 
     /// <summary>
     /// The scores of each next token: the last value of a pass, after the output projection and the scaling or capping that some

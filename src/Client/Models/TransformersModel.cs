@@ -10,7 +10,7 @@ namespace Ndif;
 /// A model of Hugging Face's transformers with its tokenizer, named by its id, a folder, or a name of the service. Nothing is loaded before
 /// the first local run; a remote run loads nothing into this process.
 /// </summary>
-public abstract class TransformersModel : TracedModel
+public abstract partial class TransformersModel : TracedModel
 {
     private HuggingFaceTokenizer? _tokenizer;
 
@@ -51,6 +51,16 @@ public abstract class TransformersModel : TracedModel
 
     /// <summary>The layers, a module list.</summary>
     public Envoy Layers => Find(Description.Names.Layers);
+
+    /// <summary>
+    /// The sizes of the model under names that are the same on every architecture: <c>llm.Config.Heads</c>. Weights are not needed.
+    /// </summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNAVAILABLE: the model cannot be described.</exception>
+    public ModelConfig Config => field ??= new(Description);
+
+    /// <summary>The token embedding: a row for each token. A copy of the weight. [vocab, hidden]</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public Value WE => Embed.Parameter("weight");
 
     /// <summary>
     /// Opens a trace over one forward pass.

@@ -81,5 +81,5 @@ public static class LocalRuntime
 
     internal static ILocalRuntime Get() => TryGet() ?? throw Errors.CreateException(ErrorCode.Unsupported,
         $"This trace would run here, but {EngineAssemblyName} is not installed in this program.",
-        "Pass remote: true to run it on the service, or reference Ndif.Engine and a libtorch package to run it here.");
+        "Pass remote: true to run it on the service, or reference the package Ndif.Engine to run it here.");
 }

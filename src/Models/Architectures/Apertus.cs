@@ -50,6 +50,9 @@ public sealed partial class ApertusMLP : TensorModule
         _actFn = Child("act_fn", new XIELUActivation());
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

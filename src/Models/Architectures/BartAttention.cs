@@ -42,6 +42,10 @@ public sealed partial class BartAttention : SiteModule
     protected internal override Axes ResolveTokens(Axes axes) => _kind is BartAttentionKind.Cross
         ? axes with { IsKvSeqOfEncoder = axes.KvSeq != Axes.None } : base.ResolveTokens(axes);
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q_proj", "k_proj", "v_proj", "out_proj");
+
     public override Axes OutputAxes(int element) => ResolveTokens(element == 1 ? Axes.Attention : Axes.Hidden);
 
     public override Axes InputAxes(string argument) => argument switch

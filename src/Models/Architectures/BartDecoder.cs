@@ -81,6 +81,12 @@ public sealed partial class BartDecoderLayer : SiteModule
         _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        info.Residual = Layouts.Normalized("self_attn_layer_norm", "self_attn", "fc2");
+        info.Mlp = Layouts.Mlp("fc1", "fc2");
+    }
+
     public override Axes InputAxes(string argument) => argument switch
     {
         "1" or "attention_mask" => Axes.Attention,

@@ -61,6 +61,12 @@ public sealed partial class BartEncoderLayer : SiteModule
         _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        info.Residual = Layouts.Normalized("self_attn_layer_norm", "self_attn", "fc2");
+        info.Mlp = Layouts.Mlp("fc1", "fc2");
+    }
+
     public override Axes OutputAxes(int element) => Axes.EncoderHidden;
 
     public override Axes InputAxes(string argument) =>

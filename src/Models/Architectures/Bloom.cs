@@ -122,6 +122,13 @@ public sealed partial class BloomBlock : SiteModule
         _mlp = Child("mlp", new BloomMLP(config));
     }
 
+    /// <summary>Attention and mlp add the stream themselves. With norm residual it is the normalized one.</summary>
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        info.Residual = Layouts.Normalized("self_attention", "self_attention.dense", "mlp.dense_4h_to_h");
+        if (!_normResidual) info.Residual.Kind = Protocol.ResidualKind.Sequential;
+    }
+
     public override Axes InputAxes(string argument) => argument switch
     {
         "attention_mask" => Axes.Attention,
@@ -166,6 +173,9 @@ public sealed partial class BloomAttention : SiteModule
         _dense = Child("dense", new Linear(config.HiddenSize, config.HiddenSize));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.PerKvHead(_heads, _heads, _headDim, "query_key_value", "dense");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
@@ -220,6 +230,9 @@ public sealed partial class BloomMLP : SiteModule
         _geluImpl = Child("gelu_impl", new BloomGelu());
         _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.HiddenSize, config.HiddenSize));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("dense_h_to_4h", "dense_4h_to_h");
 
     public override bool ReturnsTensor => true;
 

@@ -50,6 +50,18 @@ public sealed partial class CodeGenAttention : AdjacentRotaryAttention
         _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
     }
 
+    /// <summary>In each part of the projection: queries, values, keys.</summary>
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        int size = _heads / Parts * _headDim;
+        info.Attention = new()
+        {
+            Heads = (uint)_heads, KvHeads = (uint)_heads, HeadDim = (uint)_headDim, Output = "out_proj",
+            Query = Layouts.Heads("qkv_proj", Parts), Value = Layouts.Heads("qkv_proj", Parts, size),
+            Key = Layouts.Heads("qkv_proj", Parts, 2 * size),
+        };
+    }
+
     private protected override object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();

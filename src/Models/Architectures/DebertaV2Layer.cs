@@ -20,6 +20,9 @@ public sealed partial class DebertaV2Layer : SiteModule
         _output = Child("output", new BertOutput(description, "Output", description.IntermediateSize));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Normalized("attention", "attention.output.dense", "output.dense");
+
     public override Axes InputAxes(string argument) => DisentangledSelfAttention.AxesOf(argument);
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -51,6 +54,9 @@ public sealed partial class DebertaV2Attention : SiteModule
         _self = Child("self", new DisentangledSelfAttention(description, positions));
         _output = Child("output", new BertOutput(description, "SelfOutput", description.HiddenSize));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = _self.CreateLayout();
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
@@ -118,6 +124,10 @@ public sealed partial class DisentangledSelfAttention : SiteModule
         projection.SetAxes(Axes.Shared);
         return projection;
     }
+
+    /// <summary>The heads, with paths relative to the parent.</summary>
+    internal Protocol.AttentionLayout CreateLayout() =>
+        Layouts.Separate(_heads, _heads, _headDim, "self.query_proj", "self.key_proj", "self.value_proj", "output.dense");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

@@ -187,6 +187,9 @@ public sealed partial class DistilBertBlock : SiteModule
 
     public override Axes InputAxes(string argument) => argument is "1" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Normalized("sa_layer_norm", "attention", "ffn");
+
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, Tensor mask) =>
         Hook is { } observer ? CallHooked<object?[]>(observer, new Arguments(hidden, mask)) : Forward(hidden, mask);
@@ -227,6 +230,10 @@ public sealed partial class DistilBertSelfAttention : SiteModule
             Projections = [_qLin, _kLin, _vLin], OutputProjection = _outLin,
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q_lin", "k_lin", "v_lin", "out_lin");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

@@ -143,6 +143,10 @@ public sealed partial class FalconDecoderLayer : SiteModule
         LayerNorm Norm(string name) => Child(name, new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = _parallel
+        ? Layouts.Parallel("self_attention", "mlp") : Layouts.Sequential("self_attention", "mlp");
+
     public override Axes InputAxes(string argument) => argument switch
     {
         "attention_mask" => Axes.Attention,
@@ -203,6 +207,9 @@ public sealed partial class FalconAttention : SiteModule
             Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerKvHead(_heads, _kvHeads, _headDim),
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.PerKvHead(_heads, _kvHeads, _headDim, "query_key_value", "dense");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

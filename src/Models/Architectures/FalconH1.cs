@@ -149,6 +149,9 @@ public sealed partial class FalconH1MLP : TensorModule
         _actFn = Child("act_fn", description.CreateActivation());
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj", "gate_proj");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

@@ -123,6 +123,9 @@ public sealed partial class GPT2Block : SiteModule
             ("dropout", new Dropout(config.ResidualDropout))));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("attn", "mlp");
+
     public override Axes InputAxes(string argument) => argument is "2" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -170,6 +173,9 @@ public sealed partial class GPT2Attention : SiteModule
             Projections = [_cAttn], OutputProjection = _cProj, UpcastScores = _upcast,
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Joint(_heads, _heads, _headDim, "c_attn", "c_proj");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

@@ -99,6 +99,9 @@ public sealed partial class GPTBigCodeBlock : SiteModule
             ("dropout", new Dropout(config.ResidualDropout))));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("attn", "mlp");
+
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
         ? CallHooked<object?[]>(observer, new Arguments([hidden, null],
@@ -143,6 +146,11 @@ public sealed partial class GPTBigCodeAttention : SiteModule
             Layout = isMultiQuery ? QkvLayout.Separate(_heads, 1, _headDim) : QkvLayout.InterleavedPerHead(_heads, _headDim),
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = _isMultiQuery
+        ? Layouts.Joint(_heads, 1, _headDim, "c_attn", "c_proj")
+        : Layouts.PerKvHead(_heads, _heads, _headDim, "c_attn", "c_proj");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

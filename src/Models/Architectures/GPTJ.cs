@@ -135,6 +135,9 @@ public sealed partial class GPTJBlock : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Parallel("attn", "mlp");
+
     /// <returns>A tuple: hidden [batch, seq, hidden], and in CodeGen the probabilities [batch, heads, seq, kvSeq].</returns>
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, new Arguments([hidden],
@@ -201,6 +204,10 @@ public sealed partial class GPTJAttention : AdjacentRotaryAttention
         _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
         _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q_proj", "k_proj", "v_proj", "out_proj");
 
     private protected override object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
     {

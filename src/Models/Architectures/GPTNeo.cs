@@ -143,6 +143,9 @@ public sealed partial class GPTNeoBlock : SiteModule
             ("dropout", new Dropout(config.ResidualDropout))));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("attn", "mlp");
+
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
         ? CallHooked<object?[]>(observer, new Arguments([hidden],
@@ -173,6 +176,9 @@ public sealed partial class GPTNeoAttention : SiteModule
         _attention = Child("attention", new GPTNeoSelfAttention(config, layer));
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = _attention.CreateLayout();
 
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
@@ -206,6 +212,10 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
         _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
         _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize));
     }
+
+    /// <summary>The heads, with paths relative to the parent.</summary>
+    internal Protocol.AttentionLayout CreateLayout() => Layouts.Separate(
+        _heads, _heads, _headDim, "attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.out_proj", _window);
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

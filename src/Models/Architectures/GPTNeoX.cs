@@ -123,6 +123,10 @@ public sealed partial class GPTNeoXLayer : SiteModule
             ("act", Activation.Read(json, "hidden_act", "gelu"))));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = _parallel
+        ? Layouts.Parallel("attention", "mlp") : Layouts.Sequential("attention", "mlp");
+
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
@@ -171,6 +175,9 @@ public sealed partial class GPTNeoXAttention : SiteModule
             Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerHead(_heads, _headDim),
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.PerKvHead(_heads, _heads, _headDim, "query_key_value", "dense");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

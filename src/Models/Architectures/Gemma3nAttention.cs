@@ -11,7 +11,8 @@ public sealed partial class Gemma3nTextAttention : KeySharingAttention
     private readonly RMSNorm _qNorm;
     private readonly RMSNorm? _kNorm, _vNorm;
 
-    internal Gemma3nTextAttention(Gemma3nTextConfig config, int layer) : base(config.Sharing, layer, config.HeadDim)
+    internal Gemma3nTextAttention(Gemma3nTextConfig config, int layer) :
+        base(config.Sharing, layer, config.HeadDim, config.SlidingWindow)
     {
         int size = config.HiddenSize, querySize = config.NumHeads * HeadDim, keySize = config.NumKvHeads * HeadDim;
         _qProj = Child("q_proj", new Linear(size, querySize, config.AttentionBias));

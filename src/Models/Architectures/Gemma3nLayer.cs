@@ -112,6 +112,9 @@ public sealed partial class Gemma3nTextMLP : TensorModule
         else _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj", "gate_proj");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

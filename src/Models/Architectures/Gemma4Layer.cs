@@ -106,7 +106,8 @@ public sealed partial class Gemma4TextAttention : KeySharingAttention
     private readonly RMSNorm _qNorm;
     private readonly RMSNorm? _kNorm, _vNorm;
 
-    internal Gemma4TextAttention(Gemma4TextConfig config, int layer) : base(config.Sharing, layer, config.HeadDimOf(layer))
+    internal Gemma4TextAttention(Gemma4TextConfig config, int layer) :
+        base(config.Sharing, layer, config.HeadDimOf(layer), config.SlidingWindow)
     {
         int size = config.HiddenSize, querySize = config.NumHeads * HeadDim, keySize = config.KvHeadsOf(layer) * HeadDim;
         _qProj = Child("q_proj", new Linear(size, querySize, config.AttentionBias));

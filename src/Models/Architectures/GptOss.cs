@@ -62,6 +62,9 @@ public sealed partial class GptOssDecoderLayer : DecoderBlock
         _postAttentionLayernorm = Child("post_attention_layernorm", description.CreateNorm(config.HiddenSize));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("self_attn", "mlp");
+
     protected override object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();

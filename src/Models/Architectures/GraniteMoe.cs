@@ -58,6 +58,10 @@ public sealed partial class GraniteMoeDecoderLayer : DecoderBlock
             _sharedMlp = Child("shared_mlp", new GraniteMoeSharedMLP(config, description));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual =
+        Layouts.Sequential("self_attn", _sharedMlp is null ? "block_sparse_moe" : "", scale: _residualMultiplier);
+
     protected override object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
@@ -89,6 +93,9 @@ public sealed partial class GraniteMoeSharedMLP : TensorModule
     }
 
     public override string ClassName { get; }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.GateUp("input_linear", "output_linear");
 
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>

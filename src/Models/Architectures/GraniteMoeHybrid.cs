@@ -64,6 +64,10 @@ public sealed partial class GraniteMoeHybridDecoderLayer : DecoderBlock
                 description.CreateActivation()));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential(
+        (_selfAttn ?? (SiteModule)_mamba!).Name, _blockSparseMoe is null ? "shared_mlp" : "", scale: _residualMultiplier);
+
     protected override bool KeepsState => _mamba is not null;
 
     public override Axes InputAxes(string argument) =>

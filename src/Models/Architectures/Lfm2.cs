@@ -128,6 +128,9 @@ public sealed partial class Lfm2MLP : TensorModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("w3", "w2", "w1");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

@@ -171,6 +171,9 @@ public sealed partial class Llama4TextDecoderLayer : DecoderBlock
         _postAttentionLayernorm = Child("post_attention_layernorm", description.CreateNorm(config.HiddenSize));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("self_attn", "feed_forward");
+
     protected override object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
@@ -280,6 +283,9 @@ public sealed partial class Llama4TextMLP : TensorModule
         _activationFn = Child("activation_fn", activation);
         _fusedMlp = new CpuKernels.FusedMlp(this, _gateProj, _upProj, _downProj, activation.Kind);
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj", "gate_proj");
 
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>

@@ -185,6 +185,9 @@ public sealed partial class ModernBertEncoderLayer : SiteModule
         _mlp = Child("mlp", new ModernBertMLP(description));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("attn", "mlp");
+
     /// <param name="positionEmbeddings">Cosines and sines, each [batch, seq, headDim].</param>
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, Tensor mask, object?[] positionEmbeddings) => Hook is { } observer
@@ -225,6 +228,9 @@ public sealed partial class ModernBertAttention : SiteModule
         _outDrop = Child("out_drop", dropout > 0 ? new Dropout(dropout) : (TensorModule)new Identity());
         _fusedAttention = new FusedAttention(this, 0, _heads, _heads, _headDim, _scale) { Projections = [_wqkv], OutputProjection = _wo };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Joint(_heads, _heads, _headDim, "Wqkv", "Wo");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
@@ -277,6 +283,9 @@ public sealed partial class ModernBertMLP : TensorModule
         _wo = Child("Wo", new Linear(description.IntermediateSize, description.HiddenSize, bias));
         _fusedMlp = new FusedMlp(this, _wi, _wo, _act.Kind);
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.GateUp("Wi", "Wo");
 
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>

@@ -134,6 +134,9 @@ public sealed partial class MptBlock : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("attn", "ffn.down_proj");
+
     public override Axes InputAxes(string argument) => argument switch
     {
         "attention_mask" => Axes.Attention,
@@ -179,6 +182,9 @@ public sealed partial class MptAttention : SiteModule
         _wqkv = Child("Wqkv", new Linear(config.HiddenSize, 3 * config.HiddenSize, bias: false));
         _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Joint(_heads, _heads, _headDim, "Wqkv", "out_proj");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
@@ -235,6 +241,9 @@ public sealed partial class MptMLP : SiteModule
         _act = Child("act", Activation.Gelu());
         _downProj = Child("down_proj", new Linear(4 * config.HiddenSize, config.HiddenSize, bias: false));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj");
 
     public override bool ReturnsTensor => true;
 

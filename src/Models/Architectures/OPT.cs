@@ -155,6 +155,13 @@ public sealed partial class OPTDecoderLayer : SiteModule
         if (_normBefore) _finalLayerNorm.SetAxes(Axes.Flat);
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        info.Residual = _normBefore ? Layouts.Sequential("self_attn", "fc2")
+            : Layouts.Normalized("self_attn_layer_norm", "self_attn", "fc2");
+        info.Mlp = Layouts.Mlp("fc1", "fc2");
+    }
+
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
     public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
         ? CallHooked<object?[]>(observer, new Arguments([hidden],
@@ -203,6 +210,10 @@ public sealed partial class OPTAttention : SiteModule
             Projections = [_qProj, _kProj, _vProj], OutputProjection = _outProj, QueryScale = 1 / Math.Sqrt(_headDim),
         };
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q_proj", "k_proj", "v_proj", "out_proj");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

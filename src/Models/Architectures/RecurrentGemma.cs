@@ -136,6 +136,9 @@ public sealed partial class RecurrentGemmaDecoderLayer : SiteModule
             new GatedMlp("RecurrentGemmaMlp", config.HiddenSize, config.IntermediateSize / 2, activation, bias: true));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Sequential("temporal_block", "mlp_block");
+
     public override Axes InputAxes(string argument) => argument is "2" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -199,6 +202,9 @@ public sealed partial class RecurrentGemmaSdpaAttention : RecurrentGemmaTemporal
         _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("RecurrentGemmaRotaryEmbedding",
             new(config.Json, config.RopeParameters, config.RotaryDim), passesPositionIdsByPosition: true, inputAxes: new Axes(0, 2)));
     }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(_heads, _kvHeads, _headDim, "q_proj", "k_proj", "v_proj", "o_proj");
 
     private protected override Tensor Forward(Tensor hidden, Tensor positionIds, Tensor mask, KeyValueCache? cache)
     {

@@ -38,6 +38,10 @@ public sealed partial class T5Attention : SiteModule
     protected internal override Axes ResolveTokens(Axes axes) =>
         _isCross ? axes with { IsKvSeqOfEncoder = axes.KvSeq != Axes.None } : base.ResolveTokens(axes);
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q", "k", "v", "o");
+
     public override Axes OutputAxes(int element) => ResolveTokens(element == 0 ? Axes.Hidden : Axes.Attention);
 
     public override Axes InputAxes(string argument) => argument switch

@@ -132,6 +132,10 @@ public sealed partial class T5FeedForward : TensorModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = _gated is null
+        ? Layouts.Mlp("wi", "wo") : Layouts.Mlp("wi_1", "wo", "wi_0");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

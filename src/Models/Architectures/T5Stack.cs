@@ -100,6 +100,12 @@ public sealed partial class T5Block : SiteModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) => info.Residual = new()
+    {
+        Kind = Protocol.ResidualKind.Sequential, MidModule = "layer.0", Attention = "layer.0.SelfAttention",
+        Mlp = $"layer.{(_crossAttention is null ? 1 : 2)}.DenseReluDense",
+    };
+
     public override Axes OutputAxes(int element) =>
         element == 0 ? ResolveTokens(Axes.Hidden) : element < 3 ? ResolveTokens(Axes.Attention) : Axes.CrossAttention;
 

@@ -28,6 +28,9 @@ public sealed partial class BertAttention : SiteModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = _self.CreateLayout();
+
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
     public override Axes InputAxes(string argument) => argument is "1" or "attention_mask" ? Axes.Attention : Axes.Hidden;
@@ -73,6 +76,10 @@ public sealed partial class BertSelfAttention : SiteModule
     public override string ClassName { get; }
 
     internal IReadOnlyList<ILinearLayer> Projections => [_query, _key, _value];
+
+    /// <summary>The heads, with paths relative to the parent.</summary>
+    internal Protocol.AttentionLayout CreateLayout() =>
+        Layouts.Separate(_heads, _heads, _headDim, "self.query", "self.key", "self.value", "output.dense");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

@@ -57,6 +57,9 @@ public sealed partial class BertLayer : SiteModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual = Layouts.Normalized("attention", "attention.output.dense", "output.dense");
+
     public override Axes InputAxes(string argument) => argument is "1" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>

@@ -45,6 +45,25 @@ public abstract class DecoderAttention : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
+    /// <summary>
+    /// The heads. Projections are found by their names: a class with others, or with a part of its own in them, overrides this. The rows of
+    /// a query projection that is twice as large are for each head those of the query and of a gate, as in Qwen3-Next.
+    /// </summary>
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        Protocol.AttentionLayout layout = Has("qkv_proj")
+            ? Layouts.Joint(NumHeads, NumKvHeads, HeadDim, "qkv_proj", "o_proj")
+            : Layouts.Separate(NumHeads, NumKvHeads, HeadDim, "q_proj", "k_proj", "v_proj",
+                Has("o_proj") ? "o_proj" : _description.OutputProjectionName);
+        layout.Query.Blocks = Has("qkv_proj") ? 1 : (uint)NumHeads;
+        layout.Window = (uint)((_description.Windows is { } windows ? windows[Layer] : _description.Window) ?? 0);
+        (layout.QueryNorm, layout.KeyNorm) = (NameOf(_description.QkNormNames.Query), NameOf(_description.QkNormNames.Key));
+        info.Attention = layout;
+
+        bool Has(string name) => Children.Any(child => child.Name == name);
+        string NameOf(string name) => Has(name) ? name : "";
+    }
+
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
     public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer

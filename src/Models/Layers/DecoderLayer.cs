@@ -36,6 +36,13 @@ public partial class DecoderLayer : DecoderBlock
         _mlpDropout = attention == mlp ? _attentionDropout : Child(mlp, new Dropout(p));
     }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        string attention = (_attentionOutputNorm ?? (SiteModule)_selfAttn).Name, mlp = (_mlpOutputNorm ?? _mlp).Name;
+        info.Residual = _mlpReadsInputNorm ? Layouts.Parallel(attention, mlp)
+            : Layouts.Sequential(attention, mlp, scale: _residualMultiplier);
+    }
+
     protected override object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();

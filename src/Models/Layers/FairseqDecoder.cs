@@ -135,6 +135,12 @@ public sealed partial class FairseqDecoderLayer : SiteModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        info.Residual = Layouts.Sequential("self_attn", "fc2");
+        info.Mlp = Layouts.Mlp("fc1", "fc2");
+    }
+
     public override Axes InputAxes(string argument) => argument is "1" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -192,6 +198,10 @@ public sealed partial class FairseqAttention : SiteModule
     }
 
     public override string ClassName { get; }
+
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Attention = Layouts.Separate(
+        _heads, _heads, _headDim, "q_proj", "k_proj", "v_proj", "out_proj");
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

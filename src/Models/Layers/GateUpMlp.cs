@@ -25,6 +25,9 @@ public sealed partial class GateUpMlp : TensorModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.GateUp("gate_up_proj", "down_proj");
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

@@ -26,6 +26,9 @@ public sealed partial class GatedMlp : TensorModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp("up_proj", "down_proj", "gate_proj");
+
     /// <summary>The input may be flat, [batch · seq, hidden]: that of an expert for all tokens is.</summary>
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>

@@ -11,8 +11,12 @@ namespace Ndif.Models.Layers;
 /// </remarks>
 public abstract class KeySharingAttention : SiteModule
 {
-    private protected KeySharingAttention(KeySharing sharing, int layer, int headDim)
+    private readonly int _window;
+
+    /// <param name="window">The window of layers that have one.</param>
+    private protected KeySharingAttention(KeySharing sharing, int layer, int headDim, int window)
     {
+        _window = window;
         (Layer, LayerType, HeadDim) = (layer, sharing.LayerTypes[layer], headDim);
         (HasOwnKeys, IsSource) = (!sharing.IsReader(layer), sharing.IsSource(layer));
     }
@@ -28,6 +32,22 @@ public abstract class KeySharingAttention : SiteModule
 
     /// <summary>Whether later layers have the keys of this one.</summary>
     protected bool IsSource { get; }
+
+    /// <summary>The heads; keys and values of a layer that has those of an earlier one have no projection here.</summary>
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info)
+    {
+        SiteModule? key = Children.FirstOrDefault(child => child.Name == "k_proj");
+        info.Attention = new()
+        {
+            Heads = HeadsOf(Children.First(child => child.Name == "q_proj")), KvHeads = key is null ? 0 : HeadsOf(key),
+            HeadDim = (uint)HeadDim, Window = LayerType == "sliding_attention" ? (uint)_window : 0, Output = "o_proj",
+            Query = Layouts.Heads("q_proj"), Key = key is null ? null : Layouts.Heads("k_proj"), QueryNorm = "q_norm",
+            Value = Children.Any(child => child.Name == "v_proj") ? Layouts.Heads("v_proj") : null,
+            KeyNorm = key is null ? "" : "k_norm",
+        };
+
+        uint HeadsOf(SiteModule projection) => (uint)(projection.Parameters[0].Shape[0] / HeadDim);
+    }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 

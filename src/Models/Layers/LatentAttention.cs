@@ -45,6 +45,12 @@ public sealed partial class LatentAttention : DecoderAttention
         _oProj = Child("o_proj", new Linear(NumHeads * latent.ValueDim, hiddenSize, bias));
     }
 
+    /// <summary>Queries and keys are not linear in the input alone, and their heads have another size than those of values.</summary>
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) => info.Attention = new()
+    {
+        Heads = (uint)NumHeads, KvHeads = (uint)NumHeads, HeadDim = (uint)_valueDim, Output = "o_proj",
+    };
+
     protected override object?[] Forward(
         Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {

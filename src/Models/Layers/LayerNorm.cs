@@ -37,6 +37,11 @@ public sealed partial class LayerNorm : TensorModule
     /// <summary>The factors of the normalized values, [hidden]; null for none.</summary>
     private Tensor? Scale => _isUnitOffset ? _weight!.Value + 1 : _weight?.Value;
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) => info.Norm = new()
+    {
+        SubtractsMean = true, UnitOffset = _isUnitOffset, Epsilon = _epsilon,
+    };
+
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)

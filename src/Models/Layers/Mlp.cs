@@ -34,6 +34,9 @@ public sealed partial class Mlp : TensorModule
 
     public override string ClassName { get; }
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Mlp = Layouts.Mlp(_up.Name, _down.Name);
+
     /// <param name="input">[batch, seq, hidden]</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

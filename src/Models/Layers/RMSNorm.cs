@@ -35,6 +35,11 @@ public sealed partial class RMSNorm : TensorModule, INormLayer
 
     NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(_kind, _weight, null, _epsilon, type);
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) => info.Norm = new()
+    {
+        UnitOffset = _kind is NormKind.RmsUnitOffset, Epsilon = _epsilon,
+    };
+
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)

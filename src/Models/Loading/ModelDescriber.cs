@@ -51,15 +51,20 @@ internal static class ModelDescriber
             .Where(file => File.Exists(file.Path)).Select(file => KeyValuePair.Create(file.Name, File.ReadAllBytes(file.Path)));
     }
 
-    private static ModuleInfo DescribeModule(SiteModule module, DataType dtype) => new()
+    private static ModuleInfo DescribeModule(SiteModule module, DataType dtype)
     {
-        Name = module.Name,
-        ClassName = module.ClassName,
-        Repr = module.ExtraRepr,
-        List = module.IsList,
-        Virtual = module.IsVirtual,
-        Source = module.Source?.Name ?? "",
-        Children = { module.Children.Select(child => DescribeModule(child, dtype)) },
-        Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },
-    };
+        ModuleInfo info = new()
+        {
+            Name = module.Name,
+            ClassName = module.ClassName,
+            Repr = module.ExtraRepr,
+            List = module.IsList,
+            Virtual = module.IsVirtual,
+            Source = module.Source?.Name ?? "",
+            Children = { module.Children.Select(child => DescribeModule(child, dtype)) },
+            Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },
+        };
+        module.DescribeLayout(info);
+        return info;
+    }
 }

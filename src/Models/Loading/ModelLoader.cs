@@ -56,6 +56,7 @@ internal static class ModelLoader
     public static LoadedModel Load(ModelFolder folder, ConfigReader config, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
+        NativeTorch.EnsureLoaded();
         PreTrainedModel root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path, config);
         WeightBinding weights = BindTies(ref config, ref root, checkpoint, out bool isUntied);
@@ -159,6 +160,7 @@ internal static class ModelLoader
     /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
     {
+        NativeTorch.EnsureLoaded();
         (config, PreTrainedModel root, ScalarType type) = BuildTree(folder, config, dtype);
         LoadedModel model = new(folder, config, root, type, META);
         foreach (Parameter parameter in model.Modules.SelectMany(m => m.Parameters).Distinct())

@@ -34,6 +34,10 @@ public sealed partial class HybridDecoderLayer : DecoderBlock
 
     protected override bool KeepsState => _mixer is not null;
 
+    protected internal override void DescribeLayout(Protocol.ModuleInfo info) =>
+        info.Residual =
+        Layouts.Sequential((_selfAttn ?? (SiteModule)_mixer!).Name, _mlp.Name);
+
     public override Axes InputAxes(string argument) =>
         argument == "attention_mask" && _mixer is not null ? new Axes(0, 1) : base.InputAxes(argument);
 
