@@ -22,6 +22,7 @@ var root = new RootCommand("NDIF: a service for experiments on the internals of 
     DoctorCommand.Create(),
     UsageCommand.Create(),
     ParityCommand.Create(),
+    CollectCommand.Create(),
 };
 
 ParseResult parsed = root.Parse(args);

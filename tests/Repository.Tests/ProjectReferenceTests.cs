@@ -17,7 +17,8 @@ public sealed class ProjectReferenceTests
         ["Queue"] = ["Protocol"],
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
-        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
+        ["Activations"] = ["Client"],
+        ["Cli"] = ["Activations", "Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
     };
 
     public static TheoryData<string> Projects => [.. _allowedReferences.Keys];
@@ -39,6 +40,7 @@ public sealed class ProjectReferenceTests
     }
 
     [Theory]
+    [InlineData("Activations")]
     [InlineData("Client")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
