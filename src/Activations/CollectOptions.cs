@@ -19,7 +19,7 @@ public sealed record CollectOptions
     /// The number of texts that are sorted by length before batches are formed, so that little padding is needed. As many texts are
     /// tokenized again when a collection is resumed.
     /// </summary>
-    public int LookaheadTexts { get; init; } = 4096;
+    public int LookaheadTexts { get; init; } = 2048;
 
     /// <summary>
     /// The size in bytes at which a shard is complete. A shard is held in memory until it is written, and what an interrupted run had of
