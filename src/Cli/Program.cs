@@ -23,6 +23,7 @@ var root = new RootCommand("NDIF: a service for experiments on the internals of 
     UsageCommand.Create(),
     WorkbenchCommand.Create(),
     ParityCommand.Create(),
+    CollectCommand.Create(),
 };
 
 ParseResult parsed = root.Parse(args);

@@ -13,7 +13,8 @@ var json = new Option<bool>("--json")
 };
 var only = new Option<string?>("--group")
 {
-    Description = "Only this group: Forward, Speed, Families, Sites, Invokes, Remote, Loading, Memory, Service, Concurrency.",
+    Description = "Only this group: Forward, Speed, Families, Sites, Invokes, Remote, Loading, Memory, Service, Concurrency, "
+        + "Activations.",
 };
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name contains this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
@@ -25,7 +26,7 @@ command.SetAction(async (parsed, cancellationToken) =>
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
     foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
         () => new FamiliesGroup(), () => new SitesGroup(), () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(),
-        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup()])
+        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup(), () => new ActivationsGroup()])
     {
         BenchmarkGroup group = create();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;

@@ -18,7 +18,7 @@ public sealed partial class ReferenceTests
 {
     private static readonly string[][] _commands =
     [
-        [], ["demo"], ["up"], ["serve"], ["worker"], ["status"], ["usage"], ["parity"], ["doctor"], ["workbench"],
+        [], ["demo"], ["up"], ["serve"], ["worker"], ["status"], ["usage"], ["parity"], ["collect"], ["doctor"], ["workbench"],
         ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"],
         ["models"], ["models", "pull"], ["models", "deploy"], ["models", "evict"], ["models", "pin"], ["models", "unpin"],
         ["models", "scale"], ["models", "drain"], ["models", "list"], ["models", "sync"],

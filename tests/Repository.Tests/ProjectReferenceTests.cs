@@ -20,7 +20,8 @@ public sealed class ProjectReferenceTests
         ["Server"] = ["Queue", "Protocol"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
         ["Workbench"] = ["Client", "Plots", "Protocol"],
-        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Workbench", "Worker"],
+        ["Activations"] = ["Client"],
+        ["Cli"] = ["Activations", "Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Workbench", "Worker"],
     };
 
     public static TheoryData<string> Projects => [.. _allowedReferences.Keys];
@@ -42,6 +43,7 @@ public sealed class ProjectReferenceTests
     }
 
     [Theory]
+    [InlineData("Activations")]
     [InlineData("Client")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]

@@ -57,9 +57,11 @@ internal sealed class InterleavedTimings
             for (int i = 0; i < candidates.Length; i++)
             {
                 int candidate = (round + i) % candidates.Length;
+                TimeSpan used = ProcessorTime();
                 long from = Stopwatch.GetTimestamp();
                 await candidates[candidate]();
                 rounds._seconds[round][candidate] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+                rounds._processor[round][candidate] = (ProcessorTime() - used).TotalSeconds;
             }
         }
         return rounds;
