@@ -17,6 +17,7 @@ using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
+using Ndif.Server.OpenAi;
 using Ndif.Server.Scaling;
 using Serilog;
 
@@ -31,7 +32,7 @@ namespace Ndif.Server;
 /// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
 /// 6. <see cref="RequestLimitMiddleware"/>: what the requests of a key may cost.
 /// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
-///    HTTP endpoint (blobs, status, dashboard, metrics).
+///    HTTP endpoint (blobs, OpenAI's API, status, dashboard, metrics).
 /// </summary>
 public static class GatewayHost
 {
@@ -98,6 +99,7 @@ public static class GatewayHost
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
         services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         ScalerSetup.AddServices(services);
+        OpenAiEndpoints.AddServices(services);
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -140,6 +142,7 @@ public static class GatewayHost
         app.MapGrpcHealthChecksService().WithMetadata(new AllowWithoutKeyAttribute());
         app.MapGrpcReflectionService().WithMetadata(new AllowWithoutKeyAttribute());
         BlobEndpoints.Map(app);
+        OpenAiEndpoints.Map(app, options);
         StatusEndpoints.Map(app);
         app.Services.GetRequiredService<MetricsEndpoint>().Map(app);
     }

@@ -241,6 +241,15 @@ internal static class ServerErrors
         JobContinues = true,
     });
 
+    public static Exception CompletionInterrupted() => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = "The gateway is shutting down, and has cancelled the job of this completion.",
+        Hint = "Send the request again.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
     public static Exception ClientTimedOut(TimeSpan timeout) => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,

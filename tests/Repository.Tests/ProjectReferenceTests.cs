@@ -15,7 +15,7 @@ public sealed class ProjectReferenceTests
         ["Models.Generator"] = [],
         ["Engine"] = ["Models", "Protocol", "Client"],
         ["Queue"] = ["Protocol"],
-        ["Server"] = ["Queue", "Protocol"],
+        ["Server"] = ["Queue", "Protocol", "Tokenizers"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
         ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
     };
