@@ -13,6 +13,7 @@ using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
 using Ndif.Server.Deployments;
+using Ndif.Server.Edits;
 using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
@@ -89,7 +90,8 @@ public static class GatewayHost
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
         services.AddSingleton(options).AddSingleton(time).AddSingleton(backend);
-        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
+        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments)
+            .AddSingleton(backend.Edits);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
         services.AddSingleton<WorkerLimits>().AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>();
@@ -100,6 +102,7 @@ public static class GatewayHost
         services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         ScalerSetup.AddServices(services);
         OpenAiEndpoints.AddServices(services);
+        services.AddSingleton<PublishedEditsService>().AddHostedService<PublishedEditsRenewalService>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();

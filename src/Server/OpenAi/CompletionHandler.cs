@@ -33,7 +33,7 @@ internal sealed class CompletionHandler(
         CompletionProgram program = CompletionProgram.Write(request, model, prompts, maxTokens);          // 3
         ChoiceProgress[] choices = [.. program.Saves.Select((saves, i) =>
             new ChoiceProgress(i, model, request, prompts[i / request.ChoiceCount], saves, maxTokens))];
-        CompletionJob job = await runner.SubmitAsync(caller, program, choices, cancellationToken);
+        CompletionJob job = await runner.SubmitAsync(caller, program, model.Edits?.Owner, choices, cancellationToken);
         var header = new CompletionHeader(format.IdPrefix + job.Id, time.GetUtcNow().ToUnixTimeSeconds(), model.Name);
         int promptTokens = prompts.Sum(prompt => prompt.Ids.Count);
         IAsyncEnumerable<ChoiceDelta> deltas = runner.FollowAsync(job, cancellationToken);

@@ -4,9 +4,16 @@ using Ndif.Queue;
 namespace Ndif.Server.OpenAi;
 
 /// <summary>The job of a completion.</summary>
-internal sealed class CompletionJob(string id, IReadOnlyList<ChoiceProgress> choices)
+/// <param name="owner">The key that asked for the completion.</param>
+/// <param name="grantedBlobs">Blobs of another key that the owner may read because of this job.</param>
+internal sealed class CompletionJob(
+    string id, string owner, IReadOnlyList<ChoiceProgress> choices, IReadOnlyList<string> grantedBlobs)
 {
     public string Id => id;
+
+    public string Owner => owner;
+
+    public IReadOnlyList<string> GrantedBlobs => grantedBlobs;
 
     public bool HasEnded => choices.All(choice => choice.HasEnded);
 

@@ -17,14 +17,31 @@ internal sealed class CompletionJobRunner(
     JobAdmissionService admission, IJobQueue jobs, IBlobStore blobs, RunStreamTracker runStreams, QueuePositionSubscriptions positions,
     StreamDrainer drainer, ILogger<CompletionJobRunner> logger)
 {
-    /// <summary>Submits the program of a completion.</summary>
+    /// <summary>
+    /// Submits the program of a completion. Where it has constants of another key, which are those of public edits, the caller is granted
+    /// them for the time of the job. It does not learn their ids.
+    /// </summary>
+    /// <param name="constantsOwner">The key that has published the edits; null without edits.</param>
     /// <exception cref="NdifException">The submission was refused.</exception>
     public async Task<CompletionJob> SubmitAsync(
-        Caller caller, CompletionProgram program, IReadOnlyList<ChoiceProgress> choices, CancellationToken cancellationToken)
+        Caller caller, CompletionProgram program, string? constantsOwner, IReadOnlyList<ChoiceProgress> choices,
+        CancellationToken cancellationToken)
     {
-        JobInfo job = (await admission.SubmitAsync(caller, new SubmitRequest { Program = program.Program }, cancellationToken)).Job;
+        string[] granted = constantsOwner is null || constantsOwner == caller.Id ? []
+            : [.. program.Program.Constants.Where(DataTensors.IsBlob).Select(constant => constant.Blob.Id).Distinct()];
+        var job = new CompletionJob(JobIds.New(), caller.Id, choices, granted);
+        try
+        {
+            foreach (string blob in granted) await blobs.GrantAsync(blob, caller.Id, job.Id, cancellationToken);
+            await admission.SubmitAsync(caller, new SubmitRequest { Program = program.Program, JobId = job.Id }, cancellationToken);
+        }
+        catch
+        {
+            await RevokeGrantsAsync(job);
+            throw;
+        }
         RequestScope.Current?.Release();
-        return new CompletionJob(job.Id, choices);
+        return job;
     }
 
     /// <summary>Follows a job to its end, and returns the parts of its choices as they come.</summary>
@@ -57,8 +74,14 @@ internal sealed class CompletionJobRunner(
             // nobody else can read this job's text
             if (hasEnded) await runStreams.RemoveAsync(job.Id);
             else await runStreams.LeaveAsync(job.Id, "The client of the completion has gone.");
+            await RevokeGrantsAsync(job);
         }
         if (!job.HasEnded) throw Errors.CreateException(ErrorCode.Internal, $"The job {job.Id} ended before all of its choices did.");
+    }
+
+    private async Task RevokeGrantsAsync(CompletionJob job)
+    {
+        foreach (string blob in job.GrantedBlobs) await blobs.RevokeAsync(blob, job.Owner, job.Id, CancellationToken.None);
     }
 
     private async Task<bool> MoveNextAsync(IAsyncEnumerator<Event> events)

@@ -7,7 +7,9 @@ namespace Ndif.Server.OpenAi;
 /// <summary>What a completion needs of its model.</summary>
 /// <param name="Name">The name in the request, which the response repeats.</param>
 /// <param name="Model">The model that runs.</param>
-internal sealed record CompletionModel(string Name, ModelRef Model, ModelDescription Description, HuggingFaceTokenizer Tokenizer)
+/// <param name="Edits">The published edits that the name stands for; null for the model as it is.</param>
+internal sealed record CompletionModel(
+    string Name, ModelRef Model, ModelDescription Description, HuggingFaceTokenizer Tokenizer, CompletionEdits? Edits = null)
 {
     /// <summary>The largest number of new tokens of a chat that does not set it, where the context allows it.</summary>
     private const int DefaultChatTokens = 2048;
@@ -97,6 +99,11 @@ internal sealed record CompletionModel(string Name, ModelRef Model, ModelDescrip
                 + " Shorten one of them.", request.PromptField, "context_length_exceeded");
     }
 }
+
+/// <summary>Published edits of a model.</summary>
+/// <param name="Program">A generation of a placeholder with the edits (<see cref="Edits.EditsProgramValidator"/>).</param>
+/// <param name="Owner">The key that published them, to which their constants belong.</param>
+internal sealed record CompletionEdits(Program Program, string Owner);
 
 /// <summary>One encoded prompt.</summary>
 /// <param name="Text">Its text, where it is known or needed.</param>

@@ -1,7 +1,7 @@
-using Google.Protobuf;
 using Ndif.Protocol;
 using Ndif.Protocol.Messages;
 using Ndif.Protocol.Programs;
+using Ndif.Server.Edits;
 using static Ndif.Server.OpenAi.ProgramWriter;
 
 namespace Ndif.Server.OpenAi;
@@ -14,6 +14,9 @@ namespace Ndif.Server.OpenAi;
 ///   step s: chosen token (streamer) ──> gather(previous, token) ; logits ──> log_softmax ──> top-k ──> previous
 /// </code>
 /// The last chosen token comes in a step of which the logits are never computed, which ends the loop.
+///
+/// Published edits are invokes beside that of each choice, before it, as the client records them. The program begins as that of the edits:
+/// its prompt becomes the first choice, and the edits are copied for the others.
 /// </summary>
 internal sealed class CompletionProgram
 {
@@ -33,35 +36,59 @@ internal sealed class CompletionProgram
     public static CompletionProgram Write(
         CompletionRequest request, CompletionModel model, IReadOnlyList<CompletionPrompt> prompts, int maxTokens)
     {
-        var program = new Program
-        {
-            Version = ProgramFormat.Version, Client = "openai", Model = model.Model, Regions = { new Region() },
-        };
+        Program program = model.Edits is { } edits ? edits.Program.Clone()
+            : new Program { Version = ProgramFormat.Version, Client = "openai", Model = model.Model, Regions = { new Region() } };
+        Trace? template = model.Edits is null ? null : TakeTrace(program);
         var completion = new CompletionProgram(request, new ProgramWriter(program));
-        completion.WriteTrace(prompts, maxTokens);
+        completion.WriteTrace(template, prompts, maxTokens);
         return completion;
     }
 
-    private void WriteTrace(IReadOnlyList<CompletionPrompt> prompts, int maxTokens)
+    /// <summary>Removes the trace of published edits, which is the last node of their program.</summary>
+    private static Trace TakeTrace(Program program)
     {
-        var trace = new Trace { Mode = Mode.Forward, Region = _writer.AddRegion(() => { }) };
+        Trace trace = program.Nodes[^1].Trace;
+        program.Nodes.RemoveAt(program.Nodes.Count - 1);
+        program.Regions[0].Nodes.RemoveAt(program.Regions[0].Nodes.Count - 1);
+        return trace;
+    }
+
+    private void WriteTrace(Trace? template, IReadOnlyList<CompletionPrompt> prompts, int maxTokens)
+    {
+        var trace = new Trace { Mode = Mode.Forward, Region = template?.Region ?? _writer.AddRegion(() => { }) };
         if (maxTokens > 0)
         {
             trace.Mode = Mode.Generate;
             trace.Generation = _request.Sampling.Clone();
             (trace.Generation.MaxNewTokens, trace.Generation.ReturnSequences) = ((uint)maxTokens, 1);
             trace.Generation.Stop.AddRange(_request.Stop);
-            if (GenerationOptionsValidator.RequiresLogitsProcessors(trace.Generation))
+            if (GenerationOptionsValidator.RequiresLogitsProcessors(trace.Generation)
+                && !Program.RequiredFeatures.Contains(ProgramFormat.LogitsProcessors))
                 Program.RequiredFeatures.Add(ProgramFormat.LogitsProcessors);
         }
         foreach (CompletionPrompt prompt in prompts)
-            for (int i = 0; i < _request.ChoiceCount; i++)
-                trace.Invokes.Add(new Invoke
-                {
-                    Input = new Input { Tokens = { new TokenRow { Ids = { prompt.Ids.Select(id => (long)id) } } } },
-                    Region = _writer.AddRegion(() => WriteChoice(prompt, maxTokens)),
-                });
+            for (int i = 0; i < _request.ChoiceCount; i++) AddChoice(trace, template, prompt, maxTokens);
         _writer.Add(new Node { Trace = trace });
+    }
+
+    /// <summary>Adds the invokes of a choice: the edits, and the choice itself.</summary>
+    private void AddChoice(Trace trace, Trace? template, CompletionPrompt prompt, int maxTokens)
+    {
+        bool isFirst = trace.Invokes.Count == 0;
+        Invoke[] edits = [.. template?.Invokes.Where(invoke => invoke.Input is null) ?? []];
+        uint position = (uint)(trace.Invokes.Count + edits.Length);
+        foreach (Invoke edit in edits)
+        {
+            uint region = isFirst ? edit.Region : new RegionCopier(Program).Copy(edit.Region);
+            trace.Invokes.Add(new Invoke { Region = region, Beside = position, Adapter = edit.Adapter });
+        }
+        uint own = isFirst && template is not null ? template.Invokes.Single(invoke => invoke.Input is not null).Region
+            : _writer.AddRegion(() => { });
+        _writer.WriteRegion(own, () => WriteChoice(prompt, maxTokens));
+        trace.Invokes.Add(new Invoke
+        {
+            Input = new Input { Tokens = { new TokenRow { Ids = { prompt.Ids.Select(id => (long)id) } } } }, Region = own,
+        });
     }
 
     private void WriteChoice(CompletionPrompt prompt, int maxTokens)

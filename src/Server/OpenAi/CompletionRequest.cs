@@ -29,7 +29,7 @@ internal sealed record CompletionRequest
     /// <summary>Texts that end a choice, and are not part of it.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
-    /// <summary>The number of likely tokens that are returned with the log probability of each token; null for no log probabilities.</summary>
+    /// <summary>The number of likely tokens beside the log probability of each token; null for no log probabilities.</summary>
     public int? TopLogprobs { get; init; }
 
     /// <summary>Whether the text of a choice begins with the prompt.</summary>

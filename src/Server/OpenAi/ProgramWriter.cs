@@ -18,15 +18,21 @@ internal sealed class ProgramWriter(Program program)
         return id;
     }
 
-    /// <summary>Writes a region.</summary>
+    /// <summary>Writes a new region.</summary>
     public uint AddRegion(Action body)
     {
         uint id = (uint)program.Regions.Count;
         program.Regions.Add(new Region());
-        _open.Push(program.Regions[(int)id]);
+        WriteRegion(id, body);
+        return id;
+    }
+
+    /// <summary>Writes into a region that exists.</summary>
+    public void WriteRegion(uint region, Action body)
+    {
+        _open.Push(program.Regions[(int)region]);
         body();
         _open.Pop();
-        return id;
     }
 
     public uint Call(string op, params ReadOnlySpan<Argument> arguments)
