@@ -21,6 +21,7 @@ var root = new RootCommand("NDIF: a service for experiments on the internals of 
     JobsCommand.Create(),
     DoctorCommand.Create(),
     UsageCommand.Create(),
+    EditsCommand.Create(),
     WorkbenchCommand.Create(),
     ParityCommand.Create(),
     CollectCommand.Create(),

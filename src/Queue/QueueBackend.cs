@@ -7,9 +7,12 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue;
 
-/// <summary>The state that the gateway and its workers share: jobs, blobs, live workers and deployments.</summary>
+/// <summary>The state that the gateway and its workers share: jobs, blobs, live workers, deployments and published edits.</summary>
 public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegistry Workers, IDeployments Deployments) : IAsyncDisposable
 {
+    /// <summary>The edits of models that keys have published.</summary>
+    public required IPublishedEdits Edits { get; init; }
+
     /// <summary>The Redis connection, which the gateway also uses for API keys; null for the in-memory backend.</summary>
     public IConnectionMultiplexer? Connection { get; init; }
 
@@ -31,7 +34,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
             new InMemoryWorkerRegistry(options, time),
             new InMemoryDeployments(jobs, options, time))
         {
-            Clock = time ?? TimeProvider.System,
+            Edits = new InMemoryPublishedEdits(), Clock = time ?? TimeProvider.System,
         };
     }
 
@@ -56,7 +59,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
             new RedisWorkerRegistry(connection, options, clock),
             new RedisDeployments(connection, options, clock, logs.CreateLogger<RedisDeployments>()))
         {
-            Connection = connection, Clock = clock,
+            Edits = new RedisPublishedEdits(connection, options), Connection = connection, Clock = clock,
         };
     }
 

@@ -82,6 +82,13 @@ internal static class QueueErrors
 
     public static Exception BadDeployment(string what, string hint) => Errors.CreateException(ErrorCode.BadArgument, what, hint);
 
+    public static Exception EditsNameTaken(string name) => Errors.CreateException(ErrorCode.BadArgument,
+        $"Another key has published edits as `{name}` for everyone.", "Choose another name, or publish them for your key only.");
+
+    public static Exception TooManyEdits(int limit) => Errors.CreateException(ErrorCode.QuotaExceeded,
+        $"Your key has published edits under {FormatNumber(limit)} names, which is the most it may have.",
+        "Delete some: `ndif edits delete NAME`.");
+
     public static Exception InvalidWorkerEvent(string what) => Errors.CreateException(ErrorCode.BadArgument,
         $"A worker cannot publish {what}.", "It may publish LOADING, RUNNING, one terminal state, and events that are not states.");
 

@@ -13,10 +13,12 @@ using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
 using Ndif.Server.Deployments;
+using Ndif.Server.Edits;
 using Ndif.Server.Grpc;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
+using Ndif.Server.OpenAi;
 using Ndif.Server.Scaling;
 using Serilog;
 
@@ -31,7 +33,7 @@ namespace Ndif.Server;
 /// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
 /// 6. <see cref="RequestLimitMiddleware"/>: what the requests of a key may cost.
 /// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
-///    HTTP endpoint (blobs, status, dashboard, metrics).
+///    HTTP endpoint (blobs, OpenAI's API, status, dashboard, metrics).
 /// </summary>
 public static class GatewayHost
 {
@@ -88,7 +90,8 @@ public static class GatewayHost
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
         services.AddSingleton(options).AddSingleton(time).AddSingleton(backend);
-        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
+        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments)
+            .AddSingleton(backend.Edits);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
         services.AddSingleton<WorkerLimits>().AddSingleton<JobAuthorizer>().AddSingleton<JobDeletionService>();
@@ -98,6 +101,8 @@ public static class GatewayHost
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
         services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
         ScalerSetup.AddServices(services);
+        OpenAiEndpoints.AddServices(services);
+        services.AddSingleton<PublishedEditsService>().AddHostedService<PublishedEditsRenewalService>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -140,6 +145,7 @@ public static class GatewayHost
         app.MapGrpcHealthChecksService().WithMetadata(new AllowWithoutKeyAttribute());
         app.MapGrpcReflectionService().WithMetadata(new AllowWithoutKeyAttribute());
         BlobEndpoints.Map(app);
+        OpenAiEndpoints.Map(app, options);
         StatusEndpoints.Map(app);
         app.Services.GetRequiredService<MetricsEndpoint>().Map(app);
     }

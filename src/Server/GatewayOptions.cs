@@ -174,6 +174,12 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan BlobCleanupInterval { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>
+    /// The maximum number of names under which one key may publish edits of models; 0 lets no key publish any. Default: 100.
+    /// </summary>
+    [Range(0, 10_000)]
+    public int EditsPerKey { get; init; } = 100;
+
     /// <summary>The interval at which the certificate files are checked for changes. Default: 10 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan CertificateReloadInterval { get; init; } = TimeSpan.FromSeconds(10);

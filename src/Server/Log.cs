@@ -52,6 +52,15 @@ internal static partial class Log
     [LoggerMessage(3027, LogLevel.Information, "Job {JobId} was deleted by {Owner}, with {Blobs} blobs of {Bytes} bytes")]
     public static partial void JobDeleted(this ILogger logger, string jobId, string owner, uint blobs, ulong bytes);
 
+    [LoggerMessage(3028, LogLevel.Information, "Edits of {Model} published as {Name} by {Owner}, for everyone {Public}")]
+    public static partial void EditsPublished(this ILogger logger, string name, string model, bool @public, string owner);
+
+    [LoggerMessage(3029, LogLevel.Information, "Edits {Name} of {Owner} deleted")]
+    public static partial void EditsDeleted(this ILogger logger, string name, string owner);
+
+    [LoggerMessage(3032, LogLevel.Error, "The blob {BlobId} of the published edits {Name} of {Owner} is lost")]
+    public static partial void EditsLost(this ILogger logger, string name, string owner, string blobId);
+
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
 

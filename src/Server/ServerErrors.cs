@@ -167,6 +167,38 @@ internal static class ServerErrors
     public static Error ModelEvicted(string name) => Errors.Create(ErrorCode.UnknownModel,
         $"An operator evicted `{name}` from the service before the job ran.", "`ndif models` lists the models of the service.");
 
+    // published edits
+
+    public static Exception BadEditsName(string name) => BadArgument(
+        $"`{Truncate(name)}` cannot be the name of published edits.",
+        "Use 1 to 64 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or a digit.");
+
+    public static Exception EditsNameIsModel(string name) => BadArgument(
+        $"`{name}` is the name of a model of this service.", "Choose another name for the edits.");
+
+    public static Exception EditsNotAllowed() => Errors.CreateException(
+        ErrorCode.PermissionDenied, "This service does not let keys publish edits (Gateway:EditsPerKey is 0).",
+        "Use the edits in your own programs: model.ImportEdits(path).");
+
+    public static Exception NotEdits(string why) => BadArgument(
+        $"The program is none of published edits. {why}",
+        "Publish an edited model with `ndif edits publish`, or PublishedEdits.PublishAsync.");
+
+    public static Exception UnsupportedEdit(string kind, uint node) => new NdifException(new Error
+    {
+        Code = ErrorCode.Unsupported,
+        Message = $"The edits have a statement of kind `{Truncate(kind)}`, which published edits cannot have.",
+        Hint = "They may read and change the model. Remove saves, logs, caches, stops, gradients and calls of your functions.",
+        Node = node,
+    });
+
+    public static Exception UnknownEdits(string name) => Errors.CreateException(
+        ErrorCode.UnknownModel, $"Your key has no published edits of the name `{Truncate(name)}`.", "`ndif edits list` lists them.");
+
+    public static Exception EditsLost(string name) => Errors.CreateException(
+        ErrorCode.UnknownBlob, $"The program of the published edits `{Truncate(name)}` is no longer stored.",
+        "Blobs are deleted while no gateway runs for longer than they are kept. Publish the edits again.");
+
     // blobs
 
     public static Exception UnknownBlob(string id) => Errors.CreateException(
@@ -239,6 +271,15 @@ internal static class ServerErrors
         Retryable = true,
         RetryAfterSeconds = 1,
         JobContinues = true,
+    });
+
+    public static Exception CompletionInterrupted() => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = "The gateway is shutting down, and has cancelled the job of this completion.",
+        Hint = "Send the request again.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
     });
 
     public static Exception ClientTimedOut(TimeSpan timeout) => new NdifException(new Error

@@ -21,17 +21,20 @@ internal sealed partial class PageService : IDisposable
         string[] all = [tool, "up", .. arguments, "--port", "0", "--http-port", "0", "--data", data];
         Process process = Process.Start(new ProcessStartInfo("dotnet", all) { RedirectStandardOutput = true })!;
         var service = new PageService(process, data);
-        string? host = null, key = null;
+        string? host = null, key = null, openAi = null;
         while (key is null && await process.StandardOutput.ReadLineAsync(cancellationToken) is { } line)
         {
             if (Variable().Match(line) is not { Success: true } match) continue;
             if (match.Groups[1].Value == "NDIF_HOST") host = match.Groups[2].Value;
+            else if (match.Groups[1].Value == "OPENAI_BASE_URL") openAi = match.Groups[2].Value;
             else key = match.Groups[2].Value;
         }
         Assert.True(host is not null && key is not null, $"`ndif up {string.Join(' ', arguments)}` did not start.");
         _ = process.StandardOutput.ReadToEndAsync(CancellationToken.None); // a full pipe would stop the service at its next log line
         NdifConfig.SetDefaultHost(host!);
         NdifConfig.SetDefaultApiKey(key!);
+        Environment.SetEnvironmentVariable("OPENAI_BASE_URL", openAi);
+        Environment.SetEnvironmentVariable("OPENAI_API_KEY", key);
         return service;
     }
 
@@ -43,6 +46,6 @@ internal sealed partial class PageService : IDisposable
         Directory.Delete(_data, recursive: true);
     }
 
-    [GeneratedRegex(@"export (NDIF_HOST|NDIF_API_KEY)=(\S+)")]
+    [GeneratedRegex(@"export (NDIF_HOST|OPENAI_BASE_URL|NDIF_API_KEY)=(\S+)")]
     private static partial Regex Variable();
 }

@@ -24,6 +24,7 @@ public sealed partial class ReferenceTests
         ["models", "scale"], ["models", "drain"], ["models", "list"], ["models", "sync"],
         ["jobs"], ["jobs", "list"], ["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["jobs", "kill"],
         ["jobs", "delete"], ["jobs", "dead"], ["jobs", "requeue"],
+        ["edits"], ["edits", "publish"], ["edits", "list"], ["edits", "show"], ["edits", "delete"],
     ];
 
     /// <summary>

@@ -92,7 +92,9 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     public async Task EveryCommand_HasHelp()
     {
         ChildProcess[] helps =
-            [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity|collect|doctor|workbench".Split('|')
+            [.. ("|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin"
+            + "|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead"
+            + "|jobs requeue|usage|parity|collect|doctor|workbench|edits|edits publish|edits list|edits show|edits delete").Split('|')
             .Select(command => Cluster.StartTool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (ChildProcess help in helps)
         {

@@ -17,7 +17,7 @@ public sealed class ProjectReferenceTests
         ["Engine"] = ["Models", "Protocol", "Client"],
         ["Plots"] = ["Client"],
         ["Queue"] = ["Protocol"],
-        ["Server"] = ["Queue", "Protocol"],
+        ["Server"] = ["Queue", "Protocol", "Tokenizers"],
         ["Worker"] = ["Engine", "Queue", "Protocol"],
         ["Workbench"] = ["Client", "Plots", "Protocol"],
         ["Activations"] = ["Client"],

@@ -98,6 +98,7 @@ internal static class UpCommand
         Print($"NDIF is up. Dashboard: {service.Address.Http}");
         Print($"  Workbench: {workbench}");
         Print($"  export NDIF_HOST={service.Address.Grpc.ToString().TrimEnd('/')}");
+        Print($"  export OPENAI_BASE_URL={service.Address.Http}v1      (for OpenAI's clients, with the same key)");
         if (!anonymous)
         {
             if ((await service.Keys.ListAsync(cancellationToken)).Any(key => key.Revoked is null))

@@ -16,15 +16,13 @@ internal static class EditsFile
 
     public static void Write(TracedModel model, string path)
     {
-        if (model.Edits.Count == 0)
-            throw new InvalidOperationException(
-                "There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
+        RequireEdits(model, "export", "exported");
         byte[] edits = new Edits
         {
             Model = model.Reference.Id,
             Architecture = model.Description.Architecture,
             Parameters = model.Description.Parameters,
-            Program = RecordEdits(model),
+            Program = RecordEdits(model, Mode.Forward),
         }.ToByteArray();
         using FileStream file = File.Create(path);
         file.Write(Magic);
@@ -59,21 +57,44 @@ internal static class EditsFile
         model.Get(parent).Attach(name, definition);
     }
 
-    private static Program RecordEdits(TracedModel model)
+    /// <summary>The id of the model whose edits a file has.</summary>
+    /// <exception cref="NdifException">CORRUPT_DATA: it is no file of edits, or it is damaged.</exception>
+    public static string ReadModelId(string path) => Parse(path).Model;
+
+    /// <summary>
+    /// The edits of a model as a generation records them, beside a placeholder for the prompt: each is applied in every step.
+    /// </summary>
+    public static Program RecordGeneration(TracedModel model)
+    {
+        RequireEdits(model, "publish", "published");
+        return RecordEdits(model, Mode.Generate);
+    }
+
+    private static void RequireEdits(TracedModel model, string verb, string participle)
+    {
+        if (model.Edits.Count == 0)
+            throw new InvalidOperationException(
+                $"There are no edits to {verb}: a model cannot be {participle} before Edit(...) was called on it.");
+    }
+
+    private static Program RecordEdits(TracedModel model, Mode mode)
     {
         if (Recorder.Ambient is not null)
-            throw new InvalidOperationException("Edits cannot be exported while a trace is open.");
+            throw new InvalidOperationException("Edits cannot be recorded while a trace is open.");
         Recorder recorder = Recorder.Begin(model.Reference);
         try
         {
             recorder.Scopes.Push(model);
             // an edit applies to the rows of another invoke, so the trace needs one with an input
-            var trace = new Protocol.Messages.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
+            var trace = new Protocol.Messages.Trace { Mode = mode, Region = recorder.RecordRegion(() => { }) };
+            if (mode is Mode.Generate) trace.Generation = new Generation { MaxNewTokens = 1 };
             var input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } };
             trace.Invokes.Add(new Protocol.Messages.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
             foreach (PersistentEdit edit in model.Edits)
             {
-                uint region = recorder.RecordRegion(edit.Record);
+                uint region = mode is Mode.Generate
+                    ? EditRecorder.Record(recorder, edit.Record, isGeneration: true, isLaterPrompt: false)
+                    : recorder.RecordRegion(edit.Record);
                 trace.Invokes.Add(new Protocol.Messages.Invoke { Region = region, Beside = 0, Adapter = edit.Adapter is not null });
             }
             recorder.Add(new Node { Trace = trace });

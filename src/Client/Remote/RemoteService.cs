@@ -271,6 +271,27 @@ internal sealed class RemoteService : IProgramRunner
             cancellationToken: cancellationToken)).Estimate;
     }, cancellationToken);
 
+    /// <summary>Publishes edits. Their large constants are uploaded first.</summary>
+    public Task<EditsInfo> PublishEditsAsync(PublishEditsRequest request, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync(async () =>
+        {
+            request.Program = await PrepareAsync(request.Program, cancellationToken);
+            return await Inference.PublishEditsAsync(request, CreateHeaders(), cancellationToken: cancellationToken);
+        }, cancellationToken);
+
+    public Task<IReadOnlyList<EditsInfo>> ListEditsAsync(CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<EditsInfo>>(async () =>
+            (await Inference.ListEditsAsync(new ListEditsRequest(), CreateHeaders(), cancellationToken: cancellationToken)).Edits,
+            cancellationToken);
+
+    public Task<EditsInfo> GetEditsAsync(string name, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+        await Inference.GetEditsAsync(new GetEditsRequest { Name = name }, CreateHeaders(), cancellationToken: cancellationToken),
+        cancellationToken);
+
+    public Task<EditsInfo> DeleteEditsAsync(string name, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+        await Inference.DeleteEditsAsync(new DeleteEditsRequest { Name = name }, CreateHeaders(), cancellationToken: cancellationToken),
+        cancellationToken);
+
     public Task<ServiceStatus> StatusAsync(CancellationToken cancellationToken) =>
         TranslateErrorsAsync(async () =>
             await Inference.GetStatusAsync(new GetStatusRequest(), CreateHeaders(), cancellationToken: cancellationToken),

@@ -33,6 +33,8 @@ namespace Ndif.Queue.Redis;
 /// deployments            hash: deployments by name
 /// holders:{name}         hash: replica claims by worker: "expiry lastUsed", in ms
 /// orders:{worker}        list: orders to a worker; taken:{worker}: the orders it dequeued last
+/// edits:{owner}          hash: published edits by name; public_edits: hash of owners by name, of those that every key may use
+/// publishers             set: the owners with published edits
 /// </code>
 /// Channels and their messages: <c>work</c> (model), <c>news</c> (job), <c>lost</c> (job and token), <c>replied</c> (job and ticket),
 /// <c>deployed</c> (all workers), <c>orders</c> (worker).
@@ -65,6 +67,12 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey QueueBytes { get; } = prefix + "queue_bytes";
 
     public RedisKey BlobBytes { get; } = prefix + "blob_bytes";
+
+    public RedisKey PublicEdits { get; } = prefix + "public_edits";
+
+    public RedisKey Publishers { get; } = prefix + "publishers";
+
+    public RedisKey Edits(string owner) => prefix + "edits:" + owner;
 
     public RedisKey Blobs(string job) => prefix + "blobs:" + job;
 

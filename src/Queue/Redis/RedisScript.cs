@@ -16,7 +16,8 @@ internal sealed class RedisScript
         ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Reply = new("reply"), TakeReply = new("take_reply"),
         Delete = new("delete"), Usage = new("usage"), ClaimReplica = new("claim_replica"), DequeueOrders = new("dequeue_orders"),
         PublishPositions = new("publish_positions"), Follow = new("follow"), RecordUpload = new("record_upload"),
-        ListUploads = new("list_uploads"), RemoveUploads = new("remove_uploads");
+        ListUploads = new("list_uploads"), RemoveUploads = new("remove_uploads"), PublishEdits = new("publish_edits"),
+        DeleteEdits = new("delete_edits");
 
     private RedisScript(string name)
     {

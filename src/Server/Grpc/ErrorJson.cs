@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
 using Ndif.Protocol;
+using Ndif.Server.OpenAi;
 
 namespace Ndif.Server.Grpc;
 
@@ -12,8 +13,11 @@ public sealed record ErrorJson(string Code, string Message, string Hint, bool Re
         ErrorCodeNames.GetName(error.Code), ServerPaths.Remove(error.Message), ServerPaths.Remove(error.Hint), error.Retryable,
             error.RetryAfterSeconds);
 
+    /// <summary>Writes an error as the whole response: in OpenAI's format if the endpoint is one of OpenAI's API.</summary>
     public static Task WriteAsync(HttpResponse response, Error error)
     {
+        if (response.HttpContext.GetEndpoint()?.Metadata.GetMetadata<OpenAiApiAttribute>() is not null)
+            return OpenAiErrorJson.WriteAsync(response, error);
         response.StatusCode = ErrorWireFormat.GetHttpStatus(error.Code);
         if (response.StatusCode == StatusCodes.Status401Unauthorized) response.Headers.WWWAuthenticate = "Bearer";
         if (error.RetryAfterSeconds > 0) response.Headers.RetryAfter = Math.Ceiling(error.RetryAfterSeconds).ToString("0");

@@ -8,6 +8,7 @@ using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
+using Ndif.Server.Edits;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
@@ -21,7 +22,7 @@ internal sealed class InferenceService(
     JobAdmissionService admissionService, JobAuthorizer jobAuthorizer, BlobTransfer blobs, ServiceStatusReader statusReader,
     IJobQueue jobs, ServedModelCatalog modelCatalog, WorkerLimits workerLimits, GatewayOptions options,
     StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService,
-    QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
+    QueuePositionSubscriptions positionSubscriptions, PublishedEditsService edits, TimeProvider time,
     IServer server, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int MaxListLength = 1000;
@@ -155,6 +156,29 @@ internal sealed class InferenceService(
     {
         await jobAuthorizer.AuthorizeAsync(GetCaller(context), request.JobId, context.CancellationToken);
         return await deletionService.DeleteAsync(GetCaller(context), request.JobId, context.CancellationToken);
+    }
+
+    /// <summary>Publishes edits. No reply names their blobs: others may run public edits, and not read them.</summary>
+    public override async Task<EditsInfo> PublishEdits(PublishEditsRequest request, ServerCallContext context) =>
+        WithoutBlobs(await edits.PublishAsync(GetCaller(context), request, context.CancellationToken));
+
+    /// <summary>Lists the published edits that the caller may use.</summary>
+    public override async Task<ListEditsReply> ListEdits(ListEditsRequest request, ServerCallContext context) =>
+        new() { Edits = { (await edits.ListAsync(GetCaller(context), context.CancellationToken)).Select(WithoutBlobs) } };
+
+    public override async Task<EditsInfo> GetEdits(GetEditsRequest request, ServerCallContext context) =>
+        await edits.FindAsync(GetCaller(context), request.Name, context.CancellationToken) is { } info ? WithoutBlobs(info)
+            : throw ServerErrors.UnknownEdits(request.Name);
+
+    public override async Task<EditsInfo> DeleteEdits(DeleteEditsRequest request, ServerCallContext context) =>
+        WithoutBlobs(await edits.DeleteAsync(GetCaller(context).Id, request.Name, context.CancellationToken));
+
+    private static EditsInfo WithoutBlobs(EditsInfo info)
+    {
+        EditsInfo described = info.Clone();
+        described.Program = null;
+        described.Constants.Clear();
+        return described;
     }
 
     private static Caller GetCaller(ServerCallContext context) => context.GetHttpContext().GetCaller();

@@ -32,7 +32,9 @@ internal sealed class RequestLimitMiddleware(
         try
         {
             // an upload is written as it is received, and takes no place
-            if (isGrpc && !context.Request.Path.Value!.EndsWith("/PutBlob", StringComparison.Ordinal))
+            bool isMessage = isGrpc ? !context.Request.Path.Value!.EndsWith("/PutBlob", StringComparison.Ordinal)
+                : HttpMethods.IsPost(context.Request.Method);
+            if (isMessage)
                 await scope.EnterAsync(context.RequestAborted);
         }
         catch (Exception refusal)

@@ -1,0 +1,90 @@
+using System.Text.Json;
+
+namespace Ndif.Server.OpenAi;
+
+/// <summary>Writes the responses of an endpoint: whole, or as the events of a stream.</summary>
+internal abstract class CompletionFormat
+{
+    /// <summary>The beginning of the ids of responses; the id of the job follows.</summary>
+    public abstract string IdPrefix { get; }
+
+    protected abstract string ObjectName { get; }
+
+    protected abstract string ChunkObjectName { get; }
+
+    /// <summary>Writes a whole response.</summary>
+    public void WriteResponse(Utf8JsonWriter json, CompletionHeader header, IReadOnlyList<CompletedChoice> choices, CompletionUsage usage)
+    {
+        WriteStart(json, header, ObjectName);
+        json.WriteStartArray("choices");
+        for (int i = 0; i < choices.Count; i++)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("index", i);
+            WriteContent(json, choices[i]);
+            json.WriteString("finish_reason", choices[i].FinishReason);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        WriteUsage(json, usage);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes an event with a part of a choice.</summary>
+    /// <param name="offset">The length of the text before the part.</param>
+    /// <param name="hasLogprobs">Whether log probabilities were asked for.</param>
+    /// <param name="isFirst">Whether it is the first part of the choice.</param>
+    public void WriteChunk(
+        Utf8JsonWriter json, CompletionHeader header, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst, bool includeUsage)
+    {
+        WriteStart(json, header, ChunkObjectName);
+        json.WriteStartArray("choices");
+        json.WriteStartObject();
+        json.WriteNumber("index", delta.Index);
+        WriteDelta(json, delta, offset, hasLogprobs, isFirst);
+        json.WriteString("finish_reason", delta.FinishReason);
+        json.WriteEndObject();
+        json.WriteEndArray();
+        if (includeUsage) json.WriteNull("usage");
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes the last event of a stream, with the usage and without a choice.</summary>
+    public void WriteUsageChunk(Utf8JsonWriter json, CompletionHeader header, CompletionUsage usage)
+    {
+        WriteStart(json, header, ChunkObjectName);
+        json.WriteStartArray("choices");
+        json.WriteEndArray();
+        WriteUsage(json, usage);
+        json.WriteEndObject();
+    }
+
+    protected abstract void WriteContent(Utf8JsonWriter json, CompletedChoice choice);
+
+    protected abstract void WriteDelta(Utf8JsonWriter json, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst);
+
+    /// <summary>A logarithm as JSON, which has no infinity.</summary>
+    protected static double ToJson(float logprob) => float.IsFinite(logprob) ? logprob : -9999;
+
+    private static void WriteStart(Utf8JsonWriter json, CompletionHeader header, string objectName)
+    {
+        json.WriteStartObject();
+        json.WriteString("id", header.Id);
+        json.WriteString("object", objectName);
+        json.WriteNumber("created", header.Created);
+        json.WriteString("model", header.Model);
+    }
+
+    private static void WriteUsage(Utf8JsonWriter json, CompletionUsage usage)
+    {
+        json.WriteStartObject("usage");
+        json.WriteNumber("prompt_tokens", usage.PromptTokens);
+        json.WriteNumber("completion_tokens", usage.CompletionTokens);
+        json.WriteNumber("total_tokens", usage.TotalTokens);
+        json.WriteEndObject();
+    }
+}
+
+/// <summary>What all parts of a response repeat.</summary>
+/// <param name="Created">Seconds since 1970.</param>
+internal sealed record CompletionHeader(string Id, long Created, string Model);

@@ -1,0 +1,100 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Ndif.Protocol;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
+
+namespace Ndif.Server.OpenAi;
+
+/// <summary>
+/// Handles one request for completions:
+/// 1. Read and check the fields.
+/// 2. Find the model and encode the prompts.
+/// 3. Write the program, and submit it as a job.
+/// 4. Send the text of the job: whole when it has ended, or in parts as it comes.
+/// </summary>
+internal sealed class CompletionHandler(
+    OpenAiModelCatalog models, CompletionJobRunner runner, ExceptionTranslator exceptionTranslator, GatewayOptions options,
+    TimeProvider time)
+{
+    private static readonly JsonWriterOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <exception cref="OpenAiException">The request is not valid.</exception>
+    /// <exception cref="NdifException">The job was refused or failed, before anything was sent.</exception>
+    public async Task HandleAsync(HttpContext context, Func<RequestFields, CompletionRequest> read, CompletionFormat format)
+    {
+        CancellationToken cancellationToken = context.RequestAborted;
+        Caller caller = context.GetCaller();
+        CompletionRequest request = await ReadAsync(context, read);                                       // 1
+        CompletionModel model = await models.FindAsync(caller, request.Model, cancellationToken);         // 2
+        IReadOnlyList<CompletionPrompt> prompts = model.Encode(request);
+        int maxTokens = model.GetMaxTokens(request, prompts);
+        CompletionProgram program = CompletionProgram.Write(request, model, prompts, maxTokens);          // 3
+        ChoiceProgress[] choices = [.. program.Saves.Select((saves, i) =>
+            new ChoiceProgress(i, model, request, prompts[i / request.ChoiceCount], saves, maxTokens))];
+        CompletionJob job = await runner.SubmitAsync(caller, program, model.Edits?.Owner, choices, cancellationToken);
+        var header = new CompletionHeader(format.IdPrefix + job.Id, time.GetUtcNow().ToUnixTimeSeconds(), model.Name);
+        int promptTokens = prompts.Sum(prompt => prompt.Ids.Count);
+        IAsyncEnumerable<ChoiceDelta> deltas = runner.FollowAsync(job, cancellationToken);
+        CompletionUsage GetUsage() => new(promptTokens, job.TokenCount);
+        if (request.Stream) await SendStreamAsync(context, request, format, header, deltas, choices.Length, GetUsage); // 4
+        else await SendWholeAsync(context, request, format, header, deltas, choices.Length, GetUsage);
+    }
+
+    private async Task<CompletionRequest> ReadAsync(HttpContext context, Func<RequestFields, CompletionRequest> read)
+    {
+        using RequestFields fields = await RequestBody.ReadAsync(context, options);
+        try
+        {
+            return read(fields);
+        }
+        catch (InvalidOperationException)
+        {
+            // thrown by JsonElement for a value of another type, and for escapes that are no Unicode text
+            throw new OpenAiException(
+                "The body of the request has a value of the wrong type, or text that is not Unicode.", code: "invalid_json");
+        }
+    }
+
+    private static async Task SendWholeAsync(
+        HttpContext context, CompletionRequest request, CompletionFormat format, CompletionHeader header,
+        IAsyncEnumerable<ChoiceDelta> deltas, int count, Func<CompletionUsage> getUsage)
+    {
+        CompletedChoice[] completed = [.. Enumerable.Range(0, count).Select(_ => new CompletedChoice(request.TopLogprobs is not null))];
+        await foreach (ChoiceDelta delta in deltas) completed[delta.Index].Add(delta);
+        context.Response.ContentType = "application/json";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter, _jsonOptions);
+        format.WriteResponse(json, header, completed, getUsage());
+    }
+
+    /// <summary>
+    /// Sends server-sent events. Before the first one a failure is an HTTP status; after it, an event with the error ends the stream.
+    /// </summary>
+    private async Task SendStreamAsync(
+        HttpContext context, CompletionRequest request, CompletionFormat format, CompletionHeader header,
+        IAsyncEnumerable<ChoiceDelta> deltas, int count, Func<CompletionUsage> getUsage)
+    {
+        var events = new ServerSentEvents(context.Response, options.StalledReaderTimeout);
+        int[] sent = new int[count]; // the length of the text of each choice
+        bool[] hasBegun = new bool[count];
+        try
+        {
+            await foreach (ChoiceDelta delta in deltas)
+            {
+                if (delta is { Text: "", Tokens: [], FinishReason: null }) continue;
+                await events.SendAsync(
+                    json => format.WriteChunk(json, header, delta, sent[delta.Index], request.TopLogprobs is not null,
+                        !hasBegun[delta.Index], request.IncludeUsage), context.RequestAborted);
+                (sent[delta.Index], hasBegun[delta.Index]) = (sent[delta.Index] + delta.Text.Length, true);
+            }
+            if (request.IncludeUsage)
+                await events.SendAsync(json => format.WriteUsageChunk(json, header, getUsage()), context.RequestAborted);
+            await events.EndAsync(context.RequestAborted);
+        }
+        catch (Exception failure) when (context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+        {
+            await events.SendErrorAsync(OpenAiErrorJson.Of(exceptionTranslator.ToError(failure)).Body, context.RequestAborted);
+        }
+    }
+}
