@@ -35,12 +35,14 @@ public sealed class DatasetTests : IDisposable
         var schema = new Parquet.Schema.ParquetSchema(
             new Parquet.Schema.DataField<int>("id"), new Parquet.Schema.DataField<string>("text"));
         await using (FileStream file = File.Create(path))
-        await using (Parquet.ParquetWriter writer = await Parquet.ParquetWriter.CreateAsync(schema, file))
+        await using (Parquet.ParquetWriter writer = await Parquet.ParquetWriter.CreateAsync(
+            schema, file, cancellationToken: TestContext.Current.CancellationToken))
         {
             foreach (string?[] texts in (string?[][])[["one", null, "three"], ["four", "five"]])
             {
                 using Parquet.ParquetRowGroupWriter group = writer.CreateRowGroup();
-                await group.WriteAsync<int>(schema.GetDataFields()[0], Enumerable.Range(0, texts.Length).ToArray());
+                await group.WriteAsync<int>(schema.GetDataFields()[0], Enumerable.Range(0, texts.Length).ToArray(),
+                    cancellationToken: TestContext.Current.CancellationToken);
                 await group.WriteAsync(schema.GetDataFields()[1], texts!);
             }
         }

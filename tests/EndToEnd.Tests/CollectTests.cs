@@ -38,8 +38,13 @@ public sealed class CollectTests(TestCluster cluster, ITestOutputHelper output) 
             "--shard-size", "200kB", "--batch-tokens", "512", "--host", Cluster.Grpc.ToString(), "--key", Cluster.Key, .. more]);
     }
 
-    private static Task WaitForShardsAsync(ChildProcess collect, string folder, int count) => Poll.UntilAsync(() => Task.FromResult(
-        !collect.IsAlive || (File.Exists(Path.Combine(folder, "index.jsonl")) && File.ReadAllBytes(Path.Combine(folder, "index.jsonl")).Count(at => at == '\n') >= count)), reached => reached);
+    private static async Task WaitForShardsAsync(ChildProcess collect, string folder, int count)
+    {
+        string index = Path.Combine(folder, "index.jsonl");
+        await Poll.UntilAsync(() => Task.FromResult(!collect.IsAlive || CountLines() >= count), reached => reached);
+
+        int CountLines() => File.Exists(index) ? File.ReadAllBytes(index).Count(at => at == '\n') : 0;
+    }
 
     /// <summary>The file and the number of rows of each shard, and where the next one begins.</summary>
     private static string[] ReadIndex(string folder) => [.. File.ReadAllText(Path.Combine(folder, "index.jsonl"))

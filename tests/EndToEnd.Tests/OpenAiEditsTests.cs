@@ -63,7 +63,7 @@ public sealed class OpenAiEditsTests(TestCluster cluster, ITestOutputHelper outp
         JsonObject score = new() { ["model"] = "several", ["prompt"] = Tower, ["max_tokens"] = 0, ["echo"] = true, ["logprobs"] = 1 };
         JsonNode scored = (await api.PostAsync(Path, score, Cancel))["choices"]![0]!;
         int[] ids = [.. _local.Tokenizer.Encode(Tower)];
-        Saved logprobs = await _mixed.TraceAsync(ids, t => _mixed.Logits[0].LogSoftmax(-1).Save());
+        Saved logprobs = await _mixed.TraceAsync(ids, t => _mixed.Logits[0].LogSoftmax(-1).Save(), cancellationToken: Cancel);
         for (int i = 1; i < ids.Length; i++)
             Assert.Equal(logprobs.Tensor[i - 1, ids[i]].Item<float>(), (float)scored["logprobs"]!["token_logprobs"]![i]!, 1e-4);
 

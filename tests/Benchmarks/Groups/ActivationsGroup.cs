@@ -24,7 +24,7 @@ internal sealed class ActivationsGroup : BenchmarkGroup
     public override ValueTask DisposeAsync()
     {
         Directory.Delete(_folder, recursive: true);
-        return ValueTask.CompletedTask;
+        return base.DisposeAsync();
     }
 
     private async Task<IReadOnlyList<Measurement>> MeasureAsync(RunSettings settings, CancellationToken cancellationToken)

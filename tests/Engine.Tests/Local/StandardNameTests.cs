@@ -286,7 +286,7 @@ public sealed class StandardNameTests : IDisposable
     private static TensorData Product(TensorData x, TensorData weight)
     {
         using var scope = NewDisposeScope();
-        return TensorBytes.ToData(matmul(x.ToTorch(), weight.ToTorch()));
+        return matmul(x.ToTorch(), weight.ToTorch()).ToData();
     }
 
     private static void SameLengths(TensorData a, TensorData b, string what)
