@@ -5,8 +5,8 @@ using Ndif.Protocol;
 namespace Ndif.Models;
 
 /// <summary>
-/// The libtorch of an existing PyTorch, in place of that of a package: <c>NDIF_LIBTORCH=/path/to/torch/lib</c>. A build with CUDA is used in
-/// the same way.
+/// The libtorch of an existing PyTorch, in place of that of a package: <c>NDIF_LIBTORCH=/path/to/torch/lib</c>. A build with CUDA is used
+/// in the same way.
 /// </summary>
 internal static class Libtorch
 {
@@ -54,20 +54,20 @@ internal static class Libtorch
         throw BadFolder(folder, $"{missing} is not in it", inside is null ? null : $"Use {inside}.");
     }
 
-    /// <summary>The version in PyTorch's torch/version.py or libtorch's build-version, beside the folder; null if neither is there.</summary>
+    /// <summary>The version in libtorch's build-version or PyTorch's version.py, beside the folder; null if neither is there.</summary>
     private static Version? ReadVersion(string folder)
     {
-        string parent = Path.Combine(folder, "..");
-        string python = Path.Combine(parent, "version.py"), build = Path.Combine(parent, "build-version");
+        string build = Path.Combine(folder, "..", "build-version"), python = Path.Combine(folder, "..", "version.py");
         string text = File.Exists(build) ? File.ReadAllText(build)
-            : File.Exists(python) && Array.Find(File.ReadAllLines(python), line => line.StartsWith("__version__", StringComparison.Ordinal))
-                is { } line ? line.Split('=')[^1] : "";
+            : File.Exists(python) ? Array.Find(File.ReadAllLines(python), IsVersion)?.Split('=')[^1] ?? "" : "";
         string[] numbers = text.Trim(' ', '\'', '"', '\n', '\r').Split('+', '-')[0].Split('.');
         return numbers.Length >= 2 && int.TryParse(numbers[0], NumberStyles.None, CultureInfo.InvariantCulture, out int major)
             && int.TryParse(numbers[1], NumberStyles.None, CultureInfo.InvariantCulture, out int minor) ? new Version(major, minor) : null;
+
+        static bool IsVersion(string line) => line.StartsWith("__version__", StringComparison.Ordinal);
     }
 
-    /// <summary>The version in the library itself, in the upper bytes of a number; null before PyTorch 2.5, which has no such function.</summary>
+    /// <summary>The version in the library itself, in the upper bytes of a number; null in older ones, which do not have it.</summary>
     /// <remarks>torch/csrc/inductor/aoti_torch/shim_common.cpp</remarks>
     private static unsafe Version? ReadAbiVersion(nint library)
     {
@@ -97,12 +97,13 @@ internal static class Libtorch
 
     private static Exception BadFolder(string folder, string why, string? hint = null, Exception? inner = null) => Errors.CreateException(
         ErrorCode.BadArgument, $"{Variable} is `{folder}`, which cannot be used: {why}.",
-        hint ?? "It is the folder `lib` of a PyTorch or libtorch. `python -c \"import torch; print(torch.__path__[0] + '/lib')\"` prints it.",
+        hint ?? "It is the folder `lib` of a PyTorch or libtorch. "
+            + "`python -c \"import torch; print(torch.__path__[0] + '/lib')\"` prints it.",
         inner: inner);
 
     /// <summary>The error of a process without libtorch.</summary>
     public static Exception NotFound() => Errors.CreateException(ErrorCode.Unsupported,
         "A model cannot run in this process: libtorch is not in the program's output.",
-        $"On Linux (x64) the package Ndif.Engine brings libtorch-cpu-linux-x64 unless it is excluded; reference a libtorch package, version "
+        "On Linux (x64) the package Ndif.Engine brings libtorch-cpu-linux-x64 unless it is excluded; reference a libtorch package, version "
             + $"{Required}, for another system. An existing PyTorch {Required} is used with {Variable}=/path/to/torch/lib.");
 }

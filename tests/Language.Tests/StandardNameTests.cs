@@ -63,12 +63,12 @@ public sealed class StandardNameTests(ServiceFixture service) : LanguageTests(se
         Assert.Equal([1, 8, 1422], changed.Tensor.Shape.ToArray());
     }
 
-    /// <summary>Each address and the plain site, as an expression of the layer.</summary>
+    /// <summary>Each address and a plain site that has the value, the same or the next.</summary>
     private static readonly (string Address, Func<LanguageModel, Envoy, Value> Site)[] _addresses =
     [
         ("embeddings", (llm, _) => llm["transformer.wte"].Output),
         ("resid_pre.1", (_, h) => h.Input),
-        ("attn_in.1", (_, h) => h["ln_1"].Output),
+        ("attn_in.1", (_, h) => h["attn.c_attn"].Input),
         ("value.1", (_, h) => h.Attn.Source["v"].Output.Transpose(1, 2)),
         ("attn_scores.1", (_, h) => h.Attn.Source["scores"].Output),
         ("attn_probs.1", (_, h) => h.Attn.Output[1]),
@@ -76,7 +76,7 @@ public sealed class StandardNameTests(ServiceFixture service) : LanguageTests(se
         ("attn_out.1", (_, h) => h.Attn.Output[0]),
         ("attn_out_post.1", (_, h) => h.Attn.Output[0]),
         ("resid_mid.1", (_, h) => h["ln_2"].Input),
-        ("mlp_in.1", (_, h) => h["ln_2"].Output),
+        ("mlp_in.1", (_, h) => h["mlp.c_fc"].Input),
         ("mlp_pre.1", (_, h) => h["mlp.c_fc"].Output),
         ("mlp_act.1", (_, h) => h["mlp.c_proj"].Input),
         ("mlp_out.1", (_, h) => h.Mlp.Output),
@@ -131,7 +131,9 @@ public sealed class StandardNameTests(ServiceFixture service) : LanguageTests(se
         Assert.Contains("no norm", ErrorOf(() => llm.GetValue("q_norm_in.1")), StringComparison.Ordinal);
         Assert.Contains("routing: true", ErrorOf(() => llm.GetValue("router_logits.1")), StringComparison.Ordinal);
         Assert.Contains("has one", ErrorOf(() => llm.GetValue("resid_streams.1")), StringComparison.Ordinal);
-        Assert.Contains("resid_post.10", Assert.Throws<ArgumentException>(() => llm.GetValue("resid.1")).Message, StringComparison.Ordinal);
+        Assert.Contains("Did you mean `resid_post`", ErrorOf(() => llm.GetValue("resid_pst.1")), StringComparison.Ordinal);
+        Assert.Contains("resid_post.10", Assert.Throws<ArgumentException>(() => llm.GetValue("lm_head.weight")).Message,
+            StringComparison.Ordinal);
     }
 
     private static string ErrorOf(Func<object?> read) => Assert.Throws<BadProgramException>(read).Message;

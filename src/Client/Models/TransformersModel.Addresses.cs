@@ -64,7 +64,9 @@ public abstract partial class TransformersModel
             throw Errors.CreateException(ErrorCode.Unsupported,
                 $"`{path}` exists in a model with several residual streams only, and a {Description.Architecture} has one.",
                 "Use resid_pre, resid_mid or resid_post.");
-        return base.SiteAt(path);
+        if (point.Contains('.')) return base.SiteAt(path);
+        throw Errors.CreateException(ErrorCode.UnknownModule, $"`{path}` is not an address of an activation.",
+            $"{Errors.DidYouMean(point, _ofLayer.Keys)} Those of layer {layer} are {string.Join(", ", _ofLayer.Keys)}.".TrimStart());
     }
 
     private static View InputOf(Envoy module) => new(() => module.Input, value => module.Input = value);
