@@ -15,6 +15,7 @@ public sealed class AppearanceTests(WorkbenchService service, ITestOutputHelper 
         await OpenAsync(page);
         if (Evaluate("document.getElementById('run') !== null") == "True") await RunAsync();
         else await WaitForAsync("document.querySelector('table.rows, #no-jobs') !== null", found => found == "True");
+        if (page == "service") await WaitForTextAsync("#keys", "first");
         if (page == "jobs" && Evaluate("document.querySelector('#jobs button') !== null") == "True")
         {
             Click("#jobs button");
@@ -27,7 +28,8 @@ public sealed class AppearanceTests(WorkbenchService service, ITestOutputHelper 
             SetScreen(width, dark);
             string name = $"{(page.Length == 0 ? "lens" : page)}-{width}-{(dark ? "dark" : "light")}";
             SaveScreenshot(name);
-            if (Evaluate("document.documentElement.scrollWidth") is var wide && wide != $"{width}") wrong.Add($"{name} is {wide} pixels wide");
+            string wide = Evaluate("document.documentElement.scrollWidth");
+            if (wide != $"{width}") wrong.Add($"{name} is {wide} pixels wide");
             if (FindAccessibilityViolations() is { Length: > 0 } violations) wrong.Add($"{name}: {violations}");
         }
         Assert.True(wrong.Count == 0, string.Join("\n", wrong));
@@ -48,7 +50,8 @@ public sealed class AppearanceTests(WorkbenchService service, ITestOutputHelper 
         await WaitForTextAsync("#workers", WorkbenchService.Model);
         SaveScreenshot($"status-{width}");
         string wide = Evaluate("""
-            [...document.querySelectorAll('body *:not(thead, thead *)')].filter(e => e.scrollWidth > innerWidth || e.getBoundingClientRect().right > innerWidth)
+            [...document.querySelectorAll('body *:not(thead, thead *)')]
+              .filter(e => e.scrollWidth > innerWidth || e.getBoundingClientRect().right > innerWidth)
               .map(e => e.tagName + '#' + e.id).join(' ')
             """);
         Assert.Equal("", wide);

@@ -36,7 +36,8 @@ public sealed class BrowserSecurityTests(WorkbenchService service)
         using HttpResponseMessage response = await client.SendAsync(request, Cancel);
         string policy = string.Join(';', response.Headers.GetValues("Content-Security-Policy"));
         Assert.StartsWith("default-src 'none'; script-src 'self'; style-src 'self';", policy, StringComparison.Ordinal);
-        string cookie = Assert.Single(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith("ndif-workbench", StringComparison.Ordinal));
+        string cookie = Assert.Single(response.Headers.GetValues("Set-Cookie"),
+            value => value.StartsWith("ndif-workbench", StringComparison.Ordinal));
         Assert.Contains("httponly", cookie, StringComparison.OrdinalIgnoreCase);
         Assert.Contains("samesite=strict", cookie, StringComparison.OrdinalIgnoreCase);
         string page = await response.Content.ReadAsStringAsync(Cancel);

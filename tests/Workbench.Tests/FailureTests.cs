@@ -29,7 +29,11 @@ public sealed class FailureTests(WorkbenchService service, ITestOutputHelper out
     {
         await OpenAsync("");
         // longer than Blazor's usual limit of 32 KB for a message
-        Page.ExecuteScript("const p = document.querySelector('#prompt'); p.value = 'the city of '.repeat(5000); p.dispatchEvent(new Event('change', { bubbles: true }))");
+        Page.ExecuteScript("""
+            const prompt = document.querySelector('#prompt');
+            prompt.value = 'the city of '.repeat(5000);
+            prompt.dispatchEvent(new Event('change', { bubbles: true }));
+            """);
         Click("#run");
         await WaitForTextAsync(".problem", "the page draws at most 256");
         Type("#prompt", "The Eiffel Tower is in");

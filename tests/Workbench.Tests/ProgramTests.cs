@@ -1,6 +1,6 @@
 namespace Ndif.Workbench.Tests;
 
-/// <summary>The program that a page shows is the one that makes its picture: compiled and run apart from the page, it gives the same.</summary>
+/// <summary>The program that a page shows makes its picture: compiled and run apart from the page, it gives the same.</summary>
 public sealed class ProgramTests(WorkbenchService service, ITestOutputHelper output) : BrowserTest(service, output)
 {
     [Theory]

@@ -24,7 +24,10 @@ internal static class WorkbenchCommand
                 + "each user enters a key on the page.",
             DefaultValueFactory = _ => "127.0.0.1",
         };
-        var port = new Option<int>("--port") { Description = "Port of the page; 0 for a free one.", DefaultValueFactory = _ => DefaultPort };
+        var port = new Option<int>("--port")
+        {
+            Description = "Port of the page; 0 for a free one.", DefaultValueFactory = _ => DefaultPort,
+        };
         var command = new Command("workbench", "Serve a web page for experiments by hand: lens, attention, patching, steering, jobs.")
         {
             host, key, listen, port,
@@ -43,7 +46,8 @@ internal static class WorkbenchCommand
             await app.StartAsync(cancellationToken);
             Console.WriteLine($"workbench {WorkbenchHost.GetAddress(app)}");
             if (!IPAddress.IsLoopback(address))
-                Console.Error.WriteLine("warning: keys that users enter are sent to this address without TLS; see docs/operating/workbench.md");
+                Console.Error.WriteLine(
+                    "warning: keys that users enter are sent to this address without TLS; see docs/operating/workbench.md");
             try
             {
                 await Task.Delay(Timeout.Infinite, cancellationToken);

@@ -22,13 +22,14 @@ public abstract class ExperimentPage : ComponentBase, IDisposable
     /// <inheritdoc/>
     protected override void OnInitialized() => Run = new Run(Session, () => InvokeAsync(StateHasChanged));
 
-    /// <summary>Runs an experiment on the selected model; inputs that <paramref name="check"/> refuses are shown as a problem.</summary>
-    /// <param name="check">Returns what is wrong with the inputs; null if nothing is. It may ask the service for the model's tokens.</param>
+    /// <summary>Runs an experiment on the selected model, or shows what is wrong with the inputs.</summary>
+    /// <param name="check">Returns what is wrong with the inputs; null if nothing is. It may ask the service for the model.</param>
     internal Task StartAsync(Func<LanguageModel, Problem?> check, Func<LanguageModel, Task> experiment)
     {
         if (Selection.Model.Length == 0)
         {
-            Run.Refuse(Problem.OfInput("No model is selected.", "Type the name of a model above. The page Service lists those of the service."));
+            Run.Refuse(Problem.OfInput(
+                "No model is selected.", "Type the name of a model above. The page Service lists those of the service."));
             return Task.CompletedTask;
         }
         return Run.StartAsync(async () =>

@@ -43,12 +43,13 @@ internal static class AttentionExperiment
             for (int column = 0; column < count; column++)
             {
                 float value = values[(((head * count) + row) * count) + column];
-                cells[row, column] = new HeatMapCell(value, "", FormattableString.Invariant(
-                    $"Head {head}: {TokenTexts.Quote(tokens[row])} ({row}) attends to {TokenTexts.Quote(tokens[column])} ({column}): {value:0.0000}"));
+                string from = $"{TokenTexts.Quote(tokens[row])} ({row})", to = $"{TokenTexts.Quote(tokens[column])} ({column})";
+                cells[row, column] =
+                    new HeatMapCell(value, "", FormattableString.Invariant($"Head {head}: {from} attends to {to}: {value:0.0000}"));
             }
         }
         string[] headings = [.. tokens.Select(TokenTexts.Shorten)];
-        return new HeatMap($"Attention of layer {layer}, head {head}: from each row's token to each column's", "from \\ to", headings, headings,
-            cells);
+        return new HeatMap(
+            $"Attention of layer {layer}, head {head}: from each row's token to each column's", "from \\ to", headings, headings, cells);
     }
 }

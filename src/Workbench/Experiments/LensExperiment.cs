@@ -59,7 +59,7 @@ internal static class LensExperiment
                     $"Layer {layer}, after {TokenTexts.Quote(tokens[position])}:\n{string.Join("   ", lines)}");
             }
         }
-        return new HeatMap("Probability of the likeliest next token", "layer", [.. Enumerable.Range(0, top.Count).Select(i => $"layer {i}")],
-            [.. tokens.Select(TokenTexts.Shorten)], cells);
+        return new HeatMap("Probability of the likeliest next token", "layer",
+            [.. Enumerable.Range(0, top.Count).Select(i => $"layer {i}")], [.. tokens.Select(TokenTexts.Shorten)], cells);
     }
 }

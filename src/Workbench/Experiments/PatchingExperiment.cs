@@ -71,8 +71,9 @@ internal static class PatchingExperiment
             for (int i = 0; i < tokens.Length; i++)
             {
                 double restored = (differences[i] - from) / (to - from);
-                cells[layer, i] = new HeatMapCell(restored, FormattableString.Invariant($"{Math.Round(restored, 2) + 0.0:0.00}"), FormattableString.Invariant(
-                    $"Layer {layer}, {TokenTexts.Quote(tokens[i])} ({i}): {restored:0.000} restored\n")
+                string text = FormattableString.Invariant($"{Math.Round(restored, 2) + 0.0:0.00}"); // -0.001 is 0.00
+                cells[layer, i] = new HeatMapCell(restored, text,
+                    FormattableString.Invariant($"Layer {layer}, {TokenTexts.Quote(tokens[i])} ({i}): {restored:0.000} restored\n")
                     + FormattableString.Invariant($"Logit difference {differences[i]:0.000}; corrupted {from:0.000}, clean {to:0.000}"));
             }
         }

@@ -43,7 +43,8 @@ internal static class ProgramText
         {
             string trimmed = line.Trim();
             if (trimmed is "// program" or "// end") isInside = trimmed == "// program";
-            else if (isInside) body.Append(line.StartsWith(Indentation, StringComparison.Ordinal) ? line[Indentation.Length..] : line).Append('\n');
+            else if (isInside)
+                body.Append(line.StartsWith(Indentation, StringComparison.Ordinal) ? line[Indentation.Length..] : line).Append('\n');
         }
         return body.ToString();
     }

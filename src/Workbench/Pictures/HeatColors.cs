@@ -46,7 +46,8 @@ internal static class HeatColors
             foreach ((string name, var full) in new[] { ("h", positive), ("m", negative) })
             {
                 var color = Mix(page, full, (double)step / Steps);
-                css.Append(CultureInfo.InvariantCulture, $".{name}{step} {{ background: {Format(color)}; color: {GetTextColor(color)}; }}\n");
+                string rule = $"background: {Format(color)}; color: {GetTextColor(color)};";
+                css.Append(CultureInfo.InvariantCulture, $".{name}{step} {{ {rule} }}\n");
             }
         }
     }

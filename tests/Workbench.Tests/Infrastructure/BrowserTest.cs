@@ -58,13 +58,18 @@ public abstract class BrowserTest(WorkbenchService service, ITestOutputHelper ou
         Page.ExecuteScript("document.activeElement.blur()");
     }
 
-    /// <summary>Runs the experiment of the page, and waits for its end.</summary>
+    /// <summary>Runs the experiment of the page, and waits until it has completed.</summary>
     protected async Task RunAsync()
     {
+        // an earlier run has left its own state
+        Page.ExecuteScript("""
+            window.begun = false;
+            new MutationObserver(() => window.begun ||= document.querySelector('#run').disabled)
+              .observe(document.querySelector('#run'), { attributes: true });
+            """);
         Click("#run");
-        string status = await WaitForTextAsync("#status", text => text.StartsWith("Completed", StringComparison.Ordinal)
-            || Text("[role=alert]").Length > 0 || Text("main [role=alert] .problem").Length > 0);
-        Assert.True(status.StartsWith("Completed", StringComparison.Ordinal), $"{status} {Text(".problem")}");
+        await WaitForAsync("window.begun && !document.querySelector('#run').disabled", ended => ended == "True");
+        Assert.True(Text("#status").StartsWith("Completed", StringComparison.Ordinal), $"{Text("#status")} {Text(".problem")}");
     }
 
     /// <summary>Sets the size of the page, and whether its colors are dark.</summary>
@@ -98,7 +103,8 @@ public abstract class BrowserTest(WorkbenchService service, ITestOutputHelper ou
     protected void SaveScreenshot(string name)
     {
         if (Environment.GetEnvironmentVariable("NDIF_SCREENSHOTS") is not { Length: > 0 } folder) return;
-        var whole = (Dictionary<string, object>)Page.ExecuteCdpCommand("Page.captureScreenshot", new() { ["captureBeyondViewport"] = true })!;
+        var whole = (Dictionary<string, object>)Page.ExecuteCdpCommand(
+            "Page.captureScreenshot", new() { ["captureBeyondViewport"] = true })!;
         File.WriteAllBytes(Path.Combine(folder, $"{name}.png"), Convert.FromBase64String((string)whole["data"]));
     }
 
@@ -121,7 +127,8 @@ public abstract class BrowserTest(WorkbenchService service, ITestOutputHelper ou
 
     public void Dispose()
     {
-        if (TestContext.Current.TestState?.Result is TestResult.Failed) Output.WriteLine($"{Evaluate("document.body.innerText")}\n{Service.Report()}");
+        if (TestContext.Current.TestState?.Result is TestResult.Failed)
+            Output.WriteLine($"{Evaluate("document.body.innerText")}\n{Service.Report()}");
         _page?.Dispose();
         GC.SuppressFinalize(this);
     }

@@ -39,7 +39,10 @@ internal static class ShownProgram
         IEnumerable<MetadataReference> references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
             .Select(file => MetadataReference.CreateFromFile(file));
         var compilation = CSharpCompilation.Create($"Shown{Guid.NewGuid():N}",
-            [CSharpSyntaxTree.ParseText(ImplicitUsings), CSharpSyntaxTree.ParseText(code, path: "shown.cs", encoding: System.Text.Encoding.UTF8)],
+            [
+                CSharpSyntaxTree.ParseText(ImplicitUsings),
+                CSharpSyntaxTree.ParseText(code, path: "shown.cs", encoding: System.Text.Encoding.UTF8),
+            ],
             references, new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
         using var assembly = new MemoryStream();
         EmitResult result = compilation.Emit(assembly);

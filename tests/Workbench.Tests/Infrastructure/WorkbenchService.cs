@@ -36,7 +36,8 @@ public sealed class WorkbenchService : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         await StartGatewayAsync();
-        string line = await _gateway!.WaitForLineAsync(line => line.Contains("NDIF_API_KEY=ndif_", StringComparison.Ordinal), "its first key");
+        string line =
+            await _gateway!.WaitForLineAsync(line => line.Contains("NDIF_API_KEY=ndif_", StringComparison.Ordinal), "its first key");
         Key = line.Split('=')[1].Split(' ')[0];
         WithoutKey = await StartWorkbenchAsync();
         WithKey = await StartWorkbenchAsync([("NDIF_API_KEY", Key)]);
@@ -48,9 +49,11 @@ public sealed class WorkbenchService : IAsyncLifetime
         _gateway = _processes.StartTool("up", "--no-restart", "--data", _processes.DataFolder, "--port",
             _port.ToString(CultureInfo.InvariantCulture), "--http-port", "0", "--workbench-port", "0", "--set",
             "Gateway:Tiers:slow:JobsPerMinute=1");
-        string dashboard = await _gateway.WaitForLineAsync(line => line.StartsWith("NDIF is up.", StringComparison.Ordinal), "its addresses");
+        string dashboard =
+            await _gateway.WaitForLineAsync(line => line.StartsWith("NDIF is up.", StringComparison.Ordinal), "its addresses");
         Dashboard = new Uri(dashboard.Split(' ')[^1]);
-        string own = await _gateway.WaitForLineAsync(line => line.StartsWith("  Workbench: ", StringComparison.Ordinal), "its workbench");
+        string own =
+            await _gateway.WaitForLineAsync(line => line.StartsWith("  Workbench: ", StringComparison.Ordinal), "its workbench");
         OwnWorkbench = new Uri(own.Split(' ')[^1]);
     }
 
