@@ -14,11 +14,14 @@ public sealed class NamingTests
     private static readonly Dictionary<string, string[]> _namespaceExceptions = new()
     {
         ["src/Cli/EmbeddedService.cs"] = ["Ndif"],
+        ["src/Activations"] = ["Ndif", "Ndif.Activations"],
         ["src/Client"] = ["Ndif", "Ndif.Recording", "Ndif.Remote", "Ndif.Running"],
         ["src/Engine/NNsight.cs"] = ["Ndif"],
+        ["src/Engine/TensorConversions.cs"] = ["Ndif"],
         ["src/Plots"] = ["Ndif", "Ndif.Drawing"],
         ["src/Protocol/Data"] = ["Ndif"],
         ["src/Protocol/Errors"] = ["Ndif"],
+        ["src/Protocol/Files/Safetensors.cs"] = ["Ndif"],
         ["src/Protocol/Source"] = ["Ndif.Protocol"],
         ["tests/Plots.Tests"] = ["Ndif.Drawing.Tests"],
     };
