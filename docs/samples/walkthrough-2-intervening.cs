@@ -54,8 +54,8 @@ catch (IndexOutOfRangeException e) { Console.WriteLine(e.Message); }
 try
 {
     using var t = model.Trace(input);
-    var late = model["layer2"].Output.Save();
-    var early = model["layer1"].Output.Save();                  // layer1 has already run
+    _ = model["layer2"].Output.Save();
+    _ = model["layer1"].Output.Save();                          // layer1 has already run
     await t.RunAsync();
 }
 catch (OutOfOrderException e) { Console.WriteLine(e.Message); }

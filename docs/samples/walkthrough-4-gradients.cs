@@ -42,7 +42,7 @@ try
 {
     using var t = llm.Trace("Hello", grad: true);
     Value early = h[0].Hidden, late = h[2].Hidden;
-    t.Backward(llm.LmHead.Output.Sum(), () => { early.Grad.Save(); late.Grad.Save(); });
+    t.Backward(llm.LmHead.Output.Sum(), () => { _ = early.Grad.Save(); _ = late.Grad.Save(); });
     await t.RunAsync();
 }
 catch (OutOfOrderException e) { Console.WriteLine(e.Message); }
