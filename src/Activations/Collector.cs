@@ -64,7 +64,8 @@ internal sealed class Collector(
     {
         try
         {
-            await foreach (TokenBatch batch in planner.PlanAsync(from, cancellationToken)) await planned.WriteAsync(batch, cancellationToken);
+            await foreach (TokenBatch batch in planner.PlanAsync(from, cancellationToken))
+                await planned.WriteAsync(batch, cancellationToken);
             planned.Complete();
         }
         catch (Exception e)
@@ -77,7 +78,8 @@ internal sealed class Collector(
         ChannelReader<TokenBatch> planned, SiteProbe probe, CollectionFolder collection, long firstRow, CancellationToken cancellationToken)
     {
         var runner = new BatchRunner(model, probe.Sites, options.Dtype, probe.PadsRight, remote);
-        int jobsInFlight = options.JobsInFlight ?? (probe.IsRemote ? 4 : 2), batchesPerJob = options.BatchesPerJob ?? (probe.IsRemote ? 8 : 1);
+        int jobsInFlight = options.JobsInFlight ?? (probe.IsRemote ? 4 : 2);
+        int batchesPerJob = options.BatchesPerJob ?? (probe.IsRemote ? 8 : 1);
         var running = new Queue<(List<TokenBatch> Batches, Task<TensorData[][]> Values)>();
         var shard = new ShardBuffer(probe.Sites);
         Task writing = Task.CompletedTask;

@@ -18,7 +18,8 @@ public sealed class CollectTests : IDisposable
     public async Task Rows_AreTheRealTokens_WithTheValuesOfEachTextAlone()
     {
         string[] texts = Collected.Texts(60);
-        CollectReport report = await CollectAsync(texts, new CollectOptions { BatchTokens = 200, LookaheadTexts = 25, ShardBytes = 100_000 });
+        CollectReport report =
+            await CollectAsync(texts, new CollectOptions { BatchTokens = 200, LookaheadTexts = 25, ShardBytes = 100_000 });
 
         Assert.Equal((60, 0, 0), (report.Texts, report.EmptyTexts, report.ResumedRows));
         Assert.True(report.Shards > 2);
@@ -31,7 +32,8 @@ public sealed class CollectTests : IDisposable
     [Fact]
     public async Task SeveralSites_InAnyOrder_AreReadInOnePass()
     {
-        string[] texts = Collected.Texts(9), sites = ["transformer.h.2.mlp.output", "transformer.h.0.hidden", "transformer.h.2.attn.c_proj.input"];
+        string[] texts = Collected.Texts(9);
+        string[] sites = ["transformer.h.2.mlp.output", "transformer.h.0.hidden", "transformer.h.2.attn.c_proj.input"];
         await _llm.CollectAsync(texts, sites, Folder, cancellationToken: Collected.Cancel);
         Assert.Equal(sites, SafetensorsActivations.Open(Folder).Sites.Select(site => site.Name));
         foreach (string site in sites)
@@ -127,8 +129,7 @@ public sealed class CollectTests : IDisposable
         TinyModel.Write(checkpoint, TinyConfigs.Of("BertModel", 2));
         NdifException failure = await Assert.ThrowsAnyAsync<NdifException>(() => new SequenceModel(checkpoint.Path).CollectAsync(
             TextDataset.FromTokens([[3]]), ["pooler.output"], Folder, cancellationToken: Collected.Cancel));
-        Assert.Contains("The site `pooler.output` has no entry for each token: for 2 texts of 3 tokens its shape is [2, 16], not [2, 3, ...]",
-            failure.Message, StringComparison.Ordinal);
+        Assert.Contains("for 2 texts of 3 tokens its shape is [2, 16], not [2, 3, ...]", failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]

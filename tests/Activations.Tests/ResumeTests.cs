@@ -62,7 +62,8 @@ public sealed class ResumeTests : IDisposable
             long start = Stopwatch.GetTimestamp();
             TimeSpan moment = TimeSpan.FromMilliseconds(random.Next(0, 200));
             await Poll.UntilAsync(
-                () => Task.FromResult(!child.IsAlive || (Directory.Exists(Folder) && Directory.GetFiles(Folder, "shard-*").Length > shards)),
+                () => Task.FromResult(!child.IsAlive
+                    || (Directory.Exists(Folder) && Directory.GetFiles(Folder, "shard-*").Length > shards)),
                 reached => reached);
             await Task.Delay(moment, Collected.Cancel);
             if (child.IsAlive && kills < 4)

@@ -132,7 +132,8 @@ internal sealed class BatchPlanner(TransformersModel model, TextDataset dataset,
         for (int batch = at.Batch; batch < batches.Count; batch++)
         {
             List<TokenizedText> texts = sorted[batches[batch]];
-            long rows = Math.Min(texts.Sum(text => (long)text.Tokens.Length - _firstPosition), (options.MaxRows ?? long.MaxValue) - at.Rows);
+            long rows = Math.Min(
+                texts.Sum(text => (long)text.Tokens.Length - _firstPosition), (options.MaxRows ?? long.MaxValue) - at.Rows);
             if (rows == 0) yield break;
             at = at with { Batch = batch + 1, Rows = at.Rows + rows };
             double fraction = before + size * (batch + 1) / batches.Count;

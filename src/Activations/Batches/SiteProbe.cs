@@ -52,15 +52,16 @@ internal sealed record SiteProbe(IReadOnlyList<ActivationSite> Sites, bool PadsR
         for (int i = 0; i < values.Length; i++)
         {
             if (values[i] is not TensorData tensor)
-                throw Errors.CreateException(ErrorCode.BadArgument, $"The site `{site}` is {DataDeserializer.Describe(values[i])}, not a tensor.",
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"The site `{site}` is {DataDeserializer.Describe(values[i])}, not a tensor.",
                     site.EndsWith(".output", StringComparison.Ordinal)
                         ? $"Use `{site[..^".output".Length]}.hidden`, the first tensor of the output." : "");
             shapes[i] = tensor.Shape.ToArray();
             if (shapes[i] is not [var batch, var length, ..] || batch != _lengths[i].Length || length != _lengths[i][0]
                 || !shapes[i].AsSpan(2).SequenceEqual(shapes[0].AsSpan(2)))
                 throw Errors.CreateException(ErrorCode.BadArgument,
-                    $"The site `{site}` has no entry for each token: for {_lengths[i].Length} texts of {_lengths[i][0]} tokens its shape is "
-                    + $"[{string.Join(", ", shapes[i])}], not [{_lengths[i].Length}, {_lengths[i][0]}, ...].",
+                    $"The site `{site}` has no entry for each token: for {_lengths[i].Length} texts of {_lengths[i][0]} tokens its shape "
+                    + $"is [{string.Join(", ", shapes[i])}], not [{_lengths[i].Length}, {_lengths[i][0]}, ...].",
                     "Collect a site of the shape [batch, seq, ...], such as the hidden state of a layer.");
         }
         DType own = ((TensorData)values[0]!).Type;

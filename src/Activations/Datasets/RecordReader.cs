@@ -51,7 +51,8 @@ internal sealed class RecordReader(Stream stream, byte? quote = null) : IDisposa
         while (true)
         {
             ReadOnlySpan<byte> rest = data[searched..];
-            int found = quote is not { } mark ? rest.IndexOf((byte)'\n') : isQuoted ? rest.IndexOf(mark) : rest.IndexOfAny(mark, (byte)'\n');
+            int found = quote is not { } mark ? rest.IndexOf((byte)'\n')
+                : isQuoted ? rest.IndexOf(mark) : rest.IndexOfAny(mark, (byte)'\n');
             if (found < 0)
             {
                 searched = data.Length;

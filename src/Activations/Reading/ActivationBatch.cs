@@ -6,7 +6,8 @@ public sealed class ActivationBatch
     private readonly IReadOnlyDictionary<string, TensorData> _values;
 
     internal ActivationBatch(
-        IReadOnlyDictionary<string, TensorData> values, ReadOnlyMemory<long> texts, ReadOnlyMemory<int> tokens, ReadOnlyMemory<int> positions) =>
+        IReadOnlyDictionary<string, TensorData> values, ReadOnlyMemory<long> texts, ReadOnlyMemory<int> tokens,
+        ReadOnlyMemory<int> positions) =>
         (_values, Texts, Tokens, Positions) = (values, texts, tokens, positions);
 
     /// <summary>The number of rows.</summary>

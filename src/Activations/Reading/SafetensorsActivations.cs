@@ -68,8 +68,9 @@ public sealed class SafetensorsActivations
     /// </summary>
     /// <param name="sites">The sites to read; null for all.</param>
     /// <param name="seed">
-    /// Shuffles the rows, in the same order for the same seed: the order of the shards is drawn, and rows are drawn from as many shards at a
-    /// time as fit in 512 MiB, at least one. Null for the order in which they were written, which is by length within a part of the dataset.
+    /// Shuffles the rows, in the same order for the same seed: the order of the shards is drawn, and rows are drawn from as many shards at
+    /// a time as fit in 512 MiB, at least one. Null for the order in which they were written, which is by length within a part of the
+    /// dataset.
     /// </param>
     /// <exception cref="ArgumentException">There is no such site.</exception>
     /// <exception cref="NdifException">CORRUPT_DATA: a shard is damaged.</exception>
@@ -77,12 +78,14 @@ public sealed class SafetensorsActivations
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rows);
         ActivationSite[] chosen = sites is null ? [.. Sites] : [.. sites.Select(FindSite)];
-        IEnumerable<(RowBlock Block, int First, int Count)> parts = seed is { } number ? ReadShuffled(chosen, new Random(number)) : ReadInOrder(chosen, rows);
+        IEnumerable<(RowBlock Block, int First, int Count)> parts =
+            seed is { } number ? ReadShuffled(chosen, new Random(number)) : ReadInOrder(chosen, rows);
         return ToBatches(parts, chosen, rows);
     }
 
     private ActivationSite FindSite(string name) => Sites.FirstOrDefault(site => site.Name == name)
-        ?? throw new ArgumentException($"The collection has no site `{name}`; it has {string.Join(", ", Sites.Select(s => $"`{s.Name}`"))}. "
+        ?? throw new ArgumentException(
+            $"The collection has no site `{name}`; it has {string.Join(", ", Sites.Select(s => $"`{s.Name}`"))}. "
             + Errors.DidYouMean(name, Sites.Select(site => site.Name)));
 
     private IEnumerable<(RowBlock Block, int First, int Count)> ReadInOrder(ActivationSite[] sites, int rows)

@@ -50,8 +50,8 @@ internal sealed class CollectionFolder : IDisposable
         var files = new CollectionFiles(Path.GetFullPath(folder));
         Directory.CreateDirectory(folder);
         if (!File.Exists(files.Manifest)
-            && Directory.EnumerateFileSystemEntries(folder).FirstOrDefault(entry => Path.GetFileName(entry) is not ("lock" or "manifest.tmp"))
-                is { } other)
+            && Directory.EnumerateFileSystemEntries(folder)
+                .FirstOrDefault(entry => Path.GetFileName(entry) is not ("lock" or "manifest.tmp")) is { } other)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"The folder {files.Folder} is not empty and has no collection; it has {Path.GetFileName(other)}.", "Name another folder.");
         FileStream lockFile;

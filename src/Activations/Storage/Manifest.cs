@@ -31,7 +31,8 @@ internal sealed record Manifest
         TransformersModel model, TextDataset dataset, IReadOnlyList<ActivationSite> sites, CollectOptions options,
         CancellationToken cancellationToken) => new()
         {
-            Model = new ModelIdentity(model.Id, model.Revision, model.Description.Architecture, ((DType)model.Description.Dtype).TorchName(),
+            Model = new ModelIdentity(
+                model.Id, model.Revision, model.Description.Architecture, ((DType)model.Description.Dtype).TorchName(),
                 model.Description.Parameters, HashEdits(model)),
             Dataset = new DatasetIdentity(dataset.Name, dataset.Column, await dataset.HashAsync(cancellationToken)),
             Sites = sites,

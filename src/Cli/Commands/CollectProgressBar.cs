@@ -13,7 +13,8 @@ internal static class CollectProgressBar
     {
         if (Console.IsErrorRedirected) return collect(new LineProgress());
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
-        return console.Progress().Columns(new ProgressBarColumn(), new PercentageColumn(), new TaskDescriptionColumn()).StartAsync(context =>
+        Progress bars = console.Progress().Columns(new ProgressBarColumn(), new PercentageColumn(), new TaskDescriptionColumn());
+        return bars.StartAsync(context =>
         {
             ProgressTask bar = context.AddTask("loading", maxValue: 1);
             return collect(new BarProgress(bar));

@@ -12,14 +12,16 @@ internal static class Collected
     /// <summary>Texts of 1 to 30 words of the model, different from each other.</summary>
     public static string[] Texts(int count, int seed = 1)
     {
-        string[] words = ["The", "Eiffel", "Tower", "is", "in", "the", "city", "of", "Paris", "Rome", "Big", "Ben", "London", "and", "Colosseum"];
+        string[] words =
+            ["The", "Eiffel", "Tower", "is", "in", "the", "city", "of", "Paris", "Rome", "Big", "Ben", "London", "and", "Colosseum"];
         var random = new Random(seed);
         return [.. Enumerable.Range(0, count).Select(i =>
             $"{i} {string.Join(' ', Enumerable.Range(0, 1 + random.Next(30)).Select(_ => words[random.Next(words.Length)]))}")];
     }
 
     /// <summary>The rows of a collection by text and position: the token and the values at a site.</summary>
-    public static Dictionary<(long Text, int Position), (int Token, float[] Values)> ReadRows(string folder, string site = Site, int? seed = null)
+    public static Dictionary<(long Text, int Position), (int Token, float[] Values)> ReadRows(
+        string folder, string site = Site, int? seed = null)
     {
         Dictionary<(long, int), (int, float[])> rows = [];
         foreach (ActivationBatch batch in SafetensorsActivations.Open(folder).Read(100, [site], seed))
