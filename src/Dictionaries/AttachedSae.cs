@@ -54,7 +54,9 @@ public sealed class AttachedSae
         set => Module["features"].Output = value;
     }
 
-    /// <summary>The values before the activation, where it is spliced in; of a gated encoder without its biases. [batch, seq, features]</summary>
+    /// <summary>
+    /// The values before the activation, where it is spliced in; of a gated encoder without its biases. [batch, seq, features]
+    /// </summary>
     public Value PreActivations
     {
         get => Module["encoder"].Output;

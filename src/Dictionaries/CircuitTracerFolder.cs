@@ -112,7 +112,8 @@ internal static partial class CircuitTracerFolder
         return (scalars, transcoders);
     }
 
-    private static string Unquote(string value) => value.Length > 1 && value[0] is '"' or '\'' && value[^1] == value[0] ? value[1..^1] : value;
+    private static string Unquote(string value) =>
+        value.Length > 1 && value[0] is '"' or '\'' && value[^1] == value[0] ? value[1..^1] : value;
 
     [GeneratedRegex(@"^(?<key>\w+):[ \t]*(?<value>.*?)[ \t]*(#.*)?$")]
     private static partial Regex Scalar();

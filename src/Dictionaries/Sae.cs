@@ -4,8 +4,8 @@ namespace Ndif.Dictionaries;
 
 /// <summary>
 /// A sparse autoencoder, or a transcoder: weights, and what is computed with them. As a module of a model
-/// (<see cref="SaeExtensions.AttachSae(Envoy, string, string, string, string, double?)"/>) it has the sites <c>encoder</c> (its output is the
-/// pre-activations), <c>features</c> (its output is the activations) and <c>decoder</c>.
+/// (<see cref="SaeExtensions.AttachSae(Envoy, string, string, string, string, double?)"/>) it has the sites <c>encoder</c> (its output is
+/// the pre-activations), <c>features</c> (its output is the activations) and <c>decoder</c>.
 /// </summary>
 /// <remarks>sae_lens/saes in SAELens; circuit_tracer/transcoder in circuit-tracer</remarks>
 public sealed class Sae : ModuleDefinition
@@ -17,8 +17,8 @@ public sealed class Sae : ModuleDefinition
 
     /// <summary>An autoencoder or transcoder of these weights.</summary>
     /// <param name="weights">
-    /// By SAELens's names: W_enc [inputs, features], b_enc [features], W_dec [features, outputs], b_dec [outputs]; threshold [features] of a
-    /// jump ReLU; b_gate, b_mag and r_mag [features] in the place of b_enc of a gated encoder; W_skip [outputs, inputs]; scaling_factor
+    /// By SAELens's names: W_enc [inputs, features], b_enc [features], W_dec [features, outputs], b_dec [outputs]; threshold [features] of
+    /// a jump ReLU; b_gate, b_mag and r_mag [features] in the place of b_enc of a gated encoder; W_skip [outputs, inputs]; scaling_factor
     /// [features] by which activations are multiplied before they are decoded.
     /// </param>
     /// <exception cref="NdifException">BAD_CHECKPOINT: a weight is missing, or has another shape than the config says.</exception>
@@ -43,7 +43,12 @@ public sealed class Sae : ModuleDefinition
     /// </summary>
     /// <exception cref="IndexOutOfRangeException">There is no such feature.</exception>
     public TensorData GetDirection(int feature) => feature >= 0 && feature < Config.Features ? _weights.DecoderRows([feature])[0]
-        : throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"There is no feature {feature}: there are {Config.Features}, from 0 on.");
+        : throw Errors.CreateException(
+            ErrorCode.IndexOutOfRange, $"There is no feature {feature}: there are {Config.Features}, from 0 on.");
+
+    /// <summary>Writes it in SAELens's layout: cfg.json and sae_weights.safetensors.</summary>
+    /// <exception cref="NdifException">UNSUPPORTED: SAELens has no architecture that computes this.</exception>
+    public void Save(string folder) => SaeLensFolder.Write(this, folder);
 
     /// <summary>Records the activations of the features. [..., inputs] to [..., features]</summary>
     public Value Encode(Value input)

@@ -26,8 +26,8 @@ public static class SaeExtensions
     /// <param name="hookOut">The site that a transcoder predicts, in place of what the config says.</param>
     /// <param name="normScalingFactor">The factor of normalize_activations expected_average_only_in.</param>
     /// <exception cref="NdifException">
-    /// UNKNOWN_MODEL: it was not found. BAD_CHECKPOINT: it is damaged, or of another model. UNSUPPORTED: its architecture or its site is not
-    /// supported. BAD_ARGUMENT: its config names another layer.
+    /// UNKNOWN_MODEL: it was not found. BAD_CHECKPOINT: it is damaged, or of another model. UNSUPPORTED: its architecture or its site is
+    /// not supported. BAD_ARGUMENT: its config names another layer.
     /// </exception>
     public static AttachedSae AttachSae(
         this Envoy layer, string folderOrId, string name = DefaultName, string? hook = null, string? hookOut = null,
@@ -69,8 +69,8 @@ public static class SaeExtensions
     }
 
     /// <summary>
-    /// Attaches the transcoders of all layers: a folder in circuit-tracer's layout (config.yaml and a safetensors file for each layer), or an
-    /// id in the cache of the Hugging Face hub.
+    /// Attaches the transcoders of all layers: a folder in circuit-tracer's layout (config.yaml and a safetensors file for each layer), or
+    /// an id in the cache of the Hugging Face hub.
     /// </summary>
     /// <exception cref="NdifException">
     /// UNKNOWN_MODEL: it was not found. BAD_CHECKPOINT: it is damaged, or of another model. UNSUPPORTED: it is of another kind, such as
@@ -90,7 +90,7 @@ public static class SaeExtensions
         if (transcoders.Count != model.Layers.Count)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"There are {transcoders.Count} transcoders, and `{model.Id}` has {model.Layers.Count} layers.",
-                transcoders.FirstOrDefault()?.Config.ModelName is { Length: > 0 } trained ? $"They were trained on {trained}." : "");
+                transcoders is [{ Config.ModelName: { Length: > 0 } trained }, ..] ? $"They were trained on {trained}." : "");
         return new AttachedTranscoders([.. transcoders.Select((sae, layer) => model.Layers[layer].AttachSae(sae, name))]);
     }
 

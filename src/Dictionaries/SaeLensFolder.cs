@@ -3,8 +3,10 @@ using Ndif.Protocol;
 
 namespace Ndif.Dictionaries;
 
-/// <summary>Reads a folder in SAELens's layout: cfg.json and sae_weights.safetensors.</summary>
-/// <remarks>sae_lens/loading/pretrained_sae_loaders.py; names before version 6 of SAELens are at the root, later ones in `metadata`.</remarks>
+/// <summary>Reads and writes a folder in SAELens's layout: cfg.json and sae_weights.safetensors.</summary>
+/// <remarks>
+/// sae_lens/loading/pretrained_sae_loaders.py; names before version 6 of SAELens are at the root, later ones in `metadata`.
+/// </remarks>
 internal static class SaeLensFolder
 {
     private const string ConfigFile = "cfg.json", WeightsFile = "sae_weights.safetensors";
@@ -46,6 +48,51 @@ internal static class SaeLensFolder
         return new Sae(sae with { NormScalingFactor = normScalingFactor ?? sae.NormScalingFactor }, tensors, folder);
     }
 
+    /// <summary>Writes a dictionary.</summary>
+    public static void Write(Sae sae, string folder)
+    {
+        SaeConfig config = sae.Config;
+        string? architecture = _architectures.FirstOrDefault(entry => !entry.Key.EndsWith("batchtopk", StringComparison.Ordinal)
+            && entry.Value == (config.Activation, config.IsTranscoder, config.HasSkip)).Key;
+        if (architecture is null || (!config.IsRectified && config.Activation is SaeActivation.TopK or SaeActivation.JumpRelu))
+            throw Errors.CreateException(ErrorCode.Unsupported, "SAELens has no architecture for this dictionary: "
+                + $"{config.Activation}{(config.IsTranscoder ? ", transcoder" : "")}{(config.HasSkip ? ", skip connection" : "")}"
+                + $"{(config.IsRectified ? "" : ", not rectified")}.");
+        Directory.CreateDirectory(folder);
+        using (FileStream file = File.Create(Path.Combine(folder, ConfigFile)))
+        using (var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true }))
+        {
+            json.WriteStartObject();
+            json.WriteString("architecture", architecture);
+            json.WriteNumber("d_in", config.InputSize);
+            json.WriteNumber("d_sae", config.Features);
+            if (config.IsTranscoder) json.WriteNumber("d_out", config.OutputSize);
+            json.WriteString("dtype", config.Dtype.TorchName());
+            json.WriteString("device", "cpu");
+            json.WriteBoolean("apply_b_dec_to_input", config.AppliesDecoderBiasToInput);
+            json.WriteString("normalize_activations", config.Normalization switch
+            {
+                SaeNormalization.ExpectedAverageOnlyIn => "expected_average_only_in",
+                SaeNormalization.LayerNorm => "layer_norm",
+                SaeNormalization.ConstantNormRescale => "constant_norm_rescale",
+                _ => "none",
+            });
+            if (config.NormScalingFactor is { } factor) json.WriteNumber("norm_scaling_factor", factor);
+            json.WriteString("reshape_activations", config.HookName.EndsWith("hook_z", StringComparison.Ordinal) ? "hook_z" : "none");
+            if (config.Activation is SaeActivation.TopK) json.WriteNumber("k", config.K);
+            if (config.RescalesByDecoderNorm) json.WriteBoolean("rescale_acts_by_decoder_norm", true);
+            if (sae.Weights.Given.ContainsKey("scaling_factor")) json.WriteBoolean("finetuning_scaling_factor", true);
+            json.WriteStartObject("metadata");
+            json.WriteString("sae_lens_version", "6.0.0"); // whose layout this is
+            if (config.ModelName.Length > 0) json.WriteString("model_name", config.ModelName);
+            if (config.HookName.Length > 0) json.WriteString("hook_name", config.HookName);
+            if (config.HookNameOut.Length > 0) json.WriteString("hook_name_out", config.HookNameOut);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+        SafetensorsTensors.Write(Path.Combine(folder, WeightsFile), sae.Weights.Given);
+    }
+
     private static (SaeConfig Config, bool IsScaled) ReadConfig(string path)
     {
         try
@@ -69,7 +116,8 @@ internal static class SaeLensFolder
             throw Errors.CreateException(ErrorCode.Unsupported, $"{path} is of the architecture `{name}`.",
                 $"Supported are {string.Join(", ", _architectures.Keys)}.");
         if (activation is not ("relu" or "topk" or "jumprelu" or "batchtopk"))
-            throw Errors.CreateException(ErrorCode.Unsupported, $"{path} has the activation `{activation}`.", "Supported are relu and topk.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{path} has the activation `{activation}`.",
+                "Supported are relu and topk.");
         if (config.GetNumber("hook_head_index") is { } head)
             throw Errors.CreateException(ErrorCode.Unsupported, $"{path} is of attention head {head} alone (hook_head_index).",
                 "Attach it to a value of your own: new Sae(config, weights) and Encode(value).");

@@ -33,6 +33,9 @@ internal sealed class SaeWeights
         DecoderScale = ReadScale(features);
     }
 
+    /// <summary>The tensors as they were given.</summary>
+    public IReadOnlyDictionary<string, TensorData> Given => _tensors;
+
     /// <summary>[inputs, features]</summary>
     public TensorData Encoder { get; }
 
@@ -116,7 +119,8 @@ internal sealed class SaeWeights
     private TensorData Read(string name, params ReadOnlySpan<long> shape)
     {
         if (!_tensors.TryGetValue(name, out TensorData? tensor))
-            throw Bad($"has no `{name}`", $"It has {string.Join(", ", _tensors.Keys.Order(StringComparer.Ordinal).Select(k => $"`{k}`"))}.");
+            throw Bad($"has no `{name}`",
+                $"It has {string.Join(", ", _tensors.Keys.Order(StringComparer.Ordinal).Select(key => $"`{key}`"))}.");
         if (!tensor.Shape.SequenceEqual(shape))
             throw Bad($"has `{name}` with shape {Format(tensor.Shape)}; its config says {Format(shape)}");
         return Convert(tensor);

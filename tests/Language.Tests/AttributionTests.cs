@@ -19,7 +19,7 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
     public async Task Edges_AreTheDifferencesOfTheFrozenModel_AndAddUpToTheLogits(ExecutionMode mode, SaeActivation activation)
     {
         LanguageModel llm = Model(mode);
-        AttachedTranscoders transcoders = llm.AttachTranscoders([.. Enumerable.Range(0, 4).Select(layer => Transcoder(layer, activation))]);
+        AttachedTranscoders transcoders = llm.AttachTranscoders(Transcoders(activation));
         AttributionGraph graph = await AttributionGraph.ComputeAsync(llm, transcoders, Paris, _options, cancellationToken: Cancel);
         FrozenGpt2 frozen = await FrozenGpt2.ReadAsync(llm, Paris, Cancel);
         AttributionNode[] nodes = [.. graph.Nodes];
@@ -32,7 +32,7 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
         double[][] biases = [.. transcoders.Select(transcoder => transcoder.Sae.Weights.DecoderBias.ToArray<double>())];
         Dictionary<AttributionNode, double[]> parts = sources.ToDictionary(node => node, node => node.Kind switch
         {
-            AttributionNodeKind.Feature => transcoders[node.Layer].Sae.GetDirection(node.Index).ToArray<double>().Select(v => v * node.Value).ToArray(),
+            AttributionNodeKind.Feature => (transcoders[node.Layer].Sae.GetDirection(node.Index) * node.Value).ToArray<double>(),
             AttributionNodeKind.Embedding => whole.Embedding[node.Position],
             _ => [],
         });
@@ -67,16 +67,18 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
             }
         }
         Assert.True(compared > 100);
-        Assert.Contains(graph.GetEdges(), edge => edge.Source.Kind is AttributionNodeKind.Feature && edge.Target.Kind is AttributionNodeKind.Feature
+        Assert.Contains(graph.GetEdges(), edge => edge is
+            { Source.Kind: AttributionNodeKind.Feature, Target.Kind: AttributionNodeKind.Feature }
             && edge.Source.Layer < edge.Target.Layer && Math.Abs(edge.Weight) > 1e-3);
-        Assert.DoesNotContain(graph.GetEdges(), edge => edge.Source.Layer >= edge.Target.Layer || edge.Source.Position > edge.Target.Position);
+        Assert.DoesNotContain(graph.GetEdges(),
+            edge => edge.Source.Layer >= edge.Target.Layer || edge.Source.Position > edge.Target.Position);
     }
 
     [Fact]
     public async Task Pruning_KeepsTheInfluence_AndItsFilesAreThoseOfCircuitTracer()
     {
         LanguageModel llm = Model(ExecutionMode.Local);
-        AttachedTranscoders transcoders = llm.AttachTranscoders([.. Enumerable.Range(0, 4).Select(layer => Transcoder(layer, SaeActivation.TopK))]);
+        AttachedTranscoders transcoders = llm.AttachTranscoders(Transcoders(SaeActivation.TopK));
         AttributionGraph graph = await AttributionGraph.ComputeAsync(llm, transcoders, Paris, _options, cancellationToken: Cancel);
         PrunedGraph everything = graph.Prune(1, 1), some = graph.Prune(0.6, 0.9);
         Assert.InRange(some.Nodes.Count, 9, everything.Nodes.Count - 1);
@@ -96,7 +98,8 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
             some.WriteFiles(folder, "eiffel");
             Assert.Throws<ArgumentException>(() => some.WriteFiles(folder, "../x"));
             using JsonDocument list = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "graph-metadata.json")));
-            Assert.Equal(["other", "eiffel"], list.RootElement.GetProperty("graphs").EnumerateArray().Select(g => g.GetProperty("slug").GetString()));
+            Assert.Equal(["other", "eiffel"],
+                list.RootElement.GetProperty("graphs").EnumerateArray().Select(one => one.GetProperty("slug").GetString()));
             using JsonDocument json = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "eiffel.json")));
             JsonElement[] nodes = [.. json.RootElement.GetProperty("nodes").EnumerateArray()];
             HashSet<string?> ids = [.. nodes.Select(node => node.GetProperty("node_id").GetString())];
@@ -128,11 +131,11 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
     public async Task FewerFeatures_AreThoseWithTheMostInfluence_AndWhatIsNotLinearIsRefused()
     {
         LanguageModel llm = Model(ExecutionMode.Local);
-        AttachedTranscoders transcoders = llm.AttachTranscoders([.. Enumerable.Range(0, 4).Select(layer => Transcoder(layer, SaeActivation.TopK))]);
+        AttachedTranscoders transcoders = llm.AttachTranscoders(Transcoders(SaeActivation.TopK));
         AttributionGraph all = await AttributionGraph.ComputeAsync(llm, transcoders, Paris, _options, cancellationToken: Cancel);
         List<(int, int)> progress = [];
-        AttributionGraph few = await AttributionGraph.ComputeAsync(llm, transcoders, Paris, _options with { MaxFeatures = 20, IgnoredPositions = 1 },
-            progress: new Progress(progress.Add), cancellationToken: Cancel);
+        AttributionGraph few = await AttributionGraph.ComputeAsync(llm, transcoders, Paris,
+            _options with { MaxFeatures = 20, IgnoredPositions = 1 }, progress: new Progress(progress.Add), cancellationToken: Cancel);
         AttributionNode[] features = [.. few.Nodes.Where(node => node.Kind is AttributionNodeKind.Feature)];
         Assert.Equal(20, features.Length);
         Assert.DoesNotContain(features, node => node.Position == 0);
@@ -160,10 +163,10 @@ public sealed class AttributionTests(ServiceFixture service) : LanguageTests(ser
 
     private static double Dot(double[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
 
-    private static Sae Transcoder(int layer, SaeActivation activation) => new(new SaeConfig
+    private static Sae[] Transcoders(SaeActivation activation) => [.. Enumerable.Range(0, 4).Select(layer => new Sae(new SaeConfig
     {
         InputSize = 128, OutputSize = 128, Features = 24, IsTranscoder = true, Activation = activation, K = 4,
-    }, Weights(layer, activation));
+    }, Weights(layer, activation)))];
 
     private static Dictionary<string, TensorData> Weights(int layer, SaeActivation activation)
     {

@@ -31,15 +31,17 @@ public sealed class DashboardTests(ServiceFixture service) : LanguageTests(servi
         long tokens = activations.Sum(text => text.Length);
         Assert.Equal(tokens, dashboards.Tokens);
         Assert.Equal([3, 40, 17], dashboards.Features.Select(dashboard => dashboard.Feature));
-        double[] gain = (await llm.TraceAsync(Paris, _ => llm.FinalNorm.Parameter("weight").Save(), cancellationToken: Cancel)).ToArray<double>();
-        double[] head = (await llm.TraceAsync(Paris, _ => llm.LmHead.Parameter("weight").Save(), cancellationToken: Cancel)).ToArray<double>();
+        (Saved norm, Saved output) = await llm.TraceAsync(Paris,
+            _ => (llm.FinalNorm.Parameter("weight").Save(), llm.LmHead.Parameter("weight").Save()), cancellationToken: Cancel);
+        double[] gain = norm.ToArray<double>(), head = output.ToArray<double>();
         foreach (FeatureDashboard dashboard in dashboards.Features)
         {
             float[][] ofFeature = [.. activations.Select(text => text.Select(token => token[dashboard.Feature]).ToArray())];
             Assert.Equal((double)ofFeature.Sum(text => text.Count(value => value > 0)) / tokens, dashboard.Density, 1e-9);
             Assert.Equal(ofFeature.Sum(text => text.Count(value => value > 0)), dashboard.Histogram.Counts.Sum());
             Assert.Equal(ofFeature.SelectMany(text => text).Max(), dashboard.MaxActivation, 1e-3);
-            double[] best = [.. ofFeature.Select(text => (double)text.DefaultIfEmpty().Max()).Where(value => value > 0).OrderDescending().Take(2)];
+            double[] best =
+                [.. ofFeature.Select(text => (double)text.DefaultIfEmpty().Max()).Where(value => value > 0).OrderDescending().Take(2)];
             Assert.Equal(best.Length, dashboard.Examples.Count);
             for (int i = 0; i < best.Length; i++)
             {
@@ -53,9 +55,11 @@ public sealed class DashboardTests(ServiceFixture service) : LanguageTests(servi
             }
             double[] direction = sae.Sae.GetDirection(dashboard.Feature).ToArray<double>();
             double mean = direction.Average();
-            double[] effects = [.. head.Chunk(direction.Length).Select(row => row.Select((w, i) => w * gain[i] * (direction[i] - mean)).Sum())];
-            Assert.Equal(effects.OrderDescending().Take(4), dashboard.Raised.Select(logit => logit.Effect), (a, b) => Math.Abs(a - b) < 1e-3);
-            Assert.Equal(effects.Order().Take(4), dashboard.Lowered.Select(logit => logit.Effect), (a, b) => Math.Abs(a - b) < 1e-3);
+            double[] effects =
+                [.. head.Chunk(direction.Length).Select(row => row.Select((w, i) => w * gain[i] * (direction[i] - mean)).Sum())];
+            Func<double, double, bool> isNear = (a, b) => Math.Abs(a - b) < 1e-3;
+            Assert.Equal(effects.OrderDescending().Take(4), dashboard.Raised.Select(logit => logit.Effect), isNear);
+            Assert.Equal(effects.Order().Take(4), dashboard.Lowered.Select(logit => logit.Effect), isNear);
             Assert.All(dashboard.Raised, logit => Assert.Equal(llm.Tokenizer.Decode([logit.Id]), logit.Token));
         }
 

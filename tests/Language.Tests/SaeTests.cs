@@ -5,7 +5,7 @@ using static Ndif.Language.Tests.Support.SaeFolder;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>Folders of SAELens as modules of a model. The expected numbers are written out here in double, from SAELens's definitions.</summary>
+/// <summary>Folders of SAELens as modules of a model. The expected numbers are computed here, from SAELens's definitions.</summary>
 public sealed class SaeTests(ServiceFixture service) : LanguageTests(service)
 {
     private const int Layer = 1;
@@ -84,7 +84,8 @@ public sealed class SaeTests(ServiceFixture service) : LanguageTests(service)
         Near(expected, logits, 1e-3);
         Near(target, reconstruction.Tensor + error.Tensor, 1e-4); // the site is what its parts add up to
         // without the edit the input is that of the plain model
-        (Saved plain, Saved plainTarget) = await llm.TraceAsync(Paris, _ => (sae.Input.Save(), sae.Target.Save()), cancellationToken: Cancel);
+        (Saved plain, Saved plainTarget) =
+            await llm.TraceAsync(Paris, _ => (sae.Input.Save(), sae.Target.Save()), cancellationToken: Cancel);
         Near(plainTarget, target, 1e-4);
         for (int position = 0; position < plain.Tensor.Shape[1]; position++)
         {
@@ -95,6 +96,29 @@ public sealed class SaeTests(ServiceFixture service) : LanguageTests(service)
             Near(Vector(restore(Decode(folder, activations, x))), reconstruction.Tensor[0, position], 1e-4);
         }
         NotZero(features);
+    }
+
+    public static TheoryData<string> KindNames => [.. _kinds.Keys];
+
+    [Theory, MemberData(nameof(KindNames))]
+    public void ADictionaryThatIsSaved_IsReadAgain(string kind)
+    {
+        using SaeFolder folder = _kinds[kind].Folder();
+        string copy = Directory.CreateTempSubdirectory("ndif-sae-copy-").FullName;
+        try
+        {
+            LanguageModel llm = Model(ExecutionMode.Local);
+            AttachedSae first = llm.AttachSae(folder.Path);
+            first.Sae.Save(copy);
+            AttachedSae second = llm.AttachSae(copy);
+            Assert.Equal(first.Sae.Config, second.Sae.Config);
+            Assert.Equal(folder.Weights.Keys.Order(StringComparer.Ordinal), second.Sae.Weights.Given.Keys.Order(StringComparer.Ordinal));
+            Assert.All(folder.Weights, weight => Same(weight.Value, second.Sae.Weights.Given[weight.Key]));
+        }
+        finally
+        {
+            Directory.Delete(copy, recursive: true);
+        }
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -252,7 +276,8 @@ public sealed class SaeTests(ServiceFixture service) : LanguageTests(service)
             File.WriteAllBytes(folder.WeightsFile, weights[..length]);
             AssertRefused(folder, ErrorCode.BadCheckpoint, "sae_weights.safetensors");
         }
-        foreach (string header in (string[])["[]", "{", "{\"W_enc\":3}", "{\"W_enc\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}",
+        foreach (string header in (string[])["[]", "{", "{\"W_enc\":3}",
+            "{\"W_enc\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}",
             "{\"W_enc\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,4]}}",
             "{\"W_enc\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}",
             "{\"W_enc\":{\"dtype\":\"F99\",\"shape\":[1],\"data_offsets\":[0,4]}}",

@@ -90,7 +90,8 @@ public sealed class TranscoderTests(ServiceFixture service) : LanguageTests(serv
     }
 
     private void WriteConfig(params string[] lines) => File.WriteAllLines(Path.Combine(_folder, "config.yaml"),
-        ["model_name: \"tiny\"", "model_kind: transcoder_set", "feature_input_hook: mlp.hook_in", "feature_output_hook: hook_mlp_out", .. lines]);
+        ["model_name: \"tiny\"", "model_kind: transcoder_set", "feature_input_hook: mlp.hook_in", "feature_output_hook: hook_mlp_out",
+            .. lines]);
 
     /// <summary>By circuit-tracer's names: the encoder is [features, inputs].</summary>
     private static Dictionary<string, TensorData> Weights(int layer, string activation, bool hasSkip)
@@ -121,7 +122,8 @@ public sealed class TranscoderTests(ServiceFixture service) : LanguageTests(serv
 
     private static double[] Decode(Dictionary<string, TensorData> weights, double[] features, double[] x)
     {
-        double[] output = [.. Multiply(features, weights["W_dec"].ToArray<double>()).Zip(weights["b_dec"].ToArray<double>(), (a, b) => a + b)];
+        double[] bias = weights["b_dec"].ToArray<double>();
+        double[] output = [.. Multiply(features, weights["W_dec"].ToArray<double>()).Zip(bias, (a, b) => a + b)];
         if (weights.GetValueOrDefault("W_skip")?.ToArray<double>() is not { } skip) return output;
         return [.. output.Select((v, j) => v + x.Select((value, i) => value * skip[j * Size + i]).Sum())];
     }

@@ -11,6 +11,7 @@ public sealed class ProjectReferenceTests
         ["Tokenizers"] = [],
         ["Client"] = ["Protocol", "Tokenizers", "Client.Generator"], // the last one only at build time
         ["Client.Generator"] = [],
+        ["Dictionaries"] = ["Client"],
         ["Models"] = ["Protocol", "Tokenizers", "Models.Generator"], // the last one only at build time
         ["Models.Generator"] = [],
         ["Engine"] = ["Models", "Protocol", "Client"],
@@ -40,6 +41,7 @@ public sealed class ProjectReferenceTests
 
     [Theory]
     [InlineData("Client")]
+    [InlineData("Dictionaries")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
     [InlineData("Queue")]

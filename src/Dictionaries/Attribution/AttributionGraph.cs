@@ -43,8 +43,8 @@ public sealed class AttributionGraph
     /// </summary>
     /// <param name="model">The model, without the transcoders spliced in.</param>
     /// <param name="transcoders">
-    /// Those of all layers. A feature's pre-activation must be linear in what the transcoder reads, so that a transcoder that normalizes its
-    /// input is not supported.
+    /// Those of all layers. A feature's pre-activation must be linear in what the transcoder reads, so that a transcoder that normalizes
+    /// its input is not supported.
     /// </param>
     /// <param name="remote">Where it runs; null for where the model's traces run.</param>
     /// <param name="progress">Receives the number of nodes whose edges are known, and the number of all.</param>

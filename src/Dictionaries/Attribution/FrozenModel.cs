@@ -24,7 +24,8 @@ internal static class FrozenModel
     private static void FreezeOutput(AttachedSae transcoder)
     {
         Value target = transcoder.Target, input = transcoder.Input.TypeAs(target);
-        Value linear = transcoder.Sae.Weights.Skip is { } skip ? input.MatMul(((Value)skip).TypeAs(target)) : (input * 0).Sum(-1, keepdim: true);
+        Value linear = transcoder.Sae.Weights.Skip is { } skip ? input.MatMul(((Value)skip).TypeAs(target))
+            : (input * 0).Sum(-1, keepdim: true);
         transcoder.Target = linear + (target - linear).Detach();
     }
 }

@@ -43,7 +43,8 @@ internal sealed class GraphBuilder(LanguageModel model, AttachedTranscoders tran
         HashSet<int> known = [];
         while (known.Count < wanted)
         {
-            int[] next = [.. RankFeatures(rows, logits).Where(feature => !known.Contains(feature)).Take(Math.Min(Batch, wanted - known.Count))];
+            int count = Math.Min(Batch, wanted - known.Count);
+            int[] next = [.. RankFeatures(rows, logits).Where(feature => !known.Contains(feature)).Take(count)];
             Take(next, await ComputeAsync(Target.OfFeatures([.. next.Select(i => _found.Features[i])], transcoders), cancellationToken));
             known.UnionWith(next);
         }

@@ -56,7 +56,8 @@ internal static class GraphPicture
             double strength = Math.Sqrt(Math.Abs(edge.Weight) / highest);
             svg.Append(CultureInfo.InvariantCulture, $"<line x1='{x1:0.#}' y1='{y1:0.#}' x2='{x2:0.#}' y2='{y2:0.#}' ")
                 .Append(CultureInfo.InvariantCulture, $"stroke='{(edge.Weight > 0 ? "#2b6cb0" : "#c53030")}' ")
-                .Append(CultureInfo.InvariantCulture, $"stroke-width='{0.3 + 2.5 * strength:0.##}' stroke-opacity='{0.1 + 0.8 * strength:0.##}'/>\n");
+                .Append(CultureInfo.InvariantCulture, $"stroke-width='{0.3 + 2.5 * strength:0.##}' ")
+                .Append(CultureInfo.InvariantCulture, $"stroke-opacity='{0.1 + 0.8 * strength:0.##}'/>\n");
         }
     }
 
@@ -64,7 +65,8 @@ internal static class GraphPicture
     {
         string title = node.Kind switch
         {
-            AttributionNodeKind.Feature => FormattableString.Invariant($"feature {node.Index} of layer {node.Layer}, activation {node.Value:0.###}"),
+            AttributionNodeKind.Feature => FormattableString.Invariant(
+                $"feature {node.Index} of layer {node.Layer}, activation {node.Value:0.###}"),
             AttributionNodeKind.Error => $"error of layer {node.Layer}",
             AttributionNodeKind.Embedding => $"embedding of \"{node.Text}\"",
             _ => FormattableString.Invariant($"logit of \"{node.Text}\", probability {node.Value:0.###}"),

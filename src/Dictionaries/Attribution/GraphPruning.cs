@@ -29,12 +29,13 @@ internal sealed class GraphPruning(AttributionGraph graph, float[]?[] rows)
         RemoveLooseNodes(keeps, edges);
         double[] cumulative = Accumulate(influence);
         int[] kept = [.. Enumerable.Range(0, _count).Where(node => keeps[node])];
-        return new PrunedGraph(graph, nodeThreshold, [.. kept.Select(node => graph.Nodes[node])], [.. kept.Select(node => cumulative[node])],
+        return new PrunedGraph(graph, nodeThreshold, [.. kept.Select(node => graph.Nodes[node])],
+            [.. kept.Select(node => cumulative[node])],
             [.. edges.Select(edge => new AttributionEdge(graph.Nodes[edge.Source], graph.Nodes[edge.Target],
                 rows[edge.Target]![edge.Source]))]);
     }
 
-    /// <summary>A feature needs incoming and outgoing edges, and an error outgoing ones; without one of them, others may lose theirs.</summary>
+    /// <summary>A feature needs incoming and outgoing edges, an error outgoing ones; without one of them, others may lose theirs.</summary>
     private void RemoveLooseNodes(bool[] keeps, List<(int Source, int Target)> edges)
     {
         bool hasChanged = true;

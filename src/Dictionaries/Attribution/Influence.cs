@@ -1,6 +1,6 @@
 namespace Ndif.Dictionaries.Attribution;
 
-/// <summary>How much nodes influence the logits, through all paths of a graph whose incoming weights are normalized to a sum of 1.</summary>
+/// <summary>How much nodes influence the logits, through all paths of a graph whose incoming weights have the sum 1.</summary>
 /// <remarks>compute_influence in circuit_tracer/graph.py</remarks>
 internal static class Influence
 {

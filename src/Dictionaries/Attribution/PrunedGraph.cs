@@ -3,8 +3,8 @@ namespace Ndif.Dictionaries.Attribution;
 /// <summary>The part of an attribution graph that has most of the influence on the logits.</summary>
 public sealed class PrunedGraph
 {
-    internal PrunedGraph(AttributionGraph graph, double nodeThreshold, IReadOnlyList<AttributionNode> nodes, IReadOnlyList<double> influence,
-        IReadOnlyList<AttributionEdge> edges) =>
+    internal PrunedGraph(AttributionGraph graph, double nodeThreshold, IReadOnlyList<AttributionNode> nodes,
+        IReadOnlyList<double> influence, IReadOnlyList<AttributionEdge> edges) =>
         (Graph, NodeThreshold, Nodes, Influence, Edges) = (graph, nodeThreshold, nodes, influence, edges);
 
     /// <summary>The whole graph.</summary>

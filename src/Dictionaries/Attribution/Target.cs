@@ -17,7 +17,7 @@ internal sealed class Target
     /// <summary>Records the direction of each target. [targets, hidden] float32</summary>
     public Value GetDirections(LanguageModel model) => _directions(model);
 
-    /// <summary>Logits above the mean of all: rows of the head's weight without their mean. A bias of the head is not part of them.</summary>
+    /// <summary>Logits above the mean of all: rows of the head's weight without their mean, and without a bias.</summary>
     public static Target OfLogits(int[] ids, int layers, int position) => new(Fill(ids.Length, layers), Fill(ids.Length, position), model =>
     {
         Value weight = model.LmHead.Parameter("weight").To(DType.Float32); // [vocab, hidden]

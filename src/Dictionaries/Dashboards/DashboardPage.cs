@@ -8,7 +8,8 @@ namespace Ndif.Dictionaries.Dashboards;
 internal static class DashboardPage
 {
     private const string Style = """
-        body { font: 15px/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 60rem; padding: 0 1rem; color: #1b1b1b; background: #fff }
+        body { font: 15px/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 60rem; padding: 0 1rem }
+        body { color: #1b1b1b; background: #fff }
         section { border-top: 1px solid #bbb; padding: .5rem 0 1rem }
         .columns { display: flex; flex-wrap: wrap; gap: 1rem 2rem }
         table { border-collapse: collapse } td { padding: 0 .75rem 0 0; white-space: pre }
@@ -19,8 +20,9 @@ internal static class DashboardPage
     {
         var html = new StringBuilder("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
             .Append("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
-            .Append(CultureInfo.InvariantCulture, $"<title>Features of {Encode(dashboards.Name)}</title>\n<style>{Style}</style>\n</head>\n")
-            .Append(CultureInfo.InvariantCulture, $"<body>\n<h1>Features of {Encode(dashboards.Name)}</h1>\n<p>{dashboards.Tokens:N0} tokens. ")
+            .Append(CultureInfo.InvariantCulture, $"<title>Features of {Encode(dashboards.Name)}</title>\n<style>{Style}</style>\n")
+            .Append(CultureInfo.InvariantCulture, $"</head>\n<body>\n<h1>Features of {Encode(dashboards.Name)}</h1>\n")
+            .Append(CultureInfo.InvariantCulture, $"<p>{dashboards.Tokens:N0} tokens. ")
             .Append("Logit effects are those of the decoder's direction through the weight of the final norm and the head, ")
             .Append("without the scale of the norm.</p>\n");
         foreach (FeatureDashboard feature in dashboards.Features) Write(html, feature);
@@ -30,7 +32,8 @@ internal static class DashboardPage
     private static void Write(StringBuilder html, FeatureDashboard feature)
     {
         html.Append(CultureInfo.InvariantCulture, $"<section id=\"feature-{feature.Feature}\">\n<h2>Feature {feature.Feature}</h2>\n")
-            .Append(CultureInfo.InvariantCulture, $"<p>Active at {feature.Density:P2} of the tokens, at most {feature.MaxActivation:0.###}.</p>\n")
+            .Append(CultureInfo.InvariantCulture, $"<p>Active at {feature.Density:P2} of the tokens, ")
+            .Append(CultureInfo.InvariantCulture, $"at most {feature.MaxActivation:0.###}.</p>\n")
             .Append("<div class=\"columns\">\n");
         WriteHistogram(html, feature.Histogram);
         WriteLogits(html, "Raised logits", feature.Raised);
@@ -44,14 +47,14 @@ internal static class DashboardPage
     {
         const int Height = 60, BarWidth = 6;
         double highest = Math.Max(1, histogram.Counts.Max());
-        html.Append(CultureInfo.InvariantCulture,
-            $"<svg width=\"{BarWidth * histogram.Counts.Count}\" height=\"{Height}\" role=\"img\" aria-label=\"Histogram of activations\">");
+        html.Append(CultureInfo.InvariantCulture, $"<svg width=\"{BarWidth * histogram.Counts.Count}\" height=\"{Height}\" ")
+            .Append("role=\"img\" aria-label=\"Histogram of activations\">");
         for (int bin = 0; bin < histogram.Counts.Count; bin++)
         {
             double height = histogram.Counts[bin] / highest * Height;
             if (height == 0) continue;
-            html.Append(CultureInfo.InvariantCulture,
-                $"<rect x=\"{bin * BarWidth}\" y=\"{Height - height:0.##}\" width=\"{BarWidth - 1}\" height=\"{height:0.##}\" fill=\"#2b6cb0\">")
+            html.Append(CultureInfo.InvariantCulture, $"<rect x=\"{bin * BarWidth}\" y=\"{Height - height:0.##}\" ")
+                .Append(CultureInfo.InvariantCulture, $"width=\"{BarWidth - 1}\" height=\"{height:0.##}\" fill=\"#2b6cb0\">")
                 .Append(CultureInfo.InvariantCulture, $"<title>{bin * histogram.Width:0.###} to {(bin + 1) * histogram.Width:0.###}: ")
                 .Append(CultureInfo.InvariantCulture, $"{histogram.Counts[bin]}</title></rect>");
         }

@@ -10,7 +10,7 @@ namespace Ndif.Dictionaries.Dashboards;
 public sealed record ActivationExample(
     int Text, int Position, double Activation, int First, IReadOnlyList<string> Tokens, IReadOnlyList<double> Activations);
 
-/// <summary>How much a feature changes the logit of a token, for each unit of its activation and up to the scale of the final norm.</summary>
+/// <summary>How much a feature changes the logit of a token for each unit of its activation, up to the scale of the final norm.</summary>
 public sealed record TokenLogit(int Id, string Token, double Effect);
 
 /// <summary>What one feature reads and writes, over a set of texts.</summary>

@@ -81,7 +81,8 @@ public sealed class FeatureDashboards
         int[] features = GetFeatures(sae, options);
         foreach (string[] batch in texts.Chunk(Math.Max(1, options.BatchSize)))
         {
-            foreach (FeatureActivations one in await CollectBatchAsync(model, sae, batch, features, remote, cancellationToken)) yield return one;
+            foreach (FeatureActivations one in await CollectBatchAsync(model, sae, batch, features, remote, cancellationToken))
+                yield return one;
         }
     }
 

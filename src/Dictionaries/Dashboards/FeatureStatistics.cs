@@ -35,7 +35,8 @@ internal sealed class FeatureStatistics(int examples, int context)
 
     /// <summary>The examples, highest activation first; equal ones in the order of their texts.</summary>
     public IReadOnlyList<ActivationExample> GetExamples(Func<int, string> decode) =>
-        [.. _best.UnorderedItems.Select(item => item.Element).OrderByDescending(example => example.Activation).ThenBy(example => example.Text)
+        [.. _best.UnorderedItems.Select(item => item.Element)
+            .OrderByDescending(example => example.Activation).ThenBy(example => example.Text)
             .Select(example => new ActivationExample(example.Text, example.Position, example.Activation, example.First,
                 [.. example.Tokens.Select(decode)], [.. example.Activations.Select(value => (double)value)]))];
 

@@ -30,7 +30,8 @@ internal sealed class FrozenGpt2
         public Sources Without(AttributionNode node, double[] part)
         {
             Sources copy = new(Map(Embedding, v => v), [.. Outputs.Select(output => Map(output, v => v))]);
-            double[] at = node.Kind is AttributionNodeKind.Embedding ? copy.Embedding[node.Position] : copy.Outputs[node.Layer][node.Position];
+            double[] at = node.Kind is AttributionNodeKind.Embedding ? copy.Embedding[node.Position]
+                : copy.Outputs[node.Layer][node.Position];
             for (int i = 0; i < at.Length; i++) at[i] -= part[i];
             return copy;
         }
@@ -66,7 +67,10 @@ internal sealed class FrozenGpt2
         await t.RunAsync(cancellationToken);
         foreach (var (name, saved) in weights) frozen._weights[name] = saved.ToArray<double>();
         foreach (var (name, saved) in inputs)
-            frozen._scales[name] = [.. Rows(saved).Select(row => 1 / Math.Sqrt(row.Select(v => Math.Pow(v - row.Average(), 2)).Average() + 1e-5))];
+        {
+            frozen._scales[name] =
+                [.. Rows(saved).Select(row => 1 / Math.Sqrt(row.Select(v => Math.Pow(v - row.Average(), 2)).Average() + 1e-5))];
+        }
         for (int i = 0; i < layers; i++)
         {
             double[] flat = patterns[i].ToArray<double>();
@@ -94,29 +98,34 @@ internal sealed class FrozenGpt2
     public double Logit(Reads reads, int token)
     {
         double[] head = _weights["lm_head.weight"], last = reads.Head[^1];
-        double[] logits = [.. Enumerable.Range(0, head.Length / Hidden).Select(id => last.Select((v, i) => v * head[id * Hidden + i]).Sum())];
+        double[] logits = [.. head.Chunk(Hidden).Select(row => row.Select((w, i) => w * last[i]).Sum())];
         return logits[token] - logits.Average();
     }
 
     private IEnumerable<string> Norms(int layers) =>
         Enumerable.Range(0, layers).SelectMany(i => (string[])[$"h.{i}.ln_1", $"h.{i}.ln_2"]).Append("ln_f");
 
-    private double[][] Normalize(string norm, double[][] rows) => [.. rows.Select((row, position) =>
+    private double[][] Normalize(string norm, double[][] rows)
     {
-        double mean = row.Average();
-        return row.Select((v, i) => (v - mean) * _scales[norm][position] * _weights[$"{norm}.weight"][i] + _weights[$"{norm}.bias"][i]).ToArray();
-    })];
+        double[] weight = _weights[$"{norm}.weight"], bias = _weights[$"{norm}.bias"], scales = _scales[norm];
+        return [.. rows.Select((row, position) =>
+        {
+            double mean = row.Average();
+            return row.Select((v, i) => (v - mean) * scales[position] * weight[i] + bias[i]).ToArray();
+        })];
+    }
 
     private double[][] Attend(int layer, double[][] rows)
     {
         const int Heads = 4, HeadSize = Hidden / Heads;
-        double[] bias = _weights[$"h.{layer}.attn.c_attn.bias"];
-        double[][] qkv = [.. rows.Select(row => SaeFolder.Multiply(row, _weights[$"h.{layer}.attn.c_attn.weight"]).Zip(bias, (a, b) => a + b).ToArray())];
+        double[][] qkv = Project($"h.{layer}.attn.c_attn", rows);
         double[][] mixed = [.. rows.Select((_, query) => Enumerable.Range(0, Hidden).Select(i => Enumerable.Range(0, _seq).Sum(
             key => _patterns[layer][i / HeadSize, query, key] * qkv[key][2 * Hidden + i])).ToArray())];
-        double[] outBias = _weights[$"h.{layer}.attn.c_proj.bias"];
-        return [.. mixed.Select(row => SaeFolder.Multiply(row, _weights[$"h.{layer}.attn.c_proj.weight"]).Zip(outBias, (a, b) => a + b).ToArray())];
+        return Project($"h.{layer}.attn.c_proj", mixed);
     }
+
+    private double[][] Project(string linear, double[][] rows) => [.. rows.Select(row =>
+        SaeFolder.Multiply(row, _weights[$"{linear}.weight"]).Zip(_weights[$"{linear}.bias"], (a, b) => a + b).ToArray())];
 
     private static void Add(double[][] stream, double[][] rows)
     {

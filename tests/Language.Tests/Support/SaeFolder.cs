@@ -58,8 +58,8 @@ internal sealed class SaeFolder : IDisposable
         foreach (var (name, tensor) in tensors)
         {
             string type = tensor.Type switch { DType.Float32 => "F32", DType.BFloat16 => "BF16", DType.Int64 => "I64", _ => "F64" };
-            header[name] = new { dtype = type, shape = tensor.Shape.ToArray(), data_offsets = (long[])[offset, offset + tensor.Bytes.Length] };
-            offset += tensor.Bytes.Length;
+            long[] offsets = [offset, offset += tensor.Bytes.Length];
+            header[name] = new { dtype = type, shape = tensor.Shape.ToArray(), data_offsets = offsets };
         }
         byte[] json = Encoding.UTF8.GetBytes(JsonSerializer.Serialize(header));
         using FileStream file = File.Create(path);
@@ -71,8 +71,11 @@ internal sealed class SaeFolder : IDisposable
     public double[] Get(string name) => Weights[name].ToArray<double>();
 
     /// <summary>x · W for a vector. [inputs] to [outputs]</summary>
-    public static double[] Multiply(double[] x, double[] matrix) =>
-        [.. Enumerable.Range(0, matrix.Length / x.Length).Select(j => x.Select((v, i) => v * matrix[i * (matrix.Length / x.Length) + j]).Sum())];
+    public static double[] Multiply(double[] x, double[] matrix)
+    {
+        int columns = matrix.Length / x.Length;
+        return [.. Enumerable.Range(0, columns).Select(j => x.Select((v, i) => v * matrix[i * columns + j]).Sum())];
+    }
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 }
