@@ -8,7 +8,7 @@ root=$PWD work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "packages: $*"; exit 1; }
 
-for project in Protocol Tokenizers Client Plots Activations Models Engine Cli; do
+for project in Protocol Tokenizers Client Plots Activations Dictionaries Models Engine Cli; do
   dotnet pack "src/$project" -c Release -o "$work/packages" -v q ${PACK_ARGUMENTS:-}
 done
 ls -l "$work/packages" | awk 'NR > 1 { print $5, $9 }'

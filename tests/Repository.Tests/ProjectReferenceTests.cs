@@ -12,6 +12,7 @@ public sealed class ProjectReferenceTests
         ["Client"] = ["Protocol", "Tokenizers", "Client.Analyzers", "Client.Generator"], // the last two only at build time
         ["Client.Analyzers"] = [],
         ["Client.Generator"] = [],
+        ["Dictionaries"] = ["Client"],
         ["Models"] = ["Protocol", "Tokenizers", "Models.Generator"], // the last one only at build time
         ["Models.Generator"] = [],
         ["Engine"] = ["Models", "Protocol", "Client"],
@@ -45,6 +46,7 @@ public sealed class ProjectReferenceTests
     [Theory]
     [InlineData("Activations")]
     [InlineData("Client")]
+    [InlineData("Dictionaries")]
     [InlineData("Protocol")]
     [InlineData("Tokenizers")]
     [InlineData("Workbench")]

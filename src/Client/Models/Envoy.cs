@@ -21,7 +21,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>The root, whose description is fetched when it is first needed.</summary>
     private protected Envoy() => Path = "";
 
-    private TracedModel Model => _model ?? (TracedModel)this;
+    internal TracedModel Model => _model ?? (TracedModel)this;
 
     private protected virtual ModuleInfo Info => _info!;
 

@@ -55,7 +55,7 @@ internal static class ReplacedWeights
         module.ClassName == "LayerNorm" || module.ClassName.EndsWith("RMSNorm", StringComparison.Ordinal);
 
     /// <summary>The eps in "(16,), eps=1e-05".</summary>
-    private static double ReadEpsilon(ModuleInfo module)
+    internal static double ReadEpsilon(ModuleInfo module)
     {
         string text = module.Repr[(module.Repr.IndexOf("eps=", StringComparison.Ordinal) + 4)..];
         return double.Parse(text.Split(',')[0], CultureInfo.InvariantCulture);

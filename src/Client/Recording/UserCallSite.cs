@@ -50,7 +50,7 @@ internal static class UserCallSite
         method.DeclaringType?.Assembly is not { } assembly || _isUserAssembly.GetOrAdd(assembly, IsUserCode);
 
     private static bool IsUserCode(Assembly assembly) =>
-        assembly.GetName().Name is not ("Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol") and var name
+        assembly.GetName().Name is not ("Ndif.Client" or "Ndif.Dictionaries" or "Ndif.Engine" or "Ndif.Protocol") and var name
         && name?.StartsWith("System.", StringComparison.Ordinal) != true;
 
     /// <summary>The name of the member in the source, where the compiler has made a state machine or a lambda of it.</summary>
