@@ -34,7 +34,7 @@ internal sealed class Collector(
         CollectCursor from = collection.Next;
         var planner = new BatchPlanner(model, dataset, options);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Channel<TokenBatch> planned = Channel.CreateBounded<TokenBatch>(PlannedBatches);
+        Channel<PromptBatch> planned = Channel.CreateBounded<PromptBatch>(PlannedBatches);
         Task planning = PlanAsync(planner, from, planned.Writer, stop.Token);
         try
         {
@@ -60,11 +60,11 @@ internal sealed class Collector(
     }
 
     private static async Task PlanAsync(
-        BatchPlanner planner, CollectCursor from, ChannelWriter<TokenBatch> planned, CancellationToken cancellationToken)
+        BatchPlanner planner, CollectCursor from, ChannelWriter<PromptBatch> planned, CancellationToken cancellationToken)
     {
         try
         {
-            await foreach (TokenBatch batch in planner.PlanAsync(from, cancellationToken))
+            await foreach (PromptBatch batch in planner.PlanAsync(from, cancellationToken))
                 await planned.WriteAsync(batch, cancellationToken);
             planned.Complete();
         }
@@ -75,12 +75,12 @@ internal sealed class Collector(
     }
 
     private async Task CollectAsync(
-        ChannelReader<TokenBatch> planned, SiteProbe probe, CollectionFolder collection, long firstRow, CancellationToken cancellationToken)
+        ChannelReader<PromptBatch> planned, SiteProbe probe, CollectionFolder collection, long firstRow, CancellationToken cancellationToken)
     {
         var runner = new BatchRunner(model, probe.Sites, options.Dtype, probe.PadsRight, remote);
         int jobsInFlight = options.JobsInFlight ?? (probe.IsRemote ? 4 : 2);
         int batchesPerJob = options.BatchesPerJob ?? (probe.IsRemote ? 8 : 1);
-        var running = new Queue<(List<TokenBatch> Batches, Task<TensorData[][]> Values)>();
+        var running = new Queue<(List<PromptBatch> Batches, Task<TensorData[][]> Values)>();
         var shard = new ShardBuffer(probe.Sites);
         Task writing = Task.CompletedTask;
         try
@@ -108,7 +108,7 @@ internal sealed class Collector(
 
         async Task TakeFirstAsync()
         {
-            (List<TokenBatch> batches, Task<TensorData[][]> values) = running.Dequeue();
+            (List<PromptBatch> batches, Task<TensorData[][]> values) = running.Dequeue();
             TensorData[][] results = await values;
             for (int i = 0; i < batches.Count; i++)
             {
@@ -132,16 +132,16 @@ internal sealed class Collector(
     }
 
     /// <summary>The batches of the next job: as many as there are, up to a number; none at the end.</summary>
-    private static async Task<List<TokenBatch>> ReadAsync(
-        ChannelReader<TokenBatch> planned, int count, CancellationToken cancellationToken)
+    private static async Task<List<PromptBatch>> ReadAsync(
+        ChannelReader<PromptBatch> planned, int count, CancellationToken cancellationToken)
     {
-        List<TokenBatch> batches = [];
-        while (batches.Count < count && await planned.WaitToReadAsync(cancellationToken) && planned.TryRead(out TokenBatch? batch))
+        List<PromptBatch> batches = [];
+        while (batches.Count < count && await planned.WaitToReadAsync(cancellationToken) && planned.TryRead(out PromptBatch? batch))
             batches.Add(batch);
         return batches;
     }
 
-    private void Report(TokenBatch batch, long firstRow, long rowBytes)
+    private void Report(PromptBatch batch, long firstRow, long rowBytes)
     {
         if (progress is null || Stopwatch.GetElapsedTime(_lastReport) < TimeSpan.FromMilliseconds(100)) return;
         _lastReport = Stopwatch.GetTimestamp();

@@ -31,7 +31,7 @@ internal static partial class CircuitTracerFolder
 
     private static Sae Read(string file, string path, Dictionary<string, string> config, int layer)
     {
-        Dictionary<string, TensorData> tensors = Rename(file, SafetensorsTensors.Read(file));
+        Dictionary<string, TensorData> tensors = Rename(file, Safetensors.Load(file));
         if (tensors["W_enc"].Shape is not [var inputs, var features] || tensors["W_dec"].Shape is not [_, var outputs])
             throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} has a W_enc or a W_dec that is not a matrix.");
         string activation = config.GetValueOrDefault("activation", tensors.ContainsKey("threshold") ? "jump_relu" : "relu");
@@ -57,7 +57,7 @@ internal static partial class CircuitTracerFolder
     }
 
     /// <summary>SAELens's names and layouts. circuit-tracer's encoder is [features, inputs]; Gemma Scope 2 has its own names.</summary>
-    private static Dictionary<string, TensorData> Rename(string file, Dictionary<string, TensorData> tensors)
+    private static Dictionary<string, TensorData> Rename(string file, IReadOnlyDictionary<string, TensorData> tensors)
     {
         Dictionary<string, TensorData> renamed = new(StringComparer.Ordinal);
         foreach (var (name, tensor) in tensors)

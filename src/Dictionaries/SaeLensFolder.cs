@@ -38,7 +38,7 @@ internal static class SaeLensFolder
                     $"A folder of SAELens has {ConfigFile} and {WeightsFile}; of circuit-tracer's, AttachTranscoders takes the folder.");
         }
         (SaeConfig sae, bool isScaled) = ReadConfig(config);
-        Dictionary<string, TensorData> tensors = SafetensorsTensors.Read(weights);
+        Dictionary<string, TensorData> tensors = new(Safetensors.Load(weights), StringComparer.Ordinal);
         // a factor that is not 1 belongs to a config that says so; otherwise it is not known whether to use it
         if (!isScaled && tensors.TryGetValue("scaling_factor", out TensorData? factor)
             && factor.ToArray<double>().Any(x => Math.Abs(x - 1) > 1e-5))
@@ -90,7 +90,7 @@ internal static class SaeLensFolder
             json.WriteEndObject();
             json.WriteEndObject();
         }
-        SafetensorsTensors.Write(Path.Combine(folder, WeightsFile), sae.Weights.Given);
+        Safetensors.Save(Path.Combine(folder, WeightsFile), sae.Weights.Given);
     }
 
     private static (SaeConfig Config, bool IsScaled) ReadConfig(string path)

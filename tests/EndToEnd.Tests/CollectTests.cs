@@ -30,7 +30,8 @@ public sealed class CollectTests(TestCluster cluster, ITestOutputHelper output) 
         Assert.True(report.GetProperty("resumedRows").GetInt64() > 0);
         Assert.Equal(Texts, report.GetProperty("texts").GetInt64());
 
-        await using ChildProcess here = Cluster.StartTool("collect", data, "-s", Site, "-o", local, "--shard-size", "200kB", "--batch-tokens", "512");
+        await using ChildProcess here = Cluster.StartTool(
+            "collect", data, "-s", Site, "-o", local, "--shard-size", "200kB", "--batch-tokens", "512");
         Assert.True(await here.WaitForExitAsync() == 0, here.FormatOutput());
         Assert.Equal(ReadIndex(local), ReadIndex(folder)); // the batches are the same, and each row is there once
 

@@ -27,7 +27,7 @@ internal sealed class BatchPlanner(TransformersModel model, TextDataset dataset,
 
     /// <summary>The batches from a place on.</summary>
     /// <exception cref="NdifException">BAD_INPUT: a record cannot be read, or the options refuse it. BAD_TOKENIZER.</exception>
-    public async IAsyncEnumerable<TokenBatch> PlanAsync(
+    public async IAsyncEnumerable<PromptBatch> PlanAsync(
         CollectCursor from, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         CollectCursor at = from;
@@ -36,17 +36,17 @@ internal sealed class BatchPlanner(TransformersModel model, TextDataset dataset,
         {
             if (window.RecordCount == options.LookaheadTexts || window.TokenCount >= MaxWindowTokens)
             {
-                foreach (TokenBatch batch in Divide(window, at)) yield return At(batch);
+                foreach (PromptBatch batch in Divide(window, at)) yield return At(batch);
                 at = new CollectCursor(window.End, 0, at.Rows, window.Counts);
                 window = new Window(window.End, window.Counts);
                 if (at.Rows == options.MaxRows) break;
             }
             Add(record, window);
         }
-        foreach (TokenBatch batch in Divide(window, at)) yield return At(batch);
+        foreach (PromptBatch batch in Divide(window, at)) yield return At(batch);
         End = new CollectCursor(window.End, 0, at.Rows, window.Counts);
 
-        TokenBatch At(TokenBatch batch)
+        PromptBatch At(PromptBatch batch)
         {
             at = batch.Next;
             return batch;
@@ -119,7 +119,7 @@ internal sealed class BatchPlanner(TransformersModel model, TextDataset dataset,
     }
 
     /// <summary>The batches of a window that come after a place in it.</summary>
-    private IEnumerable<TokenBatch> Divide(Window window, CollectCursor at)
+    private IEnumerable<PromptBatch> Divide(Window window, CollectCursor at)
     {
         List<TokenizedText> sorted = [.. window.Texts.OrderBy(text => text.Tokens.Length)]; // stable
         List<Range> batches = [];
@@ -137,7 +137,7 @@ internal sealed class BatchPlanner(TransformersModel model, TextDataset dataset,
             if (rows == 0) yield break;
             at = at with { Batch = batch + 1, Rows = at.Rows + rows };
             double fraction = before + size * (batch + 1) / batches.Count;
-            yield return new TokenBatch(texts, _firstPosition, (int)rows, at, options.MaxRows is { } limit
+            yield return new PromptBatch(texts, _firstPosition, (int)rows, at, options.MaxRows is { } limit
                 ? Math.Max(fraction, (double)at.Rows / limit) : fraction);
         }
     }

@@ -12,7 +12,7 @@ internal sealed class BatchRunner(
 {
     /// <summary>Runs batches as one job.</summary>
     /// <returns>The values of each batch at each site. [rows, ...]</returns>
-    public Task<TensorData[][]> RunAsync(IReadOnlyList<TokenBatch> batches, CancellationToken cancellationToken)
+    public Task<TensorData[][]> RunAsync(IReadOnlyList<PromptBatch> batches, CancellationToken cancellationToken)
     {
         // Not async: the recording must end in the context in which it began.
         using Session session = model.Session(remote);
@@ -20,7 +20,7 @@ internal sealed class BatchRunner(
         return GetResultsAsync(StartAsync(session, cancellationToken), values);
     }
 
-    private Saved[] Record(TokenBatch batch)
+    private Saved[] Record(PromptBatch batch)
     {
         Value? rows = batch.IsDense ? null : (Value)FindRows(batch).ToArray(); // [rows]
         int[][] tokens = [.. batch.Texts.Select(text => text.Tokens)];
@@ -33,7 +33,7 @@ internal sealed class BatchRunner(
     }
 
     /// <summary>The rows of a batch in its flattened values. [rows]</summary>
-    private IEnumerable<long> FindRows(TokenBatch batch) => batch.EnumerateRows().Select(row =>
+    private IEnumerable<long> FindRows(PromptBatch batch) => batch.EnumerateRows().Select(row =>
     {
         int padding = padsRight ? 0 : batch.Length - batch.Texts[row.Text].Tokens.Length;
         return ((long)row.Text * batch.Length) + padding + row.Position;

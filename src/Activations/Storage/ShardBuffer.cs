@@ -5,7 +5,7 @@ namespace Ndif.Activations;
 /// <summary>A shard in memory: the values of batches, in the arrays in which they arrived.</summary>
 internal sealed class ShardBuffer(IReadOnlyList<ActivationSite> sites)
 {
-    private readonly List<(TokenBatch Batch, TensorData[] Values)> _batches = [];
+    private readonly List<(PromptBatch Batch, TensorData[] Values)> _batches = [];
 
     public IReadOnlyList<ActivationSite> Sites => sites;
 
@@ -20,7 +20,7 @@ internal sealed class ShardBuffer(IReadOnlyList<ActivationSite> sites)
     public CollectCursor Next => _batches[^1].Batch.Next;
 
     /// <summary>Adds the values of a batch at each site.</summary>
-    public void Add(TokenBatch batch, TensorData[] values)
+    public void Add(PromptBatch batch, TensorData[] values)
     {
         for (int i = 0; i < sites.Count; i++)
         {
@@ -59,6 +59,6 @@ internal sealed class ShardBuffer(IReadOnlyList<ActivationSite> sites)
         return count;
     }
 
-    private IEnumerable<T> Each<T>(Func<TokenBatch, (int Text, int Position), T> select) =>
+    private IEnumerable<T> Each<T>(Func<PromptBatch, (int Text, int Position), T> select) =>
         _batches.SelectMany(item => item.Batch.EnumerateRows().Select(row => select(item.Batch, row)));
 }

@@ -36,7 +36,7 @@ internal static class UpCommand
         var noRestart = CommonOptions.NoRestart();
         var workbenchPort = new Option<int?>("--workbench-port")
         {
-            Description = $"Port of the workbench, on 127.0.0.1. Default: {WorkbenchCommand.DefaultPort}, or a free port if that is in use.",
+            Description = $"Port of the workbench, on 127.0.0.1. Default: {WorkbenchCommand.DefaultPort}, or a free one if that is used.",
         };
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {

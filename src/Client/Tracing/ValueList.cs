@@ -29,6 +29,7 @@ public sealed class ValueMap : Value
     public void Put(string key, Value value)
     {
         Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { Put = new PutEntry { Container = recorder.RequireOwn(this), Key = key, Value = recorder.Argument(value) } });
+        var entry = new PutEntry { Container = recorder.RequireOwn(this), Key = key, Value = recorder.Argument(value) };
+        recorder.Add(new Node { Put = entry });
     }
 }

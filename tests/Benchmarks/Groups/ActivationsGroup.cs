@@ -33,8 +33,8 @@ internal sealed class ActivationsGroup : BenchmarkGroup
         var options = new CollectOptions { Dtype = DType.BFloat16, MaxRows = rows };
         string dataset = WriteDataset(rows);
         SiteProbe probe = await SiteProbe.RunAsync(_llm, [Site], options.Dtype, Backend.Local, cancellationToken);
-        List<TokenBatch> batches = [];
-        await foreach (TokenBatch batch in new BatchPlanner(_llm, dataset, options).PlanAsync(CollectCursor.Start, cancellationToken))
+        List<PromptBatch> batches = [];
+        await foreach (PromptBatch batch in new BatchPlanner(_llm, dataset, options).PlanAsync(CollectCursor.Start, cancellationToken))
             batches.Add(batch);
         double padding = (batches.Sum(batch => (double)batch.Texts.Count * batch.Length) / rows) - 1;
 
@@ -51,7 +51,7 @@ internal sealed class ActivationsGroup : BenchmarkGroup
             },
             async () =>
             {
-                foreach (TokenBatch batch in batches) await RunWithoutSavingAsync(batch, cancellationToken);
+                foreach (PromptBatch batch in batches) await RunWithoutSavingAsync(batch, cancellationToken);
             },
             () => WriteToDiskAsync(bytes, cancellationToken));
 
@@ -70,7 +70,7 @@ internal sealed class ActivationsGroup : BenchmarkGroup
     }
 
     /// <summary>The pass that a collection makes, up to the same site, with a value that is read and not saved.</summary>
-    private Task RunWithoutSavingAsync(TokenBatch batch, CancellationToken cancellationToken)
+    private Task RunWithoutSavingAsync(PromptBatch batch, CancellationToken cancellationToken)
     {
         using Trace trace = _llm.Trace(remote: Backend.Local);
         trace.OnWarning = _ => { };

@@ -10,7 +10,7 @@ internal sealed record TokenizedText(long Text, int[] Tokens);
 /// <param name="Rows">The number of rows.</param>
 /// <param name="Next">The place after the batch.</param>
 /// <param name="Fraction">The part of the dataset up to the end of the batch.</param>
-internal sealed record TokenBatch(
+internal sealed record PromptBatch(
     IReadOnlyList<TokenizedText> Texts, int FirstPosition, int Rows, CollectCursor Next, double Fraction)
 {
     /// <summary>The length of the padded batch.</summary>
