@@ -109,7 +109,7 @@ internal sealed class StageOverrides
         if (section is not { } stages || !stages.Stages(field).Exists(stage => IsType(stage))) return section;
         var root = JsonNode.Parse(stages.Value.GetRawText())!;
         EditAll(root);
-        return stages with { Value = JsonSerializer.SerializeToElement(root) };
+        return stages with { Value = JsonElement.Parse(root.ToJsonString()) };
 
         bool IsType(JsonSection stage) =>
             stage.Optional("type") is { ValueKind: JsonValueKind.String } name && name.String() == type;

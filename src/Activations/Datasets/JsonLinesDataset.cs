@@ -60,7 +60,7 @@ internal sealed partial class JsonLinesDataset(string path, string column) : Rec
                 {
                     string escaped = SurrogateEscape().Replace(Encoding.UTF8.GetString(reader.ValueSpan),
                         match => match.Groups["half"].Success ? "\\ufffd" : match.Value);
-                    return new DatasetRecord(JsonSerializer.Deserialize<string>($"\"{escaped}\"")!) { IsInvalid = true };
+                    return new DatasetRecord(JsonElement.Parse($"\"{escaped}\"").GetString()!) { IsInvalid = true };
                 }
             case JsonTokenType.StartArray:
                 List<int> tokens = [];

@@ -130,7 +130,7 @@ internal sealed class CollectionFolder : IDisposable
         string written = Path.ChangeExtension(path, ".tmp");
         using (FileStream file = Create(written))
         {
-            JsonSerializer.Serialize(file, content, CollectionJson.Indented);
+            JsonSerializer.Serialize(file, content, CollectionJson.TypeOf<T>(CollectionJson.Indented));
             file.Flush(flushToDisk: true);
         }
         File.Move(written, path, overwrite: true);
@@ -143,7 +143,8 @@ internal sealed class CollectionFolder : IDisposable
         long before = index.Seek(0, SeekOrigin.End);
         try
         {
-            index.Write([.. JsonSerializer.SerializeToUtf8Bytes(shard, CollectionJson.Compact), (byte)'\n']);
+            byte[] line = JsonSerializer.SerializeToUtf8Bytes(shard, CollectionJson.TypeOf<Shard>(CollectionJson.Compact));
+            index.Write([.. line, (byte)'\n']);
             index.Flush(flushToDisk: true);
         }
         catch (IOException)

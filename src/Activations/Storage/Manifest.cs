@@ -60,7 +60,8 @@ internal sealed record Manifest
         static string Show(JsonNode? value) => value?.ToJsonString(CollectionJson.Compact) ?? "not set";
     }
 
-    private static JsonNode? ToNode(Manifest manifest) => JsonSerializer.SerializeToNode(manifest, CollectionJson.Indented);
+    private static JsonNode? ToNode(Manifest manifest) =>
+        JsonSerializer.SerializeToNode(manifest, CollectionJson.TypeOf<Manifest>(CollectionJson.Indented));
 
     /// <summary>The hash of what the persistent edits record, without the lines of the user's code.</summary>
     private static string HashEdits(TransformersModel model)

@@ -70,7 +70,7 @@ public sealed class ModelConfig
     /// model has none, as a GGUF file.
     /// </summary>
     public JsonElement Json => field.ValueKind is not JsonValueKind.Undefined || !_model.Files.TryGetValue("config.json", out var file)
-        ? field : field = JsonSerializer.Deserialize<JsonElement>(file.Span);
+        ? field : field = JsonElement.Parse(file.Span);
 
     /// <summary>One line: "GPT2LMHeadModel: layers 4, heads 4, ...".</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Ndif.Remote;
 
 namespace Ndif;
@@ -66,12 +67,12 @@ public static class NdifConfig
     public static void Save(string? host, string? apiKey)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(FilePath)!);
-        string json = JsonSerializer.Serialize(new Dictionary<string, string?>
+        string json = new JsonObject
         {
             ["host"] = host ?? ReadFromFile("host"),
             ["api_key"] = apiKey ?? ReadFromFile("api_key"),
             ["ca_file"] = ReadFromFile("ca_file"),
-        });
+        }.ToJsonString();
         var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using var writer = new StreamWriter(FilePath, options);

@@ -173,7 +173,7 @@ internal static class GgufVocabularyConverter
             if ((SentencePieceType)vocabulary.TokenTypes[id] is var type
                 && type is SentencePieceType.Control or SentencePieceType.UserDefined or SentencePieceType.Unknown
                     && vocabulary.Tokens[id].Length > 0)
-                added.Add(new JsonObject
+                added.Add((JsonNode)new JsonObject
                 {
                     ["id"] = id, ["content"] = vocabulary.Tokens[id], ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false,
                     ["normalized"] = false, ["special"] = type != SentencePieceType.UserDefined,
@@ -204,9 +204,9 @@ internal static class GgufVocabularyConverter
             JsonArray items = [];
             foreach (var (id, type) in sequences)
             {
-                if (bos is not null) items.Add(Piece("SpecialToken", bos, type));
-                items.Add(Piece("Sequence", id, type));
-                if (eos is not null) items.Add(Piece("SpecialToken", eos, type));
+                if (bos is not null) items.Add((JsonNode)Piece("SpecialToken", bos, type));
+                items.Add((JsonNode)Piece("Sequence", id, type));
+                if (eos is not null) items.Add((JsonNode)Piece("SpecialToken", eos, type));
             }
             return items;
         }

@@ -51,7 +51,7 @@ internal static class SentencePieceConverter
         for (int i = 99; i >= 0; i--) tokens.Add(($"<extra_id_{i}>", 0));
         var root = Root(file, Unigram(tokens, file.UnknownId, byteFallback: false));
         var added = (JsonArray)root["added_tokens"]!;
-        for (int i = 0; i < 100; i++) added.Add(AddedToken(tokens.Count - 1 - i, $"<extra_id_{i}>", special: true));
+        for (int i = 0; i < 100; i++) added.Add((JsonNode)AddedToken(tokens.Count - 1 - i, $"<extra_id_{i}>", special: true));
         SetMetaspace(root, file, "always");
         int eos = file.EosId;
         root["post_processor"] = eos < 0 ? null : Template(["A", eos], ["A", eos, "B", eos], (file.Pieces[eos].Text, eos));
@@ -88,7 +88,7 @@ internal static class SentencePieceConverter
         var added = new JsonArray();
         for (int id = 0; id < file.Pieces.Count; id++)
             if (file.Pieces[id] is { Type: SentencePieceType.Control or SentencePieceType.UserDefined } piece)
-                added.Add(AddedToken(id, piece.Text, piece.Type == SentencePieceType.Control));
+                added.Add((JsonNode)AddedToken(id, piece.Text, piece.Type == SentencePieceType.Control));
         return new JsonObject { ["added_tokens"] = added, ["model"] = model };
     }
 

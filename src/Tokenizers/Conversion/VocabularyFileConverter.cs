@@ -39,7 +39,7 @@ internal static class VocabularyFileConverter
         {
             ["normalizer"] = isQwen || isNeoX ? JsonNode.Parse("""{"type":"NFC"}""") : null,
             ["pre_tokenizer"] = JsonNode.Parse(!isQwen ? byteLevel : $$"""
-                {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":{{JsonSerializer.Serialize(Qwen2Pattern)}}},
+                {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":{{JsonValue.Create(Qwen2Pattern)!.ToJsonString()}}},
                 "behavior":"Isolated","invert":false},{{byteLevel}}]}
                 """),
             ["decoder"] = JsonNode.Parse(ByteLevelDecoder),
