@@ -127,7 +127,7 @@ internal sealed class JobRun : IDisposable
     }
 
     /// <summary>The time for which its statements have kept jobs waiting that share its passes.</summary>
-    internal TimeSpan ExcessTime { get; set; }
+    internal TimeSpan DelayOfOthers { get; set; }
 
     /// <summary>Whether it was taken out of a pass, and has to be restarted. Until then it counts as failed.</summary>
     internal bool IsPreempted { get; private set; }

@@ -31,7 +31,7 @@ internal sealed partial class ModelScheduler
         if (turn.KeepsOthersWaiting)
         {
             turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
-            if (job.ExcessTime + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Preempt();
+            if (job.DelayOfOthers + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Preempt();
         }
         if (turn is { Interrupted: null, IsSliceOver: true } && !job.HasFailed)
         {
@@ -82,11 +82,11 @@ internal sealed partial class ModelScheduler
     }
 
     /// <summary>Notes how long a job has kept others waiting in a turn that ends. The earlier, the less it counts.</summary>
-    private static void AddExcessTime(Turn turn)
+    private static void AddDelays(Turn turn)
     {
         const double Kept = 0.9;
         if (!turn.KeepsOthersWaiting) return;
-        foreach (JobRun job in turn.Jobs) job.ExcessTime = Kept * job.ExcessTime + turn.ExcessOf(job);
+        foreach (JobRun job in turn.Jobs) job.DelayOfOthers = Kept * job.DelayOfOthers + turn.ExcessOf(job);
     }
 
     private bool NeedsOwnTurn(JobRun run) => _jobs.Find(job => job.Run == run) is { NeedsOwnTurn: true };

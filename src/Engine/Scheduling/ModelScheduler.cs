@@ -306,7 +306,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
                 long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }
-            AddExcessTime(_turn);
+            AddDelays(_turn);
             _turn = _turn.Interrupted;
         }
         return false;

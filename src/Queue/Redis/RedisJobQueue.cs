@@ -1,11 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using Google.Protobuf;
-using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
-using Ndif.Protocol.Wire;
 using Ndif.Queue.Rules;
 using Ndif.Queue.Wakeups;
 using StackExchange.Redis;
@@ -34,7 +32,7 @@ namespace Ndif.Queue.Redis;
 /// 7. Cancel ends the job first. The worker learns of it from a message at once, or at the latest from its next renewal or event.
 /// 8. Reap finds expired deadlines. It returns these jobs to the front of the queue, or after several lost leases to the dead letters.
 /// </summary>
-public sealed class RedisJobQueue : IJobQueue
+public sealed partial class RedisJobQueue : IJobQueue
 {
     private readonly QueueOptions _options;
     private readonly ILogger _logger;
@@ -115,87 +113,6 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
-        CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        await _wakeups.HandleMessagesAsync("lost", OnLeaseLost);
-        using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("work", models);
-        return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, wakeupDelay, cancellationToken);
-    }
-
-    /// <inheritdoc/>
-    public async Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        bool isHeld = (int)await _commands.ExecuteScriptAsync(
-            RedisScript.Renew, lease.JobId, lease.Token, ToMilliseconds(_options.LeaseDuration)) == 1;
-        if (!isHeld) _leases.MarkLost(lease.Token);
-        return isHeld;
-    }
-
-    /// <inheritdoc/>
-    public Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        return PublishAsync(lease, jobEvent, _commands.ExecuteScriptAsync);
-    }
-
-    /// <inheritdoc/>
-    public Task<bool> PublishWhenReachableAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken) => PublishAsync(
-        lease, jobEvent, (script, arguments) => _commands.ExecuteScriptWhenReachableAsync(script, cancellationToken, arguments));
-
-    private async Task<bool> PublishAsync(Lease lease, Event jobEvent, Func<RedisScript, RedisValue[], Task<RedisResult>> executeAsync)
-    {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        Event stamped = JobRules.StampWorkerEvent(lease, jobEvent);
-        StateChanged? state = stamped.State;
-        UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
-        BlobRef[] blobs = [.. StorageRules.GetBlobs(stamped)];
-        RedisResult reply = await executeAsync(RedisScript.Publish,
-        [
-            lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
-            state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),
-            charge.Tokens, charge.Passes, state is { Usage: null } ? "" : charge.ComputeMilliseconds, charge.ResultBytes,
-            ToMilliseconds(JobRules.GetLoadTime(state?.Usage)), _leases.GetLastSequence(lease),
-            blobs.Sum(blob => StorageRules.CountBlob(blob.Length)), state?.Error?.Code is ErrorCode.JobTimeout ? 1 : 0,
-            .. blobs.Select(blob => (RedisValue)blob.Id),
-        ]);
-        if (RedisStorageAccounts.ReadViolation(reply) is { } violation)
-        {
-            // the job ends here; its worker learns of it as of a lost lease
-            _leases.MarkLost(lease.Token);
-            await PublishAsync(lease, new Event { State = JobRules.CreateFailure(lease, violation.Error) }, executeAsync);
-            return false;
-        }
-        bool published = (int)reply == 1;
-        if (published) _leases.CountEvent(lease);
-        if (!published)
-        {
-            _leases.MarkLost(lease.Token);
-            Telemetry.EventFenced(lease.Model);
-            Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
-        }
-        else if (state is not null && state.State.IsTerminal())
-        {
-            _leases.Release(lease);
-            Telemetry.Charged(lease.Model, charge);
-            Log.JobEnded(_logger, lease.JobId, state.State);
-        }
-        return published;
-    }
-
-    /// <inheritdoc/>
-    public async Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        _leases.Release(lease);
-        if ((int)await _commands.ExecuteScriptAsync(RedisScript.ReleaseLease, lease.JobId, lease.Token) == 1)
-            Log.JobReturned(_logger, lease.JobId, lease.Worker);
-    }
-
-    /// <inheritdoc/>
     public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
         CancelAsync(jobId, "", reason, cancellationToken);
 
@@ -244,35 +161,6 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<JobInfo?> GetAsync(string jobId, CancellationToken cancellationToken = default) =>
-        await GetJobsAsync([jobId], cancellationToken) is [var job, ..] ? job : null;
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<JobInfo>> ListAsync(
-        string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        if (limit <= 0) return [];
-        RedisKey list = (owner.Length > 0, activeOnly) switch
-        {
-            (true, true) => _keys.Active(owner),
-            (true, false) => _keys.Jobs(owner),
-            (false, true) => _keys.Unended,
-            (false, false) => _keys.All,
-        };
-        RedisValue[] ids = await _commands.ExecuteAsync(
-            "list", database => database.SortedSetRangeByRankAsync(list, 0, limit - 1, Order.Descending));
-        return await GetJobsAsync(ids, cancellationToken);
-    }
-
-    /// <inheritdoc/>
-    public async Task<string?> GetOwnerAsync(string jobId, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        return await _commands.ExecuteAsync("owner", database => database.HashGetAsync(_keys.Job(jobId), "owner"));
-    }
-
-    /// <inheritdoc/>
     public IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default) =>
         _eventStream.WatchAsync(jobId, fromSequence, cancellationToken);
 
@@ -285,20 +173,6 @@ public sealed class RedisJobQueue : IJobQueue
         if ((int)reply != 1) return false;
         Log.JobDeleted(_logger, jobId);
         return true;
-    }
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<UsageRow>> GetUsageAsync(
-        string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        DateOnly today = DateOnly.FromDateTime(_time.GetUtcNow().UtcDateTime), oldest = today.AddDays(-UsageAccounting.RetentionDays);
-        if (since < oldest) since = oldest;
-        if (until > today.AddDays(1)) until = today.AddDays(1); // the clock of the server may be ahead
-        if (until < since) return [];
-        RedisResult reply = await _commands.ExecuteScriptAsync(
-            RedisScript.Usage, owner, RedisUsageReader.ToDayNumber(since), RedisUsageReader.ToDayNumber(until));
-        return UsageAccounting.Sort(RedisUsageReader.Read(reply));
     }
 
     /// <inheritdoc/>
@@ -320,20 +194,6 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.CountJobs))!;
-        Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(4).Chunk(3)
-            .ToDictionary(m => (string)m[0]!, m => ((int)m[1], (int)m[2]));
-        return new QueueCounts(
-            byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel)
-        {
-            Cancelled = (long)counts[2], TimedOut = (long)counts[3],
-        };
-    }
-
-    /// <inheritdoc/>
     public async Task<int> ReapExpiredLeasesAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
@@ -349,23 +209,6 @@ public sealed class RedisJobQueue : IJobQueue
             else Log.LeaseExpired(_logger, id, worker, lostLeases);
         }
         return expired.Length;
-    }
-
-    /// <inheritdoc/>
-    public async Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        if (limit <= 0) return [];
-        RedisValue[] ids = await _commands.ExecuteAsync(
-            "dead letters", database => database.SortedSetRangeByRankAsync(_keys.Dead, 0, limit - 1, Order.Descending));
-        return [.. (await GetJobsAsync(ids, cancellationToken)).Select(job => new DeadLetter
-        {
-            JobId = job.Id,
-            Reason = job.Error.Message,
-            Attempts = job.Attempt,
-            Time = job.Ended,
-            Model = job.Model.GetName(),
-        })];
     }
 
     /// <inheritdoc/>
@@ -397,31 +240,6 @@ public sealed class RedisJobQueue : IJobQueue
         if (RedisStorageAccounts.ReadViolation(stored) is { } violation) throw violation;
     }
 
-    /// <inheritdoc/>
-    public async Task<LocalReply?> AwaitReplyAsync(
-        Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("replied", $"{lease.JobId} {ticket}");
-        using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
-        long started = TimeProvider.System.GetTimestamp();
-        while (true)
-        {
-            RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
-            if (reply.Resp2Type == ResultType.BulkString) return ParseReply((byte[])reply!);
-            TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(started);
-            if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
-            await wakeup.WaitAsync(left < _options.PollInterval ? left : _options.PollInterval, TimeProvider.System, cancellationToken);
-        }
-    }
-
-    /// <summary>Parses what a client has sent, after the objects in it have been counted.</summary>
-    private static LocalReply ParseReply(byte[] reply)
-    {
-        WireScan.Measure(reply, LocalReply.Descriptor, WireLimits.ForMessagesOf(reply.Length));
-        return LocalReply.Parser.ParseFrom(reply);
-    }
-
     /// <summary>Wakes all waiting calls, which then fail. The connection stays open.</summary>
     public ValueTask DisposeAsync()
     {
@@ -431,38 +249,11 @@ public sealed class RedisJobQueue : IJobQueue
         return ValueTask.CompletedTask;
     }
 
-    /// <param name="message">"job token".</param>
-    private void OnLeaseLost(string message) =>
-        _leases.MarkLost(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture));
-
-    private async Task<Lease?> TryLeaseAsync(string worker, IReadOnlyCollection<string> models)
-    {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        RedisResult granted = await _commands.ExecuteScriptAsync(
-            RedisScript.Lease,
-            [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
-        if (granted.IsNull) return null;
-        var parts = (RedisResult[])granted!;
-        Lease lease = _leases.Track(parts, worker);
-        Telemetry.JobLeased(lease, DateTimeOffset.FromUnixTimeMilliseconds((long)parts[9]));
-        Log.JobLeased(_logger, lease.JobId, worker, lease.Attempt, lease.Token);
-        return lease;
-    }
-
-    private async Task<IReadOnlyList<JobInfo>> GetJobsAsync(RedisValue[] ids, CancellationToken cancellationToken)
-    {
-        ThrowIfDisposedOrCancelled(cancellationToken);
-        if (ids.Length == 0) return [];
-        return [.. ((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.GetJobs, ids))!).Select(RedisJobReader.Read)];
-    }
-
     private void ThrowIfDisposedOrCancelled(CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         cancellationToken.ThrowIfCancellationRequested();
     }
-
-    private static RedisValue ToBytes(IMessage? message) => message is null ? "" : message.ToByteArray();
 
     private static long ToMilliseconds(TimeSpan span) => (long)span.TotalMilliseconds;
 
