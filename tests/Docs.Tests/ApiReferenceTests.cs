@@ -11,8 +11,12 @@ public sealed partial class ApiReferenceTests
     {
         string site = RepositoryFolder.PathOf("site/docs/reference/api");
         await RunAsync("tool", "restore");
-        await RunAsync("docfx", "--warningsAsErrors");
+        string output = await RunAsync("docfx");
 
+        // TorchSharp names SkiaSharp, which the build leaves out (Directory.Packages.props)
+        string[] warnings = [.. output.Split('\n').Where(line => line.Contains("warning", StringComparison.Ordinal)
+            && !line.Contains("InvalidAssemblyReference", StringComparison.Ordinal) && Warning().IsMatch(line))];
+        Assert.True(warnings.Length == 0, string.Join('\n', warnings));
         string[] pages = [.. Directory.EnumerateFiles(site, "*.html").Select(page => Path.GetFileName(page))];
         string[] ofEachPackage = ["Ndif.LanguageModel", "Ndif.TensorData", "Ndif.Tokenizers.HuggingFaceTokenizer", "Ndif.NNsight"];
         Assert.All(ofEachPackage, type => Assert.Contains($"{type}.html", pages));
@@ -27,7 +31,7 @@ public sealed partial class ApiReferenceTests
         Assert.True(dead.Length == 0, string.Join('\n', dead.Take(20)));
     }
 
-    private static async Task RunAsync(params string[] arguments)
+    private static async Task<string> RunAsync(params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet", arguments)
         {
@@ -38,7 +42,12 @@ public sealed partial class ApiReferenceTests
             errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.True(process.ExitCode == 0, $"{await output}\n{await errors}");
+        return await output;
     }
+
+    /// <summary>The name of a warning; the summary at the end has none.</summary>
+    [GeneratedRegex(@"\bwarning:? \w")]
+    private static partial Regex Warning();
 
     /// <summary>A link to another page of the site; links to elsewhere begin with a scheme.</summary>
     [GeneratedRegex("href=\"(?<target>[^\":#?]+)[#?\"]")]

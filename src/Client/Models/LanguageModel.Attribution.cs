@@ -30,10 +30,11 @@ public sealed partial class LanguageModel
     public LogitAttribution DirectLogitAttribution(string answer, string? versus = null, Index? position = null) =>
         DirectLogitAttribution([RequireToken(answer)], versus is null ? null : [RequireToken(versus)], position);
 
-    /// <inheritdoc cref="DirectLogitAttribution(string, string?, Index?)"/>
+    /// <summary>The same for token ids.</summary>
     /// <param name="answer">The id of the token: one for all rows, or one for each row.</param>
     /// <param name="versus">The tokens whose logits are subtracted, as many; null for the logits alone.</param>
     /// <param name="position">The position whose next token it is; null for the last.</param>
+    /// <exception cref="BadProgramException">As of the other overload.</exception>
     public LogitAttribution DirectLogitAttribution(int[] answer, int[]? versus = null, Index? position = null)
     {
         RequireSum(answer, versus);
