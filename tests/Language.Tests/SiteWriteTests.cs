@@ -53,9 +53,9 @@ public sealed class SiteWriteTests(ServiceFixture service) : LanguageTests(servi
         Near(alone, late);
     }
 
-    /// <summary>Random sequences of accesses at one site, from a seed, in company and alone.</summary>
+    /// <summary>Random sequences of accesses at one site, from a seed, batched and alone.</summary>
     [Theory, MemberData(nameof(Modes))]
-    public async Task RandomAccesses_GiveTheSame_AloneAndInCompany(ExecutionMode mode)
+    public async Task RandomAccesses_GiveTheSame_AloneAndBatched(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
         for (int seed = 0; seed < (mode is ExecutionMode.Local ? 40 : 4); seed++)

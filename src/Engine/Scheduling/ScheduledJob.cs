@@ -53,7 +53,7 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
         (Trace, Prepared, HasStarted) = (null, null, false);
     }
 
-    /// <summary>Starts the job again from its beginning, without company.</summary>
+    /// <summary>Starts the job again from its beginning, not batched with others.</summary>
     public void RestartAlone()
     {
         EndTrace();

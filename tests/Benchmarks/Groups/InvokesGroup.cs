@@ -10,7 +10,7 @@ namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
 /// The processor time of a trace by its number of invokes, on a model with almost no arithmetic: the time per invoke at each size, and the
-/// slope of the logarithm of the time over the logarithm of the number, which is 1 if an invoke costs the same in any company.
+/// slope of the logarithm of the time over the logarithm of the number, which is 1 if an invoke costs the same in any batch.
 /// </summary>
 internal sealed class InvokesGroup : BenchmarkGroup
 {

@@ -36,7 +36,7 @@ public sealed class FlattenedRowsTests
 
     [Theory]
     [MemberData(nameof(Sites))]
-    public void EditsOfRowsInCompany_DoWhatTheyDoAlone(string name, string[] sites) => _case.Sample((seed, prompts, other) =>
+    public void EditsOfBatchedRows_DoWhatTheyDoAlone(string name, string[] sites) => _case.Sample((seed, prompts, other) =>
     {
         using EngineFixture fixture = New(name, seed);
         JobOutcome alone = fixture.Run(Edits(fixture, prompts, sites))[0].AssertCompleted();
@@ -93,7 +93,7 @@ public sealed class FlattenedRowsTests
     }
 
     [Fact]
-    public void GradientOfRowsInCompany_IsThatAlone()
+    public void GradientOfBatchedRows_IsThatAlone()
     {
         using EngineFixture fixture = New("opt", 5);
         JobOutcome alone = Run(t => Backward(t)).AssertCompleted(), both = Run(t =>

@@ -50,7 +50,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("DistilBertForTokenClassification")]
     [InlineData("ModernBertForMaskedLM")]
     [InlineData("DebertaV2ForSequenceClassification")]
-    public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
+    public void ABatchedOperation_GivesWhatItGivesAlone(string architecture)
     {
         using EngineFixture fixture = New(architecture);
         Check(fixture);
@@ -67,7 +67,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("gptj")]
     [InlineData("opt")]
     [InlineData("phi")]
-    public void AnOperationOfAReferenceCheckpoint_InCompany_GivesWhatItGivesAlone(string name)
+    public void AnOperationOfAReferenceCheckpoint_Batched_GivesWhatItGivesAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
         using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
@@ -78,7 +78,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("gpt2")]
     [InlineData("llama")]
     [InlineData("StableLmForCausalLM")]
-    public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
+    public void ABatchedEdit_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
     {
         using EngineFixture fixture = New(architecture);
         TensorData others = fixture.Run(_longer, _ => fixture.Output.Save("logits")).AssertCompleted().Tensor("logits"),
@@ -111,16 +111,16 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("gpt2")]
     [InlineData("gemma3_text")]
     [InlineData("phi3")]
-    public void PartsOfAttention_AtEveryStepOfAGenerationInCompany_AreThoseAlone(string name)
+    public void PartsOfAttention_AtEveryStepOfABatchedGeneration_AreThoseAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
         using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
         Program other = fixture.Record(_longer, 5, _ => fixture.Output.Save("logits"));
         JobOutcome alone = fixture.Run(Generation(fixture))[0].AssertCompleted(),
-            company = fixture.Run(other, Generation(fixture))[1].AssertCompleted();
+            batched = fixture.Run(other, Generation(fixture))[1].AssertCompleted();
         foreach (string label in _parts)
         {
-            TensorData[] expected = alone.Tensors(label), actual = company.Tensors(label);
+            TensorData[] expected = alone.Tensors(label), actual = batched.Tensors(label);
             Assert.Equal(4, expected.Length);
             for (int step = 0; step < 4; step++) TensorAssert.Equal(expected[step], actual[step]);
         }
@@ -207,11 +207,11 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
             case Data.ValueOneofCase.Tensor:
                 TensorData a = TensorData.FromProto(expected.Tensor), b = TensorData.FromProto(actual.Tensor);
                 Assert.True(a.Shape.SequenceEqual(b.Shape),
-                    $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], in company [{string.Join(", ", b.Shape.ToArray())}]");
+                    $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], batched [{string.Join(", ", b.Shape.ToArray())}]");
                 float[] left = a.To(DType.Float32).ToArray<float>(), right = b.To(DType.Float32).ToArray<float>();
                 for (int i = 0; i < left.Length; i++)
                     Assert.True(Math.Abs(left[i] - right[i]) <= 1e-4 * Math.Max(1, Math.Abs(left[i])),
-                        $"{name}: alone {left[i]}, in company {right[i]} at {i} of [{string.Join(", ", a.Shape.ToArray())}]");
+                        $"{name}: alone {left[i]}, batched {right[i]} at {i} of [{string.Join(", ", a.Shape.ToArray())}]");
                 break;
             case Data.ValueOneofCase.List:
                 for (int i = 0; i < expected.List.Items.Count; i++) Same(expected.List.Items[i], actual.List.Items[i], $"{name}[{i}]");

@@ -16,7 +16,7 @@ public sealed class EncoderDecoderTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void EveryModule_InCompany_GivesWhatItGivesAlone(string name)
+    public void EveryModule_Batched_GivesWhatItGivesAlone(string name)
     {
         using EngineFixture fixture = New(name);
         long[][] decoder = [[3, 4, 5], [6, 7, 8]];
@@ -39,7 +39,7 @@ public sealed class EncoderDecoderTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void AGenerationInCompany_ReadsAndEditsWhatItDoesAlone(string name)
+    public void ABatchedGeneration_ReadsAndEditsWhatItDoesAlone(string name)
     {
         using EngineFixture fixture = New(name);
         Program own = Generation(fixture, _two, 4), other = Generation(fixture, _longer, 7);
@@ -117,7 +117,7 @@ public sealed class EncoderDecoderTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void ASkippedLayer_IsSkippedTheSameInCompany(string name)
+    public void ASkippedLayer_IsSkippedTheSameBatched(string name)
     {
         using EngineFixture fixture = New(name);
         Program Skipped() => fixture.RecordIn(fixture.Model.Trace(_prompt, decoderInputIds: _prompt), _ =>

@@ -39,7 +39,7 @@ public sealed class SequenceModelTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void EveryModule_InCompany_GivesWhatItGivesAlone(string name)
+    public void EveryModule_Batched_GivesWhatItGivesAlone(string name)
     {
         using EngineFixture fixture = New(name);
         Program other = fixture.Record(_longer, _ => fixture.Output.Save("output"));
@@ -63,7 +63,7 @@ public sealed class SequenceModelTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void EditsInCompany_DoWhatTheyDoAlone_AndNothingToOthers(string name)
+    public void BatchedEdits_DoWhatTheyDoAlone_AndNothingToOthers(string name)
     {
         using EngineFixture fixture = New(name);
         Program Edited() => fixture.Record(_two, _ =>
@@ -157,7 +157,7 @@ public sealed class SequenceModelTests
     [Theory]
     [InlineData("llama reward")]
     [InlineData("gpt2 classifier")]
-    public void ARowOfPadTokens_IsClassifiedByItsFirst_InAnyCompany(string name)
+    public void ARowOfPadTokens_IsClassifiedByItsFirst_InAnyBatch(string name)
     {
         using EngineFixture fixture = New(name);
         int[] pads = [0, 0, 0];

@@ -83,7 +83,7 @@ public sealed class ExpertTests
     /// <summary>Reads, edits, replacements and skips, of one row and of rows with their own padding, alone and with others.</summary>
     [Theory]
     [MemberData(nameof(Architectures))]
-    public void RandomInterventions_GiveInCompanyWhatTheyGiveAlone(string architecture)
+    public void RandomInterventions_GiveBatchedWhatTheyGiveAlone(string architecture)
     {
         using EngineFixture fixture = EngineFixture.Of(TinyConfigs.Of(architecture, 2), 7);
         object[] prompts = [_prompt, _ragged, _short];
@@ -148,7 +148,7 @@ public sealed class ExpertTests
     [InlineData("GptOss")]
     [InlineData("llama4")]
     [InlineData("GraniteMoe")]
-    public void GradientsOfExperts_InCompany_AreThoseAlone(string architecture)
+    public void GradientsOfExperts_Batched_AreThoseAlone(string architecture)
     {
         using EngineFixture fixture = EngineFixture.Of(TinyConfigs.Of(architecture, 2), 5);
         Envoy experts = MixturesOf(fixture)[0];
@@ -298,7 +298,7 @@ public sealed class ExpertTests
             foreach (Envoy experts in MixturesOf(fixture)) experts[1].Tokens.Save($"tokens {experts.Path}");
         });
         JobOutcome alone = fixture.Run(Program(_prompt))[0].AssertCompleted();
-        OutcomeAssert.Same(alone, fixture.Run(Program(_other), Program(_prompt))[1], "company");
+        OutcomeAssert.Same(alone, fixture.Run(Program(_other), Program(_prompt))[1], "batched");
         var entries = alone[alone.Names.Single(name => name[0] == '%')].Map.Entries;
         Envoy[] layers = MixturesOf(fixture);
         Assert.Equal(layers.Length, entries.Count);

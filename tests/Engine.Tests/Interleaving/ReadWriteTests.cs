@@ -149,7 +149,7 @@ public sealed class ReadWriteTests : IDisposable
     }
 
     [Fact]
-    public void AReplacementOfAnotherShape_IsRefused_AloneAsInCompany()
+    public void AReplacementOfAnotherShape_IsRefused_AloneAsBatched()
     {
         Program Record(object prompt) => _fixture.Record(prompt, t => Model.LmHead.Output = Model.LmHead.Output[.., ^1]);
         Error alone = _fixture.Run(Record(_prompt))[0].AssertFailed(ErrorCode.ShapeMismatch);

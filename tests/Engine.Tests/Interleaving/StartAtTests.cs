@@ -36,7 +36,7 @@ public sealed class StartAtTests
         }
         for (int layer = 0; layer < llm.Layers.Count; layer++)
         {
-            foreach (bool company in (bool[])[false, true])
+            foreach (bool batched in (bool[])[false, true])
             {
                 using Trace t = llm.Trace();
                 Saved started, beside = other;
@@ -45,7 +45,7 @@ public sealed class StartAtTests
                     t.StartAt(llm.Layers[layer], hidden[layer].Tensor);
                     started = llm.Logits.Save();
                 }
-                if (company)
+                if (batched)
                     using (t.Invoke(_other)) beside = llm.Logits.Save();
                 await t.RunAsync(TestContext.Current.CancellationToken);
                 TensorAssert.Equal(whole, started);

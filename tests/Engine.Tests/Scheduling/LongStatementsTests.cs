@@ -74,25 +74,25 @@ public sealed class LongStatementsTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Places))]
-    public void ALoopInCompany_HasTheResultsThatItHasAlone(string place, bool startsTogether)
+    public void ABatchedLoop_HasTheResultsThatItHasAlone(string place, bool startsTogether)
     {
         Program program = Loop(place, 600);
-        JobOutcome alone = _fixture.Run(program)[0].AssertCompleted(), inCompany = new();
+        JobOutcome alone = _fixture.Run(program)[0].AssertCompleted(), batched = new();
         using (var scheduler = new ModelScheduler(_fixture.HookedModel)
             { MinTimeSlice = TimeSpan.FromMilliseconds(1), MaxStatementTime = TimeSpan.FromMilliseconds(2) })
         {
             JobRun? loop = null;
-            if (startsTogether) loop = Add(scheduler, "loop", program, outcome: inCompany);
+            if (startsTogether) loop = Add(scheduler, "loop", program, outcome: batched);
             for (int i = 0; i < 3; i++) Add(scheduler, "generation", Generation(5 + i));
             Add(scheduler, "gradient", Gradient());
             Add(scheduler, "session", Loop("between traces", 600));
             scheduler.Step();
-            loop ??= Add(scheduler, "loop", program, outcome: inCompany);
+            loop ??= Add(scheduler, "loop", program, outcome: batched);
             while (scheduler.JobCount > 0) scheduler.Step();
-            inCompany.Error = loop.Error;
+            batched.Error = loop.Error;
         }
         Assert.All(_jobs, job => Assert.Null(job.Error));
-        OutcomeAssert.Same(alone, inCompany, place);
+        OutcomeAssert.Same(alone, batched, place);
     }
 
     [Fact]

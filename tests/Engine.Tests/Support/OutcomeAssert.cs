@@ -9,7 +9,7 @@ internal static class OutcomeAssert
     /// <param name="job">Names the run in a failure.</param>
     public static void Same(JobOutcome expected, JobOutcome actual, string job, double tolerance = 1e-5)
     {
-        Assert.True(expected.Error?.Code == actual.Error?.Code, $"{job}: {expected.Error} alone, {actual.Error} in company");
+        Assert.True(expected.Error?.Code == actual.Error?.Code, $"{job}: {expected.Error} alone, {actual.Error} batched");
         Assert.Equal(expected.Names.Order(), actual.Names.Order());
         Assert.Equal(expected.Logs, actual.Logs);
         foreach (string name in expected.Names) Same(expected[name], actual[name], $"{job}, {name}", tolerance);
@@ -22,14 +22,14 @@ internal static class OutcomeAssert
         {
             case Data.ValueOneofCase.Tensor:
                 TensorData left = TensorData.FromProto(expected.Tensor), right = TensorData.FromProto(actual.Tensor);
-                Assert.True(left.Shape.SequenceEqual(right.Shape), $"{value}: {left} alone, {right} in company");
+                Assert.True(left.Shape.SequenceEqual(right.Shape), $"{value}: {left} alone, {right} batched");
                 double difference = left.Type is DType.Float32 ? TensorAssert.Difference(left, right)
                     : left.Bytes.Span.SequenceEqual(right.Bytes.Span) ? 0 : double.NaN;
                 Assert.True(difference <= tolerance, $"{value} differs by {difference}");
                 break;
             case Data.ValueOneofCase.List:
                 Assert.True(expected.List.Items.Count == actual.List.Items.Count,
-                    $"{value}: {expected.List.Items.Count} items alone, {actual.List.Items.Count} in company");
+                    $"{value}: {expected.List.Items.Count} items alone, {actual.List.Items.Count} batched");
                 for (int i = 0; i < expected.List.Items.Count; i++)
                     Same(expected.List.Items[i], actual.List.Items[i], $"{value}[{i}]", tolerance);
                 break;

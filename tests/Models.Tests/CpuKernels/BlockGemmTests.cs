@@ -48,7 +48,7 @@ public sealed class BlockGemmTests
         double difference = (ours.to(ScalarType.Float64) - exact).abs().max().item<double>(), largest = exact.abs().max().item<double>();
         Assert.InRange(difference, 0, largest * (type == ScalarType.Float32 ? 1e-6 : 4e-3) * Math.Max(1, Math.Sqrt(inputs) / 8));
         if (type == ScalarType.Float32) Assert.True(ours.eq(LinearKernels.TryLinear(x, wide, bias)!).all().item<bool>()); // bit for bit
-        for (int row = 0; row < rows; row += 7) // a row alone is the row in company
+        for (int row = 0; row < rows; row += 7) // a row alone is the row batched
             Assert.True(LinearKernels.TryMultiply(x.narrow(0, row, 1), view)!.eq(ours.narrow(0, row, 1)).all().item<bool>());
 
         WeightView slice = view.Slice(5, outputs - 9);

@@ -58,7 +58,7 @@ public sealed class LinearKernelsTests
         InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
     [InlineData(ScalarType.BFloat16, 2), InlineData(ScalarType.BFloat16, 3), InlineData(ScalarType.BFloat16, 8),
         InlineData(ScalarType.BFloat16, 100)]
-    public void ARowAlone_IsTheRowInCompany_BitForBit(ScalarType type, int rows)
+    public void ARowAlone_IsTheRowBatched_BitForBit(ScalarType type, int rows)
     {
         using CapabilityLimit limit = CapabilityLimit.Highest(CpuCapability.Avx512);
         using var scope = NewDisposeScope();
@@ -77,7 +77,7 @@ public sealed class LinearKernelsTests
     /// For nine or more rows, <see cref="BFloat16Gemm"/> computes bfloat16, and a row does not depend on the number of rows.
     /// </summary>
     [Theory, InlineData(10), InlineData(31), InlineData(32), InlineData(77), InlineData(300)]
-    public void ARowOfBFloat16_InAnyCompanyOfNineOrMore_IsTheSame_BitForBit(int rows)
+    public void ARowOfBFloat16_InBatchesOfNineOrMore_IsTheSame_BitForBit(int rows)
     {
         using CapabilityLimit limit = CapabilityLimit.Of(CpuCapability.Avx512BFloat16);
         using var scope = NewDisposeScope();
