@@ -29,7 +29,7 @@ internal sealed class SaeWeights
         }
         if (config.Activation is SaeActivation.JumpRelu) Threshold = ReadThreshold(features);
         if (config.HasSkip) Skip = Convert(Transpose(Read("W_skip", outputs, inputs)));
-        if (config.RescalesByDecoderNorm) DecoderNorms = Convert(decoder.To(DType.Float32).Norm(1));
+        if (config.RescalesByDecoderNorm) DecoderNorms = Convert(decoder.To(DType.Float32).Norm(dim: 1));
         DecoderScale = ReadScale(features);
     }
 
