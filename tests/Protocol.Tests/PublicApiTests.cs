@@ -18,6 +18,9 @@ public sealed class PublicApiTests
     [Theory]
     [InlineData(typeof(Value))]
     [InlineData(typeof(OpTable))]
+    [InlineData(typeof(Plots))]
+    [InlineData(typeof(CollectOptions))]
+    [InlineData(typeof(Dictionaries.Sae))]
     public void PublicApi_IsTheApprovedOne(Type type)
     {
         Assembly assembly = type.Assembly;
