@@ -25,6 +25,14 @@ public sealed class OpenAiErrorTests(TestCluster cluster, ITestOutputHelper outp
         Assert.Equal("[]", (await narrow.SendAsync("/v1/models", null, Cancel)).Answer["data"]!.ToJsonString());
     }
 
+    [Fact]
+    public async Task AnUnknownPathOrMethod_IsAnErrorObject()
+    {
+        using var api = new OpenAiHttp(Cluster.Http, Cluster.Key);
+        Assert.Equal((404, "unknown_url"), Two(await api.FailAsync("/v1/embeddings", "{}", Cancel)));
+        Assert.Equal((404, "unknown_url"), Two(await api.FailAsync("/v1/completions", null, Cancel))); // GET
+    }
+
     [Theory]
     [InlineData("", 400, null)]
     [InlineData("{", 400, null)]

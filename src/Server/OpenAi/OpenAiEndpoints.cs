@@ -40,6 +40,8 @@ internal static class OpenAiEndpoints
                 OpenAiModel model = await models.GetAsync(context.GetCaller(), name, context.RequestAborted);
                 await WriteAsync(context.Response, json => WriteModel(json, model));
             }));
+        api.Map("/{**rest}", (HttpContext context, ExceptionTranslator translator) =>
+            WriteErrorsAsync(context, translator, () => throw OpenAiException.UnknownUrl(context.Request)));
     }
 
     private static Task WriteListAsync(HttpResponse response, IReadOnlyList<OpenAiModel> models) => WriteAsync(response, json =>

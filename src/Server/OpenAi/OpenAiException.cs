@@ -15,6 +15,12 @@ internal sealed class OpenAiException(
 
     public int Status => status;
 
+    /// <summary>A path or method that this service does not have.</summary>
+    public static OpenAiException UnknownUrl(HttpRequest request) => new(
+        $"Invalid URL ({request.Method} {request.Path}). This service has GET /v1/models, POST /v1/completions and "
+            + "POST /v1/chat/completions.",
+        code: "unknown_url", status: StatusCodes.Status404NotFound);
+
     /// <summary>A value of a field that is not valid.</summary>
     public static OpenAiException Invalid(string param, string message) => new(message, param, "invalid_value");
 
