@@ -75,7 +75,8 @@ internal sealed class Collector(
     }
 
     private async Task CollectAsync(
-        ChannelReader<PromptBatch> planned, SiteProbe probe, CollectionFolder collection, long firstRow, CancellationToken cancellationToken)
+        ChannelReader<PromptBatch> planned, SiteProbe probe, CollectionFolder collection, long firstRow,
+        CancellationToken cancellationToken)
     {
         var runner = new BatchRunner(model, probe.Sites, options.Dtype, probe.PadsRight, remote);
         int jobsInFlight = options.JobsInFlight ?? (probe.IsRemote ? 4 : 2);

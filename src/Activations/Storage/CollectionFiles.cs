@@ -66,7 +66,8 @@ internal sealed class CollectionFiles(string folder)
     {
         try
         {
-            return JsonSerializer.Deserialize(json, CollectionJson.TypeOf<T>(CollectionJson.Indented)) ?? throw new JsonException("It is null.");
+            return JsonSerializer.Deserialize(json, CollectionJson.TypeOf<T>(CollectionJson.Indented))
+                ?? throw new JsonException("It is null.");
         }
         catch (JsonException e)
         {

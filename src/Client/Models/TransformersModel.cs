@@ -66,8 +66,8 @@ public abstract partial class TransformersModel : TracedModel
     /// Opens a trace over one forward pass.
     /// </summary>
     /// <param name="prompt">
-    /// A text, several texts, a pair of texts (<c>("first", "second")</c>) or several, a conversation (<see cref="ChatMessage"/>s, which the
-    /// model's chat template formats) or several, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), a tensor of ids
+    /// A text, several texts, a pair of texts (<c>("first", "second")</c>) or several, a conversation (<see cref="ChatMessage"/>s, for the
+    /// model's chat template) or several, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), a tensor of ids
     /// [batch, seq], or a <see cref="TokenInput"/>; null if each <see cref="Trace.Invoke(object)"/> has its own.
     /// </param>
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
