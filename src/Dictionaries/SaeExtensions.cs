@@ -57,13 +57,22 @@ public static class SaeExtensions
         this LanguageModel model, string folderOrId, string name = DefaultName, double? normScalingFactor = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        Sae sae = SaeLensFolder.Read(DictionaryFolder.Find(folderOrId), normScalingFactor);
+        return model.AttachSae(SaeLensFolder.Read(DictionaryFolder.Find(folderOrId), normScalingFactor), name);
+    }
+
+    /// <summary>Attaches an autoencoder or a transcoder to the layer that its config names.</summary>
+    /// <param name="sae">The weights, with a hook_name such as "blocks.2.hook_resid_post".</param>
+    /// <inheritdoc cref="AttachSae(Envoy, string, string, string?, string?, double?)"/>
+    public static AttachedSae AttachSae(this LanguageModel model, Sae sae, string name = DefaultName)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(sae);
         int layer = HookSite.Parse(sae.Config.HookName).Layer ?? throw Errors.CreateException(ErrorCode.BadArgument,
-            $"{folderOrId} does not say to which layer it belongs: its hook_name is \"{sae.Config.HookName}\".",
+            $"The dictionary does not say to which layer it belongs: its hook_name is \"{sae.Config.HookName}\".",
             "Attach it to a layer: llm.Layers[2].AttachSae(...).");
         if (layer >= model.Layers.Count)
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"{folderOrId} belongs to layer {layer} ({sae.Config.HookName}); `{model.Id}` has {model.Layers.Count} layers.",
+                $"The dictionary belongs to layer {layer} ({sae.Config.HookName}); `{model.Id}` has {model.Layers.Count} layers.",
                 sae.Config.ModelName.Length > 0 ? $"It was trained on {sae.Config.ModelName}." : "");
         return model.Layers[layer].AttachSae(sae, name);
     }
@@ -111,7 +120,8 @@ public static class SaeExtensions
         (string parent, string name) = ModulePaths.Split(layer.Path);
         return layers.Length > 0 && parent == layers && int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
             ? number
-            : throw Errors.CreateException(ErrorCode.BadArgument, $"`{layer.Path}` is not a layer of the model.",
+            : throw Errors.CreateException(ErrorCode.BadArgument, 
+                $"{(layer.Path.Length == 0 ? "The model itself" : $"`{layer.Path}`")} is not a layer of the model.",
                 "Attach a dictionary to a layer: llm.Layers[2].AttachSae(...).", layer.Path);
     }
 

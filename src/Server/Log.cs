@@ -52,8 +52,8 @@ internal static partial class Log
     [LoggerMessage(3027, LogLevel.Information, "Job {JobId} was deleted by {Owner}, with {Blobs} blobs of {Bytes} bytes")]
     public static partial void JobDeleted(this ILogger logger, string jobId, string owner, uint blobs, ulong bytes);
 
-    [LoggerMessage(3028, LogLevel.Information, "Edits of {Model} published as {Name} by {Owner}, for everyone {Public}")]
-    public static partial void EditsPublished(this ILogger logger, string name, string model, bool @public, string owner);
+    [LoggerMessage(3028, LogLevel.Information, "Edits of {Model} published as {Name} by {Owner}; for everyone: {IsPublic}")]
+    public static partial void EditsPublished(this ILogger logger, string name, string model, bool isPublic, string owner);
 
     [LoggerMessage(3029, LogLevel.Information, "Edits {Name} of {Owner} deleted")]
     public static partial void EditsDeleted(this ILogger logger, string name, string owner);

@@ -49,6 +49,24 @@ public sealed class OpenAiEditsTests(TestCluster cluster, ITestOutputHelper outp
     }
 
     [Fact]
+    public async Task ManyChoicesOfLargeEdits_AreRefused_BeforeTheEditsAreCopied()
+    {
+        LanguageModel large = _local.Edit(() =>
+        {
+            Value hidden = _local.Layers[1].Hidden;
+            for (int i = 0; i < 2000; i++) hidden += 0;
+            _local.Layers[1].Hidden = hidden;
+        });
+        KeyedBackend there = await PublishAsync("large", large);
+        using var api = new OpenAiHttp(Cluster.Http, there.Key);
+        JsonObject request = Greedy("large", Tower, 1);
+        (request["n"], request["temperature"]) = (128, 1);
+        (int status, string? code, _, string message) = await api.FailAsync(Path, request.ToJsonString(), Cancel);
+        Assert.Equal((400, "limit_exceeded"), (status, code));
+        Assert.Contains("as each choice has those of the edits", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task SeveralPromptsAndChoicesOfPublishedEdits_AreEachEdited_AlsoTheirLogprobs()
     {
         KeyedBackend there = await PublishAsync("several", _mixed);

@@ -26,6 +26,16 @@ public sealed class OpenAiErrorTests(TestCluster cluster, ITestOutputHelper outp
     }
 
     [Fact]
+    public async Task APromptLongerThanAnyContext_IsRefused_BeforeItIsEncoded()
+    {
+        using var api = new OpenAiHttp(Cluster.Http, Cluster.Key);
+        JsonObject request = new() { ["model"] = Model, ["prompt"] = new string('x', 1_000_000) };
+        (int status, string? code, string? param, string message) = await api.FailAsync("/v1/completions", request.ToJsonString(), Cancel);
+        Assert.Equal((400, "context_length_exceeded", "prompt"), (status, code, param));
+        Assert.Contains("1000000 characters", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task AnUnknownPathOrMethod_IsAnErrorObject()
     {
         using var api = new OpenAiHttp(Cluster.Http, Cluster.Key);
@@ -64,6 +74,9 @@ public sealed class OpenAiErrorTests(TestCluster cluster, ITestOutputHelper outp
     [InlineData("""{"model": "M", "prompt": "The", "suffix": "!"}""", 400, "suffix")]
     [InlineData("""{"model": "M", "prompt": "The", "stream_options": {}}""", 400, "stream_options")]
     [InlineData("""{"model": "M", "prompt": "The", "logprobs": 100}""", 400, "logprobs")]
+    [InlineData("""{"model": "M", "prompt": "The", "\ud800": 1}""", 400, null)]
+    [InlineData("""{"model": "M", "prompt": "The", "logit_bias": {"\udc00": 1}}""", 400, null)]
+    [InlineData("""{"model": "M", "prompt": "The", "logit_bias": {"1": 1, "01": 1}}""", 400, "logit_bias")]
     [InlineData("""{"model": "M", "prompt": "The", "tempreature": 1}""", 400, "tempreature")]
     public async Task ACompletionThatIsNotValid_IsRefused_WithItsField(string body, int status, string? param)
     {

@@ -541,6 +541,35 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Fact]
+    public void AJobId_HasLettersDigitsAndHyphens()
+    {
+        using Trace t = Model(ExecutionMode.Local).Trace(Paris);
+        t.JobId = "run-7";
+        foreach (string wrong in (string[])["", "a b", "../x", new string('a', 65), "é"])
+            Assert.Throws<ArgumentException>(() => t.JobId = wrong);
+        Assert.Equal("run-7", t.JobId);
+    }
+
+    [Fact]
+    public async Task AnEditInPlace_WithAValueOfALaterLayer_SaysSo()
+    {
+        LanguageModel llm = Model(ExecutionMode.Local);
+        List<string> warnings = [];
+        using Trace t = llm.Trace();
+        t.OnWarning = warnings.Add;
+        Value hidden;
+        using (t.Invoke(Paris)) hidden = llm.Layers[3].Hidden[.., ^1];
+        using (t.Invoke(Rome))
+        {
+            llm.Layers[1].Hidden[.., ^1] = hidden;
+            llm.Logits.Save();
+        }
+        await t.RunAsync(Cancel);
+        Assert.Contains("It depends on `transformer.h.3.output`, which the model computes later", Assert.Single(warnings),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void AUsersModule_CannotRunOnAService()
     {
         using TinyNet net = new();

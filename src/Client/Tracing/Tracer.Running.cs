@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Ndif.Protocol;
 using Ndif.Recording;
 using Ndif.Running;
@@ -49,10 +50,14 @@ public abstract partial class Tracer
     public string? JobId
     {
         get => _runs.Count > 0 ? _runs[^1].JobId : _chosenJobId;
-        set => _chosenJobId = value;
+        set => _chosenJobId = value is null || JobIdFormat().IsMatch(value) ? value
+            : throw new ArgumentException($"`{value}` is not a job id: it has 1 to 64 letters, digits and `-`.", nameof(value));
     }
 
     private string? _chosenJobId;
+
+    [GeneratedRegex(@"^[A-Za-z0-9-]{1,64}\z")]
+    private static partial Regex JobIdFormat();
 
     /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings => RunTimings.Sum([.. _runs.Select(run => run.Timings)]);

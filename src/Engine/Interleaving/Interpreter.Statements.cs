@@ -241,9 +241,13 @@ internal sealed partial class Interpreter
         if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null
             || _plan.FindEditedValue(call) is not ReadStatement { Point.IsDefined: false } read
             || Interleaver!.IsActive(read.Point)) return;
+        string advice = MissedAccessAdvice.FindLaterSource(this, read.Point, read.Call ?? 0, Interleaver.Sites) is { } source
+            ? $"It depends on {source}, which the model computes later in the same pass. Save that value in a trace before this one and "
+                + "use what was saved here, or put both traces into one session."
+            : "Edit it before a later module is accessed, or edit a Clone().";
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
-            + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");
+            + $"and not what the model computes. {advice}");
     }
 
     private object? Compute(TraceRun trace)

@@ -28,7 +28,7 @@ internal static class MissedAccessAdvice
     }
 
     /// <summary>A value that the current statement or a condition around it needs, and that the model computes after the point.</summary>
-    private static string? FindLaterSource(Interpreter invoke, HookPoint point, int call, SiteValues sites)
+    public static string? FindLaterSource(Interpreter invoke, HookPoint point, int call, SiteValues sites)
     {
         Plan plan = invoke.Job.Plan;
         Dictionary<uint, uint> ownerOfRegion = [], regionOf = [];

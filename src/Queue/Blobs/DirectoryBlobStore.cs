@@ -109,7 +109,14 @@ public sealed class DirectoryBlobStore : IBlobStore
         if (!BlobNames.IsId(id) || !Directory.Exists(GetGrantDirectory(id))) return Task.FromResult(false);
         string grant = Path.Combine(GetGrantDirectory(id), BlobNames.GetGrantName(owner, reason));
         if (!File.Exists(grant)) return Task.FromResult(false);
-        File.Delete(grant);
+        try
+        {
+            File.Delete(grant);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return Task.FromResult(false); // the last grant was taken back at the same time
+        }
         if (TryDeleteGrantDirectory(id)) TryDeleteBlob(id, _ => !Directory.Exists(GetGrantDirectory(id)));
         return Task.FromResult(!IsGranted(id, owner));
     }

@@ -59,7 +59,7 @@ internal sealed class RequestLimitMiddleware(
     /// <summary>Returns whether the request was refused for a reason of its own.</summary>
     private static bool IsRefusal(HttpContext context, bool isGrpc)
     {
-        if (!isGrpc) return context.Response.StatusCode is >= 400 and < 500 and not StatusCodes.Status416RangeNotSatisfiable;
+        if (!isGrpc) return context.Response.StatusCode is >= 400 and <= 500 and not StatusCodes.Status416RangeNotSatisfiable;
         string? text = context.Response.Headers["grpc-status"];
         if (string.IsNullOrEmpty(text)) text = context.Features.Get<IHttpResponseTrailersFeature>()?.Trailers["grpc-status"];
         return int.TryParse(text, out int status) && (StatusCode)status is StatusCode.InvalidArgument or StatusCode.ResourceExhausted

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.OpenAi;
@@ -18,6 +19,9 @@ internal sealed class CompletionHandler(
     OpenAiModelCatalog models, CompletionJobRunner runner, ExceptionTranslator exceptionTranslator, GatewayOptions options,
     TimeProvider time)
 {
+    /// <summary>The memory of a node of a program, roughly.</summary>
+    private const int MemoryPerNode = 512;
+
     private static readonly JsonWriterOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <exception cref="OpenAiException">The request is not valid.</exception>
@@ -30,6 +34,7 @@ internal sealed class CompletionHandler(
         CompletionModel model = await models.FindAsync(caller, request.Model, cancellationToken);         // 2
         IReadOnlyList<CompletionPrompt> prompts = model.Encode(request);
         int maxTokens = model.GetMaxTokens(request, prompts);
+        CheckSize(caller, request, model, prompts.Count);
         CompletionProgram program = CompletionProgram.Write(request, model, prompts, maxTokens);          // 3
         ChoiceProgress[] choices = [.. program.Saves.Select((saves, i) =>
             new ChoiceProgress(i, model, request, prompts[i / request.ChoiceCount], saves, maxTokens))];
@@ -40,6 +45,17 @@ internal sealed class CompletionHandler(
         CompletionUsage GetUsage() => new(promptTokens, job.TokenCount);
         if (request.Stream) await SendStreamAsync(context, request, format, header, deltas, choices.Length, GetUsage); // 4
         else await SendWholeAsync(context, request, format, header, deltas, choices.Length, GetUsage);
+    }
+
+    /// <summary>Refuses a program that would be too large before it is written: each choice has a copy of the edits.</summary>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED, or UNAVAILABLE if there is no memory for it at the moment.</exception>
+    private void CheckSize(Caller caller, CompletionRequest request, CompletionModel model, int promptCount)
+    {
+        if (model.Edits is not { } edits) return;
+        long nodes = (long)edits.Program.Nodes.Count * promptCount * request.ChoiceCount, limit = options.GetLimits(caller.Tier).Nodes;
+        if (nodes > limit)
+            throw ServerErrors.OverLimit("nodes, as each choice has those of the edits", nodes, limit, "Ask for fewer choices.");
+        RequestScope.Current?.Reserve(nodes * MemoryPerNode);
     }
 
     private async Task<CompletionRequest> ReadAsync(HttpContext context, Func<RequestFields, CompletionRequest> read)

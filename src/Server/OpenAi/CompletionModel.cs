@@ -17,6 +17,9 @@ internal sealed record CompletionModel(
     /// <summary>The largest number of new tokens of a completion that does not set it; OpenAI's default.</summary>
     private const int DefaultTextTokens = 16;
 
+    /// <summary>More characters than any token has; GPT-2's longest are 128 spaces.</summary>
+    private const int MaxCharactersPerToken = 128;
+
     /// <summary>The tokens that end a row.</summary>
     public IReadOnlyCollection<long> EosTokenIds { get; } = [.. GenerationDefaults.Read(Description).Options.Eos];
 
@@ -56,6 +59,7 @@ internal sealed record CompletionModel(
         try
         {
             string text = Tokenizer.ApplyChatTemplate(request.Messages!, addGenerationPrompt: true);
+            CheckCharacters(text, request.PromptField);
             return new CompletionPrompt(text, [.. Tokenizer.Encode(text, addSpecialTokens: false)]);
         }
         catch (TokenizerFormatException refused)
@@ -74,6 +78,7 @@ internal sealed record CompletionModel(
                         "prompt", $"The token id {id} is not in the vocabulary of {Description.Vocabulary} tokens of `{Name}`.");
             return new CompletionPrompt(echo ? Tokenizer.Decode(ids) : "", RequireTokens(ids));
         }
+        CheckCharacters(prompt.Text!, "prompt");
         try
         {
             return new CompletionPrompt(prompt.Text!, RequireTokens(Tokenizer.Encode(prompt.Text!)));
@@ -88,6 +93,16 @@ internal sealed record CompletionModel(
     private IReadOnlyList<int> RequireTokens(IReadOnlyList<int> ids) => ids.Count > 0 ? ids
         : (Tokenizer.BosId ?? Tokenizer.EosId) is { } start ? [start]
         : throw OpenAiException.Invalid("prompt", $"The prompt is empty, and `{Name}` has no token that begins a text.");
+
+    /// <summary>Refuses a text that is too long however few tokens it has, before it is encoded, which takes memory.</summary>
+    private void CheckCharacters(string text, string field)
+    {
+        long most = (long)Description.ContextLength * MaxCharactersPerToken;
+        if (most > 0 && text.Length > most)
+            throw new OpenAiException(
+                $"This model's maximum context length is {Description.ContextLength} tokens. The request has {text.Length} characters in "
+                + $"`{field}`, which are more. Shorten it.", field, "context_length_exceeded");
+    }
 
     private void CheckLength(CompletionRequest request, int length)
     {

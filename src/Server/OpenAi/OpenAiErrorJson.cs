@@ -44,7 +44,7 @@ internal sealed record OpenAiErrorJson(OpenAiErrorBody Error)
     /// <summary>The status, which tells OpenAI's clients whether a retry can help: they retry 408, 429 and 500 to 504.</summary>
     private static int GetHttpStatus(ErrorCode code) => code switch
     {
-        ErrorCode.LimitExceeded or ErrorCode.JobTimeout => StatusCodes.Status400BadRequest,
+        ErrorCode.LimitExceeded or ErrorCode.JobTimeout or ErrorCode.OutOfMemory => StatusCodes.Status400BadRequest,
         ErrorCode.JobCancelled => StatusCodes.Status409Conflict,
         _ => ErrorWireFormat.GetHttpStatus(code),
     };

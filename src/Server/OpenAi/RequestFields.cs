@@ -29,6 +29,10 @@ internal sealed class RequestFields : IDisposable
                 $"The body of the request is not valid JSON (line {(broken.LineNumber ?? 0) + 1}): "
                 + ServerErrors.Truncate(broken.Message, 300), code: "invalid_json");
         }
+        catch (InvalidOperationException) // of a name that has half of a surrogate pair
+        {
+            throw new OpenAiException("The body of the request has text that is not Unicode.", code: "invalid_json");
+        }
         if (document.RootElement.ValueKind is JsonValueKind.Object) return new RequestFields(document);
         document.Dispose();
         throw new OpenAiException("The body of the request must be a JSON object.", code: "invalid_json");

@@ -11,13 +11,16 @@ namespace Ndif.Server.OpenAi;
 /// </summary>
 internal static class SamplingReader
 {
-    private const int MaxStops = 4;
+    private const int MaxStops = 4, MaxBiases = 1024;
+
+    /// <summary>Below it, the likeliest token has all of the probability, and scores would become infinite.</summary>
+    private const double MinTemperature = 1e-5;
 
     public static Generation ReadSampling(RequestFields fields)
     {
         double temperature = fields.GetNumber("temperature", 0, 2) ?? 1;
         double topP = fields.GetNumber("top_p", 0, 1) ?? 1;
-        var sampling = new Generation { Stream = true, Beams = 1, Sample = temperature > 0 };
+        var sampling = new Generation { Stream = true, Beams = 1, Sample = temperature >= MinTemperature };
         if (sampling.Sample) (sampling.Temperature, sampling.TopP, sampling.TopK) = (temperature, topP, 0);
         if (fields.GetLong("seed") is { } seed) sampling.Seed = unchecked((ulong)seed);
         foreach (string penalty in (string[])["presence_penalty", "frequency_penalty"])
@@ -58,9 +61,13 @@ internal static class SamplingReader
     {
         if (fields.Find("logit_bias") is not { } biases) return;
         if (biases.ValueKind is not JsonValueKind.Object) throw RequestFields.WrongType("logit_bias", "an object");
+        if (biases.GetPropertyCount() > MaxBiases)
+            throw OpenAiException.Invalid("logit_bias", $"Invalid value for `logit_bias`: it has {biases.GetPropertyCount()} entries; at "
+                + $"most {MaxBiases} are allowed.");
         foreach (JsonProperty bias in biases.EnumerateObject())
         {
-            if (!int.TryParse(bias.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+            if (!int.TryParse(bias.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+                || bias.Name is ['0', _, ..]) // "01" would be a second bias of token 1
                 throw OpenAiException.Invalid(
                     "logit_bias", $"Invalid key in `logit_bias`: {ServerErrors.Truncate(bias.Name)} is no token id.");
             if (bias.Value.ValueKind is not JsonValueKind.Number || !bias.Value.TryGetDouble(out double value)

@@ -28,6 +28,7 @@ internal sealed class BrowserSecurityMiddleware(RequestDelegate next)
     private static bool IsSameOrigin(HttpRequest request) =>
         request.Headers.Origin.Count == 0
         || (Uri.TryCreate(request.Headers.Origin, UriKind.Absolute, out Uri? origin)
+            && origin is { Scheme: "http" or "https" }
             && origin.Authority.Equals(HostString.FromUriComponent(new Uri($"{origin.Scheme}://{request.Host}")).Value,
                 StringComparison.OrdinalIgnoreCase));
 }
