@@ -1,7 +1,9 @@
+using Ndif.Queue.Rules;
+
 namespace Ndif.Queue;
 
 /// <summary>A job as it is submitted to the queue.</summary>
-/// <param name="JobId">Chosen by the client or the gateway: letters, digits and '-', at most 64 characters.</param>
+/// <param name="JobId">Chosen by the client or the gateway, see <see cref="QueueJobIds"/>.</param>
 /// <param name="Owner">The id of the API key. Fair share is computed per owner.</param>
 /// <param name="Model">The model's id; with a revision "id@revision".</param>
 /// <param name="Program">The serialized <see cref="Protocol.Program"/>.</param>

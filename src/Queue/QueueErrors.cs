@@ -1,5 +1,6 @@
 using System.Globalization;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
 
 namespace Ndif.Queue;
 
@@ -7,7 +8,7 @@ namespace Ndif.Queue;
 internal static class QueueErrors
 {
     public static Exception JobIdTaken(string jobId) => Errors.CreateException(ErrorCode.PermissionDenied,
-        $"The job id `{jobId}` is used by another key.", "Choose another id, or leave it empty to let the service choose one.");
+        $"The job id `{QueueJobIds.GetOwnersId(jobId)}` is used by another key.", "Choose another id, or leave it empty to let the service choose one.");
 
     public static Exception TooManyJobs(long active, long limit, TimeSpan retryAfter) => LimitReached(ErrorCode.QuotaExceeded,
         $"{FormatNumber(active)} of your jobs wait or run; your key may have {FormatNumber(limit)} at once.",
@@ -46,11 +47,11 @@ internal static class QueueErrors
 
     /// <summary>Ends the stream of a job that was deleted, or passed its retention time, while its events were read.</summary>
     public static Exception JobDeletedWhileWatched(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
-        $"The job `{jobId}` was deleted, or passed its retention time, while its events were read.",
+        $"The job `{QueueJobIds.GetOwnersId(jobId)}` was deleted, or passed its retention time, while its events were read.",
         "The events read so far are all there are. Run the experiment again to get the rest.");
 
     public static Exception UnknownJob(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
-        $"There is no job `{jobId}`.",
+        $"There is no job `{QueueJobIds.GetOwnersId(jobId)}`.",
         "Jobs are deleted some time after their end (by default after a day). Check that it was submitted to this service.");
 
     public static Exception UnknownBlob(string id) => Errors.CreateException(ErrorCode.UnknownBlob,
@@ -101,7 +102,7 @@ internal static class QueueErrors
         reason.Length > 0 ? $"The job was cancelled: {reason.TrimEnd('.')}." : "The job was cancelled.");
 
     public static Exception JobIdReused(string jobId) => Errors.CreateException(ErrorCode.BadArgument,
-        $"The job id `{jobId}` was used before, for another program.",
+        $"The job id `{QueueJobIds.GetOwnersId(jobId)}` was used before, for another program.",
         "Submitting a job again returns the first job only if the program is the same. Choose another id, or leave it empty to let the "
         + "service choose one.");
 
@@ -110,7 +111,7 @@ internal static class QueueErrors
 
     /// <summary>Ends the stream of a job whose last events the store has lost, although the reader has received them.</summary>
     public static Exception EventsLost(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
-        $"The queue was restored to an earlier state, and the last events of the job `{jobId}` are lost.",
+        $"The queue was restored to an earlier state, and the last events of the job `{QueueJobIds.GetOwnersId(jobId)}` are lost.",
         "The job may have ended otherwise than you have read. Run the experiment again.");
 
     /// <summary>An error of Redis that does not pass by itself: damaged data, or a defect of this software.</summary>

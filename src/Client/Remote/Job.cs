@@ -50,7 +50,7 @@ public sealed class Job
                 "This program calls functions of its client during its run (t.Local), and a job that is only submitted has no client.",
                 "Use RunAsync().");
         // the client chooses the id, so that repeating the call after a lost answer does not run the experiment twice
-        string id = run.ChosenJobId ?? Guid.CreateVersion7().ToString("N");
+        string id = run.ChosenJobId ?? JobIds.New();
         run.OnSubmitting(id);
         run.MarkStarted();
         try

@@ -36,7 +36,7 @@ internal sealed class RemoteService : IProgramRunner
     /// </summary>
     public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
-        string id = client.ChosenJobId ?? Guid.CreateVersion7().ToString("N");
+        string id = client.ChosenJobId ?? JobIds.New();
         client.OnSubmitting(id);
         program = await PrepareAsync(program, cancellationToken);
         var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = id } };

@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Ndif.Protocol;
 using Ndif.Recording;
 using Ndif.Running;
@@ -44,20 +43,18 @@ public abstract partial class Tracer
     /// them. Only a cancelled token, or <c>ndif jobs cancel</c>, cancels such a job.
     /// </summary>
     /// <remarks>
-    /// 1 to 64 letters, digits and <c>-</c>. The service refuses the id of a job with another program. In a session over several models,
+    /// 1 to 64 letters, digits and <c>-</c>. It is unique among the jobs of one API key; the service refuses the id of a job with
+    /// another program. In a session over several models,
     /// the second job has the suffix <c>-2</c>, and so on; the id is that of the current job.
     /// </remarks>
     public string? JobId
     {
         get => _runs.Count > 0 ? _runs[^1].JobId : _chosenJobId;
-        set => _chosenJobId = value is null || JobIdFormat().IsMatch(value) ? value
+        set => _chosenJobId = value is null || JobIds.IsValid(value) ? value
             : throw new ArgumentException($"`{value}` is not a job id: it has 1 to 64 letters, digits and `-`.", nameof(value));
     }
 
     private string? _chosenJobId;
-
-    [GeneratedRegex(@"^[A-Za-z0-9-]{1,64}\z")]
-    private static partial Regex JobIdFormat();
 
     /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings => RunTimings.Sum([.. _runs.Select(run => run.Timings)]);

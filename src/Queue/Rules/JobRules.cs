@@ -9,7 +9,7 @@ internal static class JobRules
     /// <summary>Refuses an invalid submission. Owners and models become parts of Redis keys, so they must not contain whitespace.</summary>
     public static void Validate(JobSubmission submission)
     {
-        if (submission.JobId is not { Length: > 0 and <= 64 } id || !id.All(c => char.IsAsciiLetterOrDigit(c) || c == '-'))
+        if (!QueueJobIds.IsValid(submission.JobId))
             throw QueueErrors.BadSubmission($"`{submission.JobId}` is not a valid job id.", "Use up to 64 letters, digits and '-'.");
         if (!IsName(submission.Owner))
             throw QueueErrors.BadSubmission($"`{submission.Owner}` is not a valid owner.", "Use up to 256 characters without whitespace.");

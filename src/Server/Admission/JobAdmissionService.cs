@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 using Ndif.Queue;
+using Ndif.Queue.Rules;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
@@ -32,8 +33,8 @@ internal sealed class JobAdmissionService(
     public async Task<SubmitReply> SubmitAsync(Caller caller, SubmitRequest request, CancellationToken cancellationToken)
     {
         // 1. The job id.
-        string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
-        if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
+        string id = request.JobId.Length == 0 ? JobIds.New()
+            : QueueJobIds.Find(request.JobId, caller.Id) ?? throw ServerErrors.BadJobId();
         if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, request, cancellationToken) is { } existing)
             return new SubmitReply { Job = existing };
 

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Rules;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
@@ -17,7 +18,7 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
     public async Task<DeleteJobReply> DeleteAsync(Caller caller, string jobId, CancellationToken cancellationToken)
     {
         JobInfo? job = await jobs.CancelAsync(jobId, "It is being deleted.", cancellationToken); // 1
-        if (job is null) throw ServerErrors.UnknownJob(jobId);
+        if (job is null) throw ServerErrors.UnknownJob(QueueJobIds.GetOwnersId(jobId));
         var reply = new DeleteJobReply();
         var seen = new HashSet<string>(StringComparer.Ordinal);
         await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, cancellationToken)) // 2; the stream ends, because the job has ended

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Rules;
 using Ndif.Server.Admission;
 using Ndif.Server.Deployments;
 using Ndif.Server.Hosting;
@@ -58,8 +59,8 @@ internal sealed class AdminService(
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<RequeueReply> Requeue(RequeueRequest request, ServerCallContext context)
     {
-        if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownDeadLetter(request.JobId);
-        string newId = JobIds.ForRequeueOf(request.JobId);
+        if (!QueueJobIds.IsValid(request.JobId)) throw ServerErrors.UnknownDeadLetter(request.JobId);
+        string newId = QueueJobIds.GetRequeueId(request.JobId);
         JobInfo? job = await jobs.RequeueAsync(request.JobId, newId, context.CancellationToken);
         if (job is not null) logger.Requeued(request.JobId, newId, GetCallerId(context));
         else if (await jobs.GetAsync(newId, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
@@ -80,7 +81,7 @@ internal sealed class AdminService(
     /// <summary>Returns the state of a job of any owner. Its program and its results are not shown.</summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> GetJob(GetJobRequest request, ServerCallContext context) =>
-        (JobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
+        (QueueJobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
             ?? throw ServerErrors.UnknownJob(request.JobId);
 
     /// <summary>
@@ -90,7 +91,7 @@ internal sealed class AdminService(
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> CancelJob(CancelJobRequest request, ServerCallContext context)
     {
-        if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownJob(request.JobId);
+        if (!QueueJobIds.IsValid(request.JobId)) throw ServerErrors.UnknownJob(request.JobId);
         string reason = request.Reason.Length == 0 ? "An operator cancelled it" : ServerErrors.Truncate(request.Reason, maxLength: 500);
         JobInfo job = await jobs.CancelAsync(request.JobId, reason, context.CancellationToken)
             ?? throw ServerErrors.UnknownJob(request.JobId);

@@ -6,6 +6,7 @@ using Ndif.Protocol;
 using Ndif.Protocol.Ops;
 using Ndif.Protocol.Programs;
 using Ndif.Queue;
+using Ndif.Queue.Rules;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
 using Ndif.Server.Edits;
@@ -43,7 +44,9 @@ internal sealed class InferenceService(
     public override async Task<SubmitReply> Submit(SubmitRequest request, ServerCallContext context)
     {
         SubmitReply reply = await admissionService.SubmitAsync(GetCaller(context), request, context.CancellationToken);
-        if (reply.Job is { } job && !job.State.IsTerminal()) await runStreams.DetachAsync(job.Id);
+        if (reply.Job is not { } job) return reply; // a dry run
+        if (!job.State.IsTerminal()) await runStreams.DetachAsync(job.Id);
+        reply.Job = ForOwner(job);
         return reply;
     }
 
@@ -53,14 +56,14 @@ internal sealed class InferenceService(
     /// </summary>
     public override async Task Watch(WatchRequest request, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
-        await jobAuthorizer.AuthorizeAsync(GetCaller(context), request.JobId, context.CancellationToken);
+        string jobId = await jobAuthorizer.FindAsync(GetCaller(context), request.JobId, context.CancellationToken);
         using IDisposable registration = streamDrainer.TrackStream();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, streamDrainer.StoppingToken);
-        using QueuePositionSubscriptions.QueuePositionSubscription positions = positionSubscriptions.Subscribe(request.JobId);
-        await runStreams.AddAsync(request.JobId);
+        using QueuePositionSubscriptions.QueuePositionSubscription positions = positionSubscriptions.Subscribe(jobId);
+        await runStreams.AddAsync(jobId);
         try
         {
-            await foreach (Event jobEvent in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), ended.Token))
+            await foreach (Event jobEvent in jobs.WatchAsync(jobId, Math.Max(1, request.FromSequence), ended.Token))
             {
                 positions.OnEventSent(jobEvent);
                 await EventStreamWriter.WriteAsync(responseStream, jobEvent, options.StalledReaderTimeout, ended.Token);
@@ -72,22 +75,22 @@ internal sealed class InferenceService(
         }
         finally
         {
-            await runStreams.RemoveAsync(request.JobId);
+            await runStreams.RemoveAsync(jobId);
         }
     }
 
     public override async Task<JobInfo> Cancel(CancelRequest request, ServerCallContext context)
     {
-        await jobAuthorizer.AuthorizeAsync(GetCaller(context), request.JobId, context.CancellationToken);
-        logger.Cancelling(request.JobId, "The client cancelled it.");
-        return await jobs.CancelAsync(request.JobId, "The client cancelled it.", context.CancellationToken)
-            ?? throw ServerErrors.UnknownJob(request.JobId);
+        string jobId = await jobAuthorizer.FindAsync(GetCaller(context), request.JobId, context.CancellationToken);
+        logger.Cancelling(jobId, "The client cancelled it.");
+        return ForOwner(await jobs.CancelAsync(jobId, "The client cancelled it.", context.CancellationToken)
+            ?? throw ServerErrors.UnknownJob(request.JobId));
     }
 
     public override async Task<JobInfo> GetJob(GetJobRequest request, ServerCallContext context)
     {
-        await jobAuthorizer.AuthorizeAsync(GetCaller(context), request.JobId, context.CancellationToken);
-        return await jobs.GetAsync(request.JobId, context.CancellationToken) ?? throw ServerErrors.UnknownJob(request.JobId);
+        string jobId = await jobAuthorizer.FindAsync(GetCaller(context), request.JobId, context.CancellationToken);
+        return ForOwner(await jobs.GetAsync(jobId, context.CancellationToken) ?? throw ServerErrors.UnknownJob(request.JobId));
     }
 
     /// <summary>Lists the jobs of the caller, newest first: 100 if no limit is given, at most 1000.</summary>
@@ -95,7 +98,7 @@ internal sealed class InferenceService(
     {
         int limit = request.Limit == 0 ? 100 : (int)Math.Min(request.Limit, MaxListLength);
         IReadOnlyList<JobInfo> listed = await jobs.ListAsync(GetCaller(context).Id, limit, request.ActiveOnly, context.CancellationToken);
-        return new ListJobsReply { Jobs = { listed } };
+        return new ListJobsReply { Jobs = { listed.Select(ForOwner) } };
     }
 
     public override async Task<ListModelsReply> ListModels(ListModelsRequest request, ServerCallContext context) =>
@@ -154,8 +157,8 @@ internal sealed class InferenceService(
 
     public override async Task<DeleteJobReply> DeleteJob(DeleteJobRequest request, ServerCallContext context)
     {
-        await jobAuthorizer.AuthorizeAsync(GetCaller(context), request.JobId, context.CancellationToken);
-        return await deletionService.DeleteAsync(GetCaller(context), request.JobId, context.CancellationToken);
+        string jobId = await jobAuthorizer.FindAsync(GetCaller(context), request.JobId, context.CancellationToken);
+        return await deletionService.DeleteAsync(GetCaller(context), jobId, context.CancellationToken);
     }
 
     /// <summary>Publishes edits. No reply names their blobs: others may run public edits, and not read them.</summary>
@@ -172,6 +175,9 @@ internal sealed class InferenceService(
 
     public override async Task<EditsInfo> DeleteEdits(DeleteEditsRequest request, ServerCallContext context) =>
         WithoutBlobs(await edits.DeleteAsync(GetCaller(context).Id, request.Name, context.CancellationToken));
+
+    /// <summary>A job with the id by which its owner knows it.</summary>
+    private static JobInfo ForOwner(JobInfo job) => new(job) { Id = QueueJobIds.GetOwnersId(job.Id) };
 
     private static EditsInfo WithoutBlobs(EditsInfo info)
     {

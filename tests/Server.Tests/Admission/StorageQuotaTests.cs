@@ -24,7 +24,7 @@ public sealed class StorageQuotaTests
         await using FakeWorker worker = gateway.StartWorker();
         Inference.InferenceClient client = await gateway.CreateClientAsync(), other = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("flood 100 20000", "big"), cancellationToken: TestGateway.Cancel);
-        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "big");
+        await gateway.WaitForEndAsync("big");
         JobInfo big = await client.GetJobAsync(new GetJobRequest { JobId = "big" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal((JobState.Failed, ErrorCode.QuotaExceeded), (big.State, big.Error.Code));
 

@@ -90,19 +90,20 @@ public sealed class AdminServiceTests
         Inference.InferenceClient owner = await gateway.CreateClientAsync();
         await owner.SubmitAsync(TestModels.Submit("echo", "unlucky"), cancellationToken: TestGateway.Cancel);
         Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("doomed", [TestGateway.Model], TimeSpan.Zero, TestGateway.Cancel));
-        Assert.Equal(ErrorCode.WorkerLost, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "unlucky")).Error.Code);
+        Assert.Equal(ErrorCode.WorkerLost, (await gateway.WaitForEndAsync("unlucky")).Error.Code);
 
+        string dead = (await gateway.FindJobAsync("unlucky"))!.Id;
         DeadLetter letter = Assert.Single(
             (await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
-        Assert.Equal(("unlucky", TestGateway.Model, 1u), (letter.JobId, letter.Model, letter.Attempts));
+        Assert.Equal((dead, TestGateway.Model, 1u), (letter.JobId, letter.Model, letter.Attempts));
         Assert.Contains("doomed", letter.Reason, StringComparison.Ordinal);
 
-        string again = (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId;
+        string again = (await admin.RequeueAsync(new RequeueRequest { JobId = dead }, cancellationToken: TestGateway.Cancel)).JobId;
         Assert.Equal(
-            again, (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId);
+            again, (await admin.RequeueAsync(new RequeueRequest { JobId = dead }, cancellationToken: TestGateway.Cancel)).JobId);
         Assert.Empty((await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
         await using FakeWorker worker = gateway.StartWorker();
-        Assert.Equal(JobState.Completed, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, again)).State);
+        Assert.Equal(JobState.Completed, (await gateway.WaitForEndAsync(again)).State);
         Assert.Equal([again, "unlucky"],
             (await owner.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)).Jobs.Select(job => job.Id));
     }

@@ -114,7 +114,7 @@ public sealed class DeploymentRpcTests
         Assert.Empty((await admin.ListDeploymentsAsync(new ListDeploymentsRequest(), cancellationToken: TestGateway.Cancel)).Deployments);
         Assert.Equal([new WorkerOrder { Evict = TestGateway.Model }],
             await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
-        StateChanged end = await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "waits");
+        StateChanged end = await gateway.WaitForEndAsync("waits");
         Assert.Equal((JobState.Failed, ErrorCode.UnknownModel), (end.State, end.Error.Code));
         // the worker has evicted the model
         await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [], TestGateway.Cancel);

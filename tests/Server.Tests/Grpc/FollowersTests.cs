@@ -30,10 +30,10 @@ public sealed class FollowersTests
 
         first.Dispose();
         await gateway.Log.WaitForAsync("Inference/Run answered"); // the request has ended
-        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync(id, TestGateway.Cancel))!.State);
+        Assert.Equal(JobState.Queued, (await gateway.FindJobAsync(id))!.State);
 
         follower.Dispose();
-        Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, id)).State);
+        Assert.Equal(JobState.Cancelled, (await gateway.WaitForEndAsync(id)).State);
         await second.StopAsync(TestGateway.Cancel);
     }
 
@@ -69,7 +69,7 @@ public sealed class FollowersTests
         Assert.True(await watch.ResponseStream.MoveNext(TestGateway.Cancel));
         run.Dispose();
         await gateway.Log.WaitForAsync("Inference/Run answered");
-        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync(id, TestGateway.Cancel))!.State);
+        Assert.Equal(JobState.Queued, (await gateway.FindJobAsync(id))!.State);
     }
 
     [Fact]
@@ -85,7 +85,7 @@ public sealed class FollowersTests
         }
         (await RunAsync(client, id)).Dispose();
         await gateway.Log.WaitForAsync("Inference/Run answered", count: 2);
-        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync(id, TestGateway.Cancel))!.State);
+        Assert.Equal(JobState.Queued, (await gateway.FindJobAsync(id))!.State);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using Grpc.Core;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;
@@ -21,7 +22,7 @@ public sealed class JobsTests
         Assert.True(reply.Estimate is { Tokens: > 0, Passes: 1 });
 
         await using FakeWorker worker = gateway.StartWorker();
-        Assert.Equal(JobState.Completed, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, reply.Job.Id)).State);
+        Assert.Equal(JobState.Completed, (await gateway.WaitForEndAsync(reply.Job.Id)).State);
     }
 
     [Theory]
@@ -35,7 +36,7 @@ public sealed class JobsTests
         await using FakeWorker worker = gateway.StartWorker();
         Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("echo", "watched"), cancellationToken: TestGateway.Cancel);
-        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "watched");
+        await gateway.WaitForEndAsync("watched");
 
         using var call = client.Watch(
             new WatchRequest { JobId = "watched", FromSequence = (ulong)from }, cancellationToken: TestGateway.Cancel);
@@ -114,19 +115,46 @@ public sealed class JobsTests
             Error error = await GrpcAssert.FailsAsync(StatusCode.NotFound, call);
             Assert.Equal((ErrorCode.UnknownJob, $"There is no job `{id}` of yours."), (error.Code, error.Message));
         }
-        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync("theirs", TestGateway.Cancel))!.State);
+        Assert.Equal(JobState.Queued, (await gateway.FindJobAsync("theirs"))!.State);
     }
 
     [Fact]
-    public async Task AnothersJobId_CannotBeSubmitted()
+    public async Task TwoOwners_MayChooseTheSameJobId()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel);
+        CreatedKey ada = await gateway.CreateKeyAsync("ada"), ben = await gateway.CreateKeyAsync("ben");
+        foreach (CreatedKey key in (CreatedKey[])[ada, ben])
+        {
+            Inference.InferenceClient client = gateway.CreateClient(key.Key.Reveal());
+            foreach (string id in (string[])["run-1", $"run-1.{key.Record.Id}"]) // the id in the queue is the same job
+            {
+                JobInfo job = (await client.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel)).Job;
+                Assert.Equal(("run-1", key.Record.Id), (job.Id, job.Owner));
+            }
+            JobInfo listed = Assert.Single((await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)).Jobs);
+            Assert.Equal("run-1", listed.Id);
+        }
+        await gateway.CreateClient(ben.Key.Reveal()).CancelAsync(
+            new CancelRequest { JobId = "run-1" }, cancellationToken: TestGateway.Cancel);
+        Assert.Equal([($"run-1.{ben.Record.Id}", JobState.Cancelled), ($"run-1.{ada.Record.Id}", JobState.Queued)],
+            (await gateway.Backend.Jobs.ListAsync("", 10, activeOnly: false, TestGateway.Cancel)).Select(job => (job.Id, job.State)));
+
+        // the suffix of another owner is not an id that one may choose
+        await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await gateway.CreateClient(ben.Key.Reveal()).SubmitAsync(
+            TestModels.Submit("echo", $"run-1.{ada.Record.Id}"), cancellationToken: TestGateway.Cancel));
+    }
+
+    [Fact]
+    public async Task ARandomJobIdOfAnotherOwner_CannotBeSubmitted()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string id = JobIds.New();
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
         Inference.InferenceClient other = await gateway.CreateClientAsync();
 
         await GrpcAssert.FailsAsync(
             StatusCode.PermissionDenied,
-            async () => await other.SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel));
+            async () => await other.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
@@ -150,7 +178,7 @@ public sealed class JobsTests
         await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("hang", "orphan"), cancellationToken: TestGateway.Cancel);
         Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("dies", [TestGateway.Model], TimeSpan.FromSeconds(5), TestGateway.Cancel));
 
-        StateChanged end = await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "orphan");
+        StateChanged end = await gateway.WaitForEndAsync("orphan");
 
         Assert.Equal((JobState.Failed, ErrorCode.WorkerLost), (end.State, end.Error.Code));
     }

@@ -19,14 +19,15 @@ public sealed class OperatorJobsTests
         Admin.AdminClient admin = await CreateAdminClientAsync(gateway, Scopes.Operator);
 
         ListJobsReply all = await admin.ListJobsAsync(new ListAllJobsRequest(), cancellationToken: TestGateway.Cancel);
-        Assert.Equal([("b", ben.Record.Id), ("a", ada.Record.Id)], all.Jobs.Select(job => (job.Id, job.Owner)));
+        (string idOfA, string idOfB) = ($"a.{ada.Record.Id}", $"b.{ben.Record.Id}");
+        Assert.Equal([(idOfB, ben.Record.Id), (idOfA, ada.Record.Id)], all.Jobs.Select(job => (job.Id, job.Owner)));
         ListJobsReply own = await admin.ListJobsAsync(
             new ListAllJobsRequest { Owner = ada.Record.Id, ActiveOnly = true }, cancellationToken: TestGateway.Cancel);
-        Assert.Equal("a", Assert.Single(own.Jobs).Id);
-        JobInfo found = await admin.GetJobAsync(new GetJobRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);
+        Assert.Equal(idOfA, Assert.Single(own.Jobs).Id);
+        JobInfo found = await admin.GetJobAsync(new GetJobRequest { JobId = idOfA }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(JobState.Queued, found.State);
         JobInfo cancelled = await admin.CancelJobAsync(
-            new CancelJobRequest { JobId = "a", Reason = "it blocks the others" }, cancellationToken: TestGateway.Cancel);
+            new CancelJobRequest { JobId = idOfA, Reason = "it blocks the others" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(JobState.Cancelled, cancelled.State);
         Assert.Contains("it blocks the others", cancelled.Error.Message, StringComparison.Ordinal);
         await GrpcAssert.FailsAsync(StatusCode.NotFound, async () =>
@@ -70,7 +71,7 @@ public sealed class OperatorJobsTests
         }
         foreach (string id in (string[])["a", "b"])
         {
-            StateChanged end = await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, id);
+            StateChanged end = await gateway.WaitForEndAsync(id);
             Assert.Equal(JobState.Cancelled, end.State);
             Assert.Contains("revoked", end.Error.Message, StringComparison.Ordinal);
         }

@@ -73,7 +73,7 @@ public sealed class QueuePositionTests
         var headers = new Metadata { { "authorization", $"Bearer {key}" } };
         await gateway.CreateClient(key).SubmitAsync(
             TestModels.Submit($"flood {Lines} {Length}", "flood"), cancellationToken: TestGateway.Cancel);
-        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "flood");
+        await gateway.WaitForEndAsync("flood");
         long before = GC.GetTotalMemory(forceFullCollection: true);
 
         List<GrpcChannel> channels = [];

@@ -19,7 +19,7 @@ public sealed class UsageTests
         foreach (string role in (string[])["echo", "echo", "fail"])
         {
             SubmitReply reply = await client.SubmitAsync(TestModels.Submit(role), cancellationToken: TestGateway.Cancel);
-            await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, reply.Job.Id);
+            await gateway.WaitForEndAsync(reply.Job.Id);
         }
         await client.SubmitAsync(TestModels.Submit("hang"), cancellationToken: TestGateway.Cancel); // it runs, so it is not counted yet
 

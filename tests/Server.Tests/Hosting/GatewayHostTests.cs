@@ -160,10 +160,11 @@ public sealed class GatewayHostTests
         using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "followed"), TestGateway.Cancel);
         await GrpcAssert.ReadAllAsync(call.ResponseStream);
-        await gateway.Log.WaitForAsync("Job followed ended as Completed");
+        await gateway.Log.WaitForAsync("ended as Completed");
 
+        string id = (await gateway.FindJobAsync("followed"))!.Id;
         Assert.All(
             gateway.Log.Events.Where(line => LogCapture.GetText(line).StartsWith("Job ", StringComparison.Ordinal)),
-            line => Assert.Equal("\"followed\"", line.Properties["JobId"].ToString()));
+            line => Assert.Equal($"\"{id}\"", line.Properties["JobId"].ToString()));
     }
 }

@@ -25,7 +25,7 @@ public sealed class LogSecretsTests
         submission.Program.Constants.Add(
             new Tensor { Dtype = DataType.Uint8, Shape = { 18 }, Inline = ByteString.CopyFromUtf8("my-secret-constant") });
         await client.SubmitAsync(submission, cancellationToken: cancel);
-        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "told");
+        await gateway.WaitForEndAsync("told");
         using (var run = client.Run(cancellationToken: cancel))
         {
             await run.RequestStream.WriteAsync(new RunRequest { Submit = submission }, cancel);

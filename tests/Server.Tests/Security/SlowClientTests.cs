@@ -143,7 +143,7 @@ public sealed class SlowClientTests
         await run.RequestStream.WriteAsync(TestModels.Run("hang", "quiet"), TestGateway.Cancel);
         await gateway.Log.WaitForAsync("Job quiet");
         await Task.Delay(_requestTimeout * 2, TestGateway.Cancel);
-        Assert.NotEqual(JobState.Cancelled, (await gateway.Backend.Jobs.GetAsync("quiet", TestGateway.Cancel))!.State);
+        Assert.NotEqual(JobState.Cancelled, (await gateway.FindJobAsync("quiet"))!.State);
         await run.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
         Assert.Equal(JobState.Cancelled, GrpcAssert.GetStates(await GrpcAssert.ReadAllAsync(run.ResponseStream))[^1]);
     }

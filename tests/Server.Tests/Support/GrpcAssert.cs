@@ -28,13 +28,5 @@ internal static class GrpcAssert
         return events;
     }
 
-    /// <summary>Waits until a job has ended in the queue and returns its state.</summary>
-    public static async Task<StateChanged> WaitForEndAsync(IJobQueue jobs, string jobId)
-    {
-        StateChanged? last = null;
-        await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, TestGateway.Cancel)) last = jobEvent.State ?? last;
-        return last!;
-    }
-
     public static JobState[] GetStates(IEnumerable<Event> events) => [.. events.Where(e => e.State is not null).Select(e => e.State.State)];
 }

@@ -4,6 +4,7 @@ using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Rules;
 using Ndif.Queue.Blobs;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
@@ -114,6 +115,18 @@ internal sealed class TestGateway : IAsyncDisposable
 
     /// <summary>Starts a worker that runs until it is disposed.</summary>
     public FakeWorker StartWorker() => new(Backend);
+
+    /// <summary>The job that its owner knows by this id, with its id in the queue; null if there is none.</summary>
+    public async Task<JobInfo?> FindJobAsync(string id) => (await Backend.Jobs.ListAsync("", 1000, activeOnly: false, Cancel))
+        .SingleOrDefault(job => QueueJobIds.GetOwnersId(job.Id) == id);
+
+    /// <summary>Waits until the job that its owner knows by this id has ended in the queue, and returns its state.</summary>
+    public async Task<StateChanged> WaitForEndAsync(string id)
+    {
+        StateChanged? last = null;
+        await foreach (Event jobEvent in Backend.Jobs.WatchAsync((await FindJobAsync(id))!.Id, 1, Cancel)) last = jobEvent.State ?? last;
+        return last!;
+    }
 
     public async ValueTask DisposeAsync()
     {
