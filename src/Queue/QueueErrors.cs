@@ -8,7 +8,8 @@ namespace Ndif.Queue;
 internal static class QueueErrors
 {
     public static Exception JobIdTaken(string jobId) => Errors.CreateException(ErrorCode.PermissionDenied,
-        $"The job id `{QueueJobIds.GetOwnersId(jobId)}` is used by another key.", "Choose another id, or leave it empty to let the service choose one.");
+        $"The job id `{QueueJobIds.GetOwnersId(jobId)}` is used by another key.",
+        "Choose another id, or leave it empty to let the service choose one.");
 
     public static Exception TooManyJobs(long active, long limit, TimeSpan retryAfter) => LimitReached(ErrorCode.QuotaExceeded,
         $"{FormatNumber(active)} of your jobs wait or run; your key may have {FormatNumber(limit)} at once.",

@@ -96,10 +96,6 @@ internal static class ServerErrors
 
     public static Exception NoProgram() => Invalid("The submission contains no program.");
 
-    public static Exception MissingFeature(string feature, IEnumerable<string> features) => Errors.CreateException(
-        ErrorCode.Unsupported, $"The program needs the feature `{Truncate(feature)}`, which this service does not have.",
-        $"It has {FormatNames(features)}. Update the service, or use an older client.");
-
     public static Exception BadTimeout(TimeSpan maxTimeout) => BadArgument(
         $"A time limit must be from 0 to {maxTimeout.TotalSeconds:0} seconds.", "0 means the limit of the service.");
 

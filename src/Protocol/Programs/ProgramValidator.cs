@@ -50,26 +50,8 @@ public sealed partial class ProgramValidator
 
     private void ValidateProgram()
     {
-        if (_program.Version != ProgramFormat.Version)
-        {
-            throw InvalidProgram(
-                $"The program has format version {_program.Version}; this side reads version {ProgramFormat.Version}.",
-                "Update the older of client and service.");
-        }
-        if (_program.RequiredFeatures.FirstOrDefault(f => !ProgramFormat.Features.Contains(f)) is { } feature)
-            throw Unsupported($"The program needs the feature `{Truncate(feature)}`, which this service does not have.");
-        if (_limits.Nodes > 0 && _program.Nodes.Count > _limits.Nodes)
-        {
-            throw CreateException(
-                ErrorCode.LimitExceeded, $"The program has {_program.Nodes.Count} nodes; at most {_limits.Nodes} are allowed.",
-                "Split it, or use a recorded loop instead of an unrolled one.");
-        }
-        if (_limits.Nodes > 0 && _program.Regions.Count > _limits.Nodes + 1)
-        {
-            throw CreateException(
-                ErrorCode.LimitExceeded, $"The program has {_program.Regions.Count} regions; at most {_limits.Nodes + 1} are allowed.",
-                "Split it, or use a recorded loop instead of an unrolled one.");
-        }
+        ValidateFormat();
+        ValidateTables();
         if (_program.Regions.Count == 0 || _program.Nodes.Count == 0) throw InvalidProgram("The program is empty.");
         ValidateConstants();
         ValidateRegion(0, new RegionContext(null, null, null, 0));
@@ -81,7 +63,7 @@ public sealed partial class ProgramValidator
 
     private void ValidateConstants()
     {
-        ulong total = 0;
+        System.Int128 total = 0;
         for (int i = 0; i < _program.Constants.Count; i++)
         {
             Tensor tensor = _program.Constants[i];
@@ -111,10 +93,8 @@ public sealed partial class ProgramValidator
             total += length;
         }
         if (_limits.ConstantBytes > 0 && total > _limits.ConstantBytes)
-        {
-            throw CreateException(
-                ErrorCode.LimitExceeded, $"The program's constants have {total} bytes; at most {_limits.ConstantBytes} are allowed.");
-        }
+            throw OverLimit("bytes of constants", total, (long)Math.Min(_limits.ConstantBytes, long.MaxValue),
+                "Send them in a narrower dtype, or split the experiment.");
 
         static bool IsHash(string id) => id.Length == 64 && id.All(char.IsAsciiHexDigitLower);
     }

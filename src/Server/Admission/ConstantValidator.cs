@@ -5,29 +5,20 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>Validates the constants of a program: their total size, and that the caller may read the blobs they refer to.</summary>
+/// <summary>Validates that the caller may read the blobs of a program's constants. Each one is a lookup in the blob store.</summary>
 internal sealed class ConstantValidator(IBlobStore blobs)
 {
-    /// <exception cref="NdifException">LIMIT_EXCEEDED: the constants are too large.</exception>
-    public static void ValidateSize(Program program, ProgramLimits limits)
-    {
-        ulong bytes = 0;
-        foreach (Tensor constant in program.Constants)
-        {
-            ulong length = constant.IsBlob() ? constant.Blob.Length : (ulong)constant.Inline.Length;
-            bytes = ulong.MaxValue - bytes < length ? ulong.MaxValue : bytes + length;
-        }
-        if (bytes > limits.ConstantBytes)
-            throw ServerErrors.OverLimit(
-                "bytes of constants", bytes > long.MaxValue ? long.MaxValue : (long)bytes, (long)limits.ConstantBytes,
-                "Send them in a narrower dtype, or split the experiment.");
-    }
+    private const int MaxConstants = 10_000;
 
     /// <exception cref="NdifException">
-    /// UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a blob has another length.
+    /// LIMIT_EXCEEDED: there are too many. UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a blob has
+    /// another length.
     /// </exception>
     public async Task ValidateAsync(Program program, Caller caller, CancellationToken cancellationToken)
     {
+        if (program.Constants.Count > MaxConstants)
+            throw ServerErrors.OverLimit(
+                "constants", program.Constants.Count, MaxConstants, "Stack small tensors into one constant, and index it.");
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (Tensor constant in program.Constants)
             if (constant.IsBlob() && seen.Add(constant.Blob.Id))

@@ -15,9 +15,9 @@ namespace Ndif.Server.Admission;
 /// Validates submissions and queues them. An accepted job runs, or fails with a typed error of the run:
 /// 1. Check the job id. An id that the owner has already used for this program is the same job; it is returned, and nothing is checked or
 ///    queued again. With another program it is refused.
-/// 2. Check size, required features and time limit.
+/// 2. Check the time limit.
 /// 3. Find the model, and check that the key may use it.
-/// 4. Validate the program against the model.
+/// 4. Validate the program: format, limits, and the modules of the model.
 /// 5. Validate the constants.
 /// 6. Estimate the cost.
 /// 7. Queue the job; the queue checks the quota.
@@ -76,13 +76,9 @@ internal sealed class JobAdmissionService(
         using Activity? activity = Telemetry.Source.StartActivity("validate");
         try
         {
-            // 2. Size, features, time limit.
+            // 2. The time limit.
             Program program = request.Program ?? throw ServerErrors.NoProgram();
             ProgramLimits limits = await workerLimits.GetAsync(caller, cancellationToken);
-            ProgramTableLimits.Validate(program, limits);
-            ConstantValidator.ValidateSize(program, limits);
-            if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
-                throw ServerErrors.MissingFeature(missing, ProgramFormat.Features);
             TimeSpan timeLimit = ResolveTimeLimit(request, limits);
 
             // 3. The model.

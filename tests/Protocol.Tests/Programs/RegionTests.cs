@@ -24,6 +24,39 @@ public sealed class RegionTests
         Assert.Contains("501 regions", error!.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void TablesThatNoNodeRefersTo_AreLimited()
+    {
+        Program lines = WithBranches(2), nodes = WithBranches(2), features = WithBranches(2), client = WithBranches(2);
+        for (int i = 0; i < 101; i++) lines.Lines.Add(new SourceLine());
+        for (int i = 0; i < 101; i++) nodes.Regions[1].Nodes.Add(0);
+        for (int i = 0; i < 101; i++) features.RequiredFeatures.Add(ProgramFormat.Features[0]);
+        client.Client = new string('c', 5000);
+        foreach ((Program program, string what) in new[]
+        {
+            (lines, "101 source lines"), (nodes, "102 nodes in its regions"), (features, "101 required features"),
+            (client, "5,000 characters in the name of its client"),
+        })
+        {
+            Error? error = Validate(program);
+            Assert.Equal((ErrorCode.LimitExceeded, true), (error?.Code, error?.Message.Contains(what, StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
+    public void TheSizesOfConstants_DoNotOverflow()
+    {
+        Program program = WithBranches(2);
+        for (int i = 0; i < 3; i++)
+            program.Constants.Add(new Tensor
+            {
+                Dtype = DataType.Uint8, Shape = { long.MaxValue },
+                Blob = new BlobRef { Id = new string('0', 64), Length = long.MaxValue },
+            });
+        var limits = new ProgramLimits { Nodes = 100, Nesting = 64, MessageBytes = int.MaxValue, ConstantBytes = long.MaxValue };
+        Assert.Equal(ErrorCode.LimitExceeded, ProgramValidator.Validate(program, null, limits)?.Code);
+    }
+
     private static Error? Validate(Program program) =>
         ProgramValidator.Validate(program, null, new ProgramLimits { Nodes = 100, Nesting = 64, MessageBytes = int.MaxValue });
 

@@ -113,7 +113,7 @@ public sealed class JobAdmissionServiceTests
 
         Error error = await GetRefusalAsync(gateway, request, StatusCode.ResourceExhausted);
 
-        Assert.Equal((ErrorCode.LimitExceeded, "The program has 10 nodes; your key may have 3."), (error.Code, error.Message));
+        Assert.Equal((ErrorCode.LimitExceeded, "The program has 10 nodes; at most 3 are allowed."), (error.Code, error.Message));
     }
 
     [Fact]
@@ -213,7 +213,7 @@ public sealed class JobAdmissionServiceTests
             ErrorCode.CorruptData, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = 7 }), StatusCode.DataLoss)).Code);
         Assert.Equal(
             ErrorCode.LimitExceeded,
-            (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = ulong.MaxValue }), StatusCode.ResourceExhausted)).Code);
+            (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = long.MaxValue }), StatusCode.ResourceExhausted)).Code);
 
         // An id that is not a hash is refused with the program, and again by the validation of the constants.
         Assert.Equal(

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Server.Hosting;
 using Ndif.Server.Tests.Support;
 
@@ -97,7 +98,7 @@ public sealed class DecodingLimitTests
         gateway.Time.Advance(TimeSpan.FromMinutes(1));
         Assert.Equal(ErrorCode.InvalidProgram, (await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => SubmitAsync(client))).Code);
 
-        invalid.Program.Client = new string('a', 2 << 20); // 32 times 64 KiB
+        (invalid.Program.Version, invalid.Program.Client) = (ProgramFormat.Version, new string('a', 2 << 20)); // 32 times 64 KiB
         await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitAsync(other));
         refused = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, () => SubmitAsync(other));
         Assert.Equal(ErrorCode.QuotaExceeded, refused.Code);
