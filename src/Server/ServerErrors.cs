@@ -74,6 +74,11 @@ internal static class ServerErrors
         ErrorCode.UnknownJob, $"There is no job `{Truncate(id)}` of yours.",
         "Ended jobs are deleted after some time. `ndif jobs` lists your jobs.");
 
+    /// <summary>For operators, who name the jobs of all keys.</summary>
+    public static Exception UnknownJobOfAnyKey(string id) => Errors.CreateException(
+        ErrorCode.UnknownJob, $"There is no job `{Truncate(id)}`.",
+        "`ndif jobs list --all` lists the jobs of all keys. An id that a user chose ends with the id of the key: `run-1.k7f3q2aa`.");
+
     public static Exception BadDate(string text) => BadArgument($"`{Truncate(text)}` is not a date.", "Use the format 2026-11-23.");
 
     public static Exception NotYourUsage() => Errors.CreateException(

@@ -82,7 +82,7 @@ internal sealed class AdminService(
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> GetJob(GetJobRequest request, ServerCallContext context) =>
         (QueueJobIds.IsValid(request.JobId) ? await jobs.GetAsync(request.JobId, context.CancellationToken) : null)
-            ?? throw ServerErrors.UnknownJob(request.JobId);
+            ?? throw ServerErrors.UnknownJobOfAnyKey(request.JobId);
 
     /// <summary>
     /// Cancels a job of any owner. A running job loses its lease, and its worker stops it. With `kill`, a worker that cannot stop it within
@@ -91,10 +91,10 @@ internal sealed class AdminService(
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<JobInfo> CancelJob(CancelJobRequest request, ServerCallContext context)
     {
-        if (!QueueJobIds.IsValid(request.JobId)) throw ServerErrors.UnknownJob(request.JobId);
+        if (!QueueJobIds.IsValid(request.JobId)) throw ServerErrors.UnknownJobOfAnyKey(request.JobId);
         string reason = request.Reason.Length == 0 ? "An operator cancelled it" : ServerErrors.Truncate(request.Reason, maxLength: 500);
         JobInfo job = await jobs.CancelAsync(request.JobId, reason, context.CancellationToken)
-            ?? throw ServerErrors.UnknownJob(request.JobId);
+            ?? throw ServerErrors.UnknownJobOfAnyKey(request.JobId);
         logger.CancelledByOperator(job.Id, job.Owner, reason, GetCallerId(context));
         if (request.Kill) await deployments.KillAsync(job, GetCallerId(context), context.CancellationToken);
         return job;

@@ -30,8 +30,9 @@ public sealed class OperatorJobsTests
             new CancelJobRequest { JobId = idOfA, Reason = "it blocks the others" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(JobState.Cancelled, cancelled.State);
         Assert.Contains("it blocks the others", cancelled.Error.Message, StringComparison.Ordinal);
-        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () =>
-            await admin.CancelJobAsync(new CancelJobRequest { JobId = "nobody" }, cancellationToken: TestGateway.Cancel));
+        Error unknown = await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => // without the suffix of its owner
+            await admin.CancelJobAsync(new CancelJobRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel));
+        Assert.Equal("There is no job `a`.", unknown.Message);
     }
 
     [Fact]
