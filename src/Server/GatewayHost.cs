@@ -157,5 +157,6 @@ public static class GatewayHost
         logger.Listening(address.Grpc, address.Http);
         if (!options.IsLoopback && !options.HasTls) logger.NoTls(options.Host);
         if (options.AllowAnonymous) logger.Anonymous();
+        app.Services.GetService<ServerCertificate>()?.ReportValidity(logger);
     }
 }

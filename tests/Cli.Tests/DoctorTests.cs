@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Ndif.Queue;
 using Ndif.Queue.Redis;
 
 namespace Ndif.Cli.Tests;
@@ -27,15 +28,15 @@ public sealed class DoctorTests : IDisposable
         await using ChildProcess running = server;
         string redis = login.Length == 0 ? address : $"{address},{login}";
 
-        IReadOnlyList<Finding> findings = await RedisInspection.InspectAsync(redis,
+        IReadOnlyList<CheckResult> results = await RedisInspection.InspectAsync(redis,
             cancellationToken: TestContext.Current.CancellationToken);
-        Finding first = findings[0];
+        CheckResult first = results[0];
         if (reason is null)
         {
-            Assert.Equal(FindingLevel.Ok, first.Level);
+            Assert.Equal(CheckLevel.Ok, first.Level);
             return;
         }
-        Assert.True(first.Level is FindingLevel.Error, $"{first}");
+        Assert.True(first.Level is CheckLevel.Error, $"{first}");
         Assert.Contains(reason, first.Message, StringComparison.Ordinal);
         (int code, string output, string errors) = await RunAsync("serve", "--redis", redis, "--data", _folder.Path, "--port", "0",
             "--http-port", "0", "--log-json");
@@ -53,8 +54,8 @@ public sealed class DoctorTests : IDisposable
             await redis.GetDatabase().ExecuteAsync("CONFIG", "SET", "maxmemory-policy", "allkeys-lru");
         (int code, string output, _) = await RunAsync("doctor", "--redis", address, "--data", _folder.Path, "--json");
         Assert.Equal(1, code);
-        using JsonDocument findings = JsonDocument.Parse(output);
-        Dictionary<string, string> levels = findings.RootElement.EnumerateArray()
+        using JsonDocument results = JsonDocument.Parse(output);
+        Dictionary<string, string> levels = results.RootElement.EnumerateArray()
             .ToDictionary(f => f.GetProperty("check").GetString()!, f => f.GetProperty("level").GetString()!);
         Assert.Equal("Error", levels["redis policy"]);
         Assert.Equal("Warning", levels["redis persistence"]);
@@ -65,6 +66,23 @@ public sealed class DoctorTests : IDisposable
         (_, output, _) = await RunAsync("doctor", "--redis", address, "--data", _folder.Path, "--model", "ndif/tiny-landmarks");
         Assert.Contains("ERROR   redis policy: maxmemory-policy is allkeys-lru", output, StringComparison.Ordinal);
         Assert.Contains("ok      model ndif/tiny-landmarks", output, StringComparison.Ordinal);
+    }
+
+    /// <summary>A server whose user `default` may nothing forgets at a restart what scripts have written to its append-only file.</summary>
+    [Theory]
+    [InlineData("user default off", "Error")]
+    [InlineData("user default off ~* &* +@all", "Ok")]
+    public async Task AnAppendOnlyFile_IsReadAsTheDefaultUser(string defaultUser, string level)
+    {
+        string users = _folder.Write("users.acl", $"{defaultUser}\nuser ndif on >right ~ndif:* &ndif:* +@all -@dangerous +info +acl|dryrun\n"
+            + "user old on >right ~ndif:* &ndif:* +@all -@dangerous +info\n");
+        (ChildProcess server, string address) = await RedisProcess.StartAsync(_folder.Path, durable: true, users: users);
+        await using ChildProcess running = server;
+        Assert.Equal(level, await FindAsync("ndif"));
+        Assert.Equal("Warning", await FindAsync("old")); // may not ask
+
+        async Task<string> FindAsync(string user) => (await RedisInspection.InspectAsync($"{address},user={user},password=right",
+            cancellationToken: TestContext.Current.CancellationToken)).Single(found => found.Check == "redis default user").Level.ToString();
     }
 
     [Fact]

@@ -14,9 +14,12 @@ internal static class CommonOptions
 
     public static Option<string?> Redis() => new("--redis")
     {
+        // no default value: the help would print it with its password
         Description = "Address of Redis: host:port or a StackExchange.Redis connection string. Default: NDIF_REDIS.",
-        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NDIF_REDIS"),
     };
+
+    public static string? GetRedis(ParseResult parsed, Option<string?> redis) =>
+        parsed.GetValue(redis) ?? Environment.GetEnvironmentVariable("NDIF_REDIS");
 
     public static Option<string> Data() => new("--data")
     {

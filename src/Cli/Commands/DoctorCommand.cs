@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Ndif.Cli.Diagnosis;
+using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Queue.Redis;
 using Ndif.Server;
@@ -19,7 +20,7 @@ internal static class DoctorCommand
         var device = CommonOptions.Device();
         var gateway = new GatewayArguments();
         var config = new ServiceConfiguration();
-        var json = CommonOptions.Json("The findings");
+        var json = CommonOptions.Json("The results");
         var model = new Option<string[]>("--model", "-m")
         {
             Description = "Id, folder or GGUF file of a model that is checked; may be given several times. Default: none.",
@@ -35,37 +36,38 @@ internal static class DoctorCommand
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            List<Finding> findings = [];
-            string? address = parsed.GetValue(redis);
+            List<CheckResult> results = [];
+            string? address = CommonOptions.GetRedis(parsed, redis);
+            GatewayOptions options = config.BindGateway(parsed, gateway.GetExplicitValues(parsed));
             string folder = parsed.GetValue(data)!;
-            if (address is { Length: > 0 }) findings.AddRange(await RedisInspection.InspectAsync(address, parsed.GetValue(prefix)!,
-                cancellationToken));
+            if (address is { Length: > 0 })
+                results.AddRange(await RedisInspection.InspectAsync(
+                    address, parsed.GetValue(prefix)!, options.TotalQueueBytes, cancellationToken));
             else
-                findings.Add(new("redis", FindingLevel.Warning, "No Redis is given: only `ndif up` runs without it.",
+                results.Add(new("redis", CheckLevel.Warning, "No Redis is given: only `ndif up` runs without it.",
                     "Use --redis host:port, or NDIF_REDIS."));
             BlobOptions blobs = config.BindBlobs(parsed, folder);
-            findings.AddRange(await StorageChecks.CheckBlobsAsync(blobs, cancellationToken));
-            bool isRedisUsable = !findings.Exists(f => f is { Check: "redis", Level: FindingLevel.Error });
+            results.AddRange(await StorageChecks.CheckBlobsAsync(blobs, cancellationToken));
+            bool isRedisUsable = !results.Exists(result => result is { Check: "redis", Level: CheckLevel.Error });
             if (isRedisUsable)
-                findings.Add(await StorageChecks.CheckKeysAsync(address, folder, parsed.GetValue(prefix)!, cancellationToken));
-            GatewayOptions options = config.BindGateway(parsed, gateway.GetExplicitValues(parsed));
-            findings.AddRange(CertificateChecks.Check(options, parsed.GetValue(hostName)));
-            findings.AddRange(MachineChecks.Check(parsed.GetValue(model) ?? [], parsed.GetValue(device)!));
+                results.Add(await StorageChecks.CheckKeysAsync(address, folder, parsed.GetValue(prefix)!, cancellationToken));
+            results.AddRange(GatewayChecks.Check(options, parsed.GetValue(hostName)));
+            results.AddRange(MachineChecks.Check(parsed.GetValue(model) ?? [], parsed.GetValue(device)!));
 
-            if (parsed.GetValue(json)) Console.WriteLine(JsonSerializer.Serialize(findings, FindingJson.Default.ListFinding));
-            else foreach (Finding finding in findings) Console.WriteLine(Format(finding));
-            return findings.Exists(finding => finding.Level is FindingLevel.Error) ? 1 : 0;
+            if (parsed.GetValue(json)) Console.WriteLine(JsonSerializer.Serialize(results, CheckResultJson.Default.ListCheckResult));
+            else foreach (CheckResult result in results) Console.WriteLine(Format(result));
+            return results.Exists(result => result.Level is CheckLevel.Error) ? 1 : 0;
         });
         return command;
     }
 
-    private static string Format(Finding finding)
+    private static string Format(CheckResult result)
     {
-        string level = finding.Level switch { FindingLevel.Ok => "ok     ", FindingLevel.Warning => "warning", _ => "ERROR  " };
-        return $"{level} {finding.Check}: {finding.Message}{(finding.Advice.Length > 0 ? " " + finding.Advice : "")}";
+        string level = result.Level switch { CheckLevel.Ok => "ok     ", CheckLevel.Warning => "warning", _ => "ERROR  " };
+        return $"{level} {result.Check}: {result.Message}{(result.Advice.Length > 0 ? " " + result.Advice : "")}";
     }
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true)]
-[JsonSerializable(typeof(List<Finding>))]
-internal sealed partial class FindingJson : JsonSerializerContext;
+[JsonSerializable(typeof(List<CheckResult>))]
+internal sealed partial class CheckResultJson : JsonSerializerContext;

@@ -52,7 +52,7 @@ internal sealed class KeyAdministration(string defaultHost = NdifConfig.DefaultH
             await action(new ServiceKeys(BackendFactory.GetRemoteBackend(host, parsed.GetValue(Key)), host));
             return 0;
         }
-        await using QueueBackend backend = BackendFactory.CreateQueueBackend(parsed.GetValue(Redis), folder, prefix);
+        await using QueueBackend backend = BackendFactory.CreateQueueBackend(CommonOptions.GetRedis(parsed, Redis), folder, prefix);
         string place = backend.Connection is null ? Path.GetFullPath(folder) : "Redis";
         await action(new StoredKeys(
             new KeyService(BackendFactory.CreateKeyStore(backend, folder, prefix), TimeProvider.System), place,

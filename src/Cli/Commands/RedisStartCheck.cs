@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Queue;
 using Ndif.Queue.Redis;
 
 namespace Ndif.Cli.Commands;
@@ -9,18 +10,20 @@ internal static partial class RedisStartCheck
 {
     private static readonly string[] _refusals = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
+    /// <param name="queueBytes">The bytes that all keys may store in the queue, for a gateway (Gateway:TotalQueueBytes); null for others.</param>
     /// <exception cref="NdifException">UNAVAILABLE: Redis refuses the password or the user, which no waiting changes.</exception>
-    public static async Task RunAsync(string address, string prefix, ILoggerFactory logs, CancellationToken cancellationToken)
+    public static async Task RunAsync(
+        string address, string prefix, long? queueBytes, ILoggerFactory logs, CancellationToken cancellationToken)
     {
         ILogger logger = logs.CreateLogger("Ndif.Cli.Redis");
-        foreach (Finding finding in await RedisInspection.InspectAsync(address, prefix, cancellationToken))
+        foreach (CheckResult result in await RedisInspection.InspectAsync(address, prefix, queueBytes, cancellationToken))
         {
-            if (finding.Level is FindingLevel.Error && _refusals.Any(word => finding.Message.Contains(word, StringComparison.Ordinal)))
-                throw Errors.CreateException(ErrorCode.Unavailable, finding.Message);
-            if (finding.Level is not FindingLevel.Ok) Report(logger, finding.Check, finding.Message, finding.Advice);
+            if (result.Level is CheckLevel.Error && _refusals.Any(word => result.Message.Contains(word, StringComparison.Ordinal)))
+                throw Errors.CreateException(ErrorCode.Unavailable, result.Message);
+            if (result.Level is not CheckLevel.Ok) Report(logger, result.Check, result.Message, result.Advice);
         }
     }
 
-    [LoggerMessage(4000, LogLevel.Warning, "{Check}: {Finding} {Advice}")]
-    private static partial void Report(ILogger logger, string check, string finding, string advice);
+    [LoggerMessage(4000, LogLevel.Warning, "{Check}: {Message} {Advice}")]
+    private static partial void Report(ILogger logger, string check, string message, string advice);
 }

@@ -28,7 +28,7 @@ internal static class ServeCommand
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
+            string address = CommonOptions.GetRedis(parsed, redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException(
                     "A gateway needs Redis to reach its workers: use --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
@@ -37,24 +37,16 @@ internal static class ServeCommand
             await using QueueBackend backend = BackendFactory.CreateQueueBackend(
                 address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
                 config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
-            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
+            GatewayOptions options = config.BindGateway(parsed, gateway.GetExplicitValues(parsed));
+            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, options.TotalQueueBytes, logs, cancellationToken);
             await using WebApplication app = GatewayHost.Build(
-                config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend,
-                BackendFactory.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
+                options, backend, BackendFactory.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
             await app.StartAsync(cancellationToken);
             GatewayAddress bound = GatewayHost.GetAddress(app);
             string ready = $"gateway {bound.Grpc} {bound.Http}";
             if (parsed.GetValue(logJson)) JsonLog.Write(Console.Out, ready);
             else Console.WriteLine(ready);
-            try
-            {
-                await Task.Delay(Timeout.Infinite, cancellationToken);
-            }
-            catch (OperationCanceledException)
-            {
-                // stopped
-            }
-            await app.StopAsync(CancellationToken.None);
+            await app.WaitForShutdownAsync(cancellationToken);
             return 0;
         });
         return command;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Hosting;
 using Ndif.Server.Hosting;
 using Ndif.Workbench;
 using Serilog.Events;
@@ -48,15 +49,7 @@ internal static class WorkbenchCommand
             if (!IPAddress.IsLoopback(address))
                 Console.Error.WriteLine(
                     "warning: keys that users enter are sent to this address without TLS; see docs/operating/workbench.md");
-            try
-            {
-                await Task.Delay(Timeout.Infinite, cancellationToken);
-            }
-            catch (OperationCanceledException)
-            {
-                // stopped
-            }
-            await app.StopAsync(CancellationToken.None);
+            await app.WaitForShutdownAsync(cancellationToken);
             return 0;
         });
         return command;

@@ -79,7 +79,7 @@ internal static class WorkerCommand
             if (await Supervisor.RunAsync(noRestart, logJson, parsed, stopping) is { } exitCode) return exitCode;
             using CancellationTokenSource stop = SupervisedProcess.StopWithSupervisor(stopping);
             CancellationToken cancellationToken = stop.Token;
-            string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
+            string address = CommonOptions.GetRedis(parsed, redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException(
                     "A worker needs Redis to get jobs: use --redis host:port, or run everything in one process with `ndif up`.");
             BlobOptions blobs = config.BindBlobs(parsed, parsed.GetValue(data)!);
@@ -125,7 +125,7 @@ internal static class WorkerCommand
             var worker = new ModelWorker(
                 options, backend, logs.CreateLogger<ModelWorker>(),
                 endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
-            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, logs, cancellationToken);
+            await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, null, logs, cancellationToken);
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);
             await worker.Ready;

@@ -12,9 +12,9 @@ internal static class StorageChecks
 {
     private const long MinFreeBytes = 1L << 30, RecommendedFreeBytes = 20L << 30;
 
-    public static async Task<IReadOnlyList<Finding>> CheckBlobsAsync(BlobOptions options, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<CheckResult>> CheckBlobsAsync(BlobOptions options, CancellationToken cancellationToken)
     {
-        List<Finding> findings = [];
+        List<CheckResult> results = [];
         byte[] bytes = Guid.NewGuid().ToByteArray();
         try
         {
@@ -27,21 +27,21 @@ internal static class StorageChecks
                 if (stream is not null) await stream.ReadExactlyAsync(read, cancellationToken);
             await store.RevokeAsync(blob.Id, "doctor", cancellationToken: cancellationToken);
             bool isDeleted = !await store.ExistsAsync(blob.Id, cancellationToken);
-            findings.Add(!read.AsSpan().SequenceEqual(bytes)
-                ? new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not read as it was written.",
+            results.Add(!read.AsSpan().SequenceEqual(bytes)
+                ? new("blobs", CheckLevel.Error, $"A blob in {options.Root} was not read as it was written.",
                     "Check the disk or the bucket.")
-                : isDeleted ? new("blobs", FindingLevel.Ok, $"A blob was written, read and deleted in {options.Root}.")
-                : new("blobs", FindingLevel.Error, $"A blob in {options.Root} was not deleted.", "Check the permissions."));
+                : isDeleted ? new("blobs", CheckLevel.Ok, $"A blob was written, read and deleted in {options.Root}.")
+                : new("blobs", CheckLevel.Error, $"A blob in {options.Root} was not deleted.", "Check the permissions."));
         }
         catch (Exception failure) when (failure is NdifException or IOException or UnauthorizedAccessException)
         {
-            return [new("blobs", FindingLevel.Error, failure.Message)];
+            return [new("blobs", CheckLevel.Error, failure.Message)];
         }
-        if (!options.Root.StartsWith("s3://", StringComparison.Ordinal)) findings.Add(CheckSpace(options.Root));
-        return findings;
+        if (!options.Root.StartsWith("s3://", StringComparison.Ordinal)) results.Add(CheckSpace(options.Root));
+        return results;
     }
 
-    public static async Task<Finding> CheckKeysAsync(string? redis, string folder, string prefix, CancellationToken cancellationToken)
+    public static async Task<CheckResult> CheckKeysAsync(string? redis, string folder, string prefix, CancellationToken cancellationToken)
     {
         try
         {
@@ -49,24 +49,24 @@ internal static class StorageChecks
             IReadOnlyList<KeyRecord> keys = await BackendFactory.CreateKeyStore(backend, folder, prefix).ListAsync(cancellationToken);
             string place = backend.Connection is null ? Path.Combine(Path.GetFullPath(folder), "keys.json") : $"Redis ({prefix}keys)";
             int valid = keys.Count(key => key.Revoked is null && !(key.Expires <= DateTimeOffset.UtcNow));
-            return valid > 0 ? new("keys", FindingLevel.Ok, $"{valid} valid keys in {place}.")
-                : new("keys", FindingLevel.Warning, $"There is no valid key in {place}.", "Create one with `ndif keys create NAME`.");
+            return valid > 0 ? new("keys", CheckLevel.Ok, $"{valid} valid keys in {place}.")
+                : new("keys", CheckLevel.Warning, $"There is no valid key in {place}.", "Create one with `ndif keys create NAME`.");
         }
         catch (Exception failure) when (failure is NdifException or StackExchange.Redis.RedisException or IOException
             or UnauthorizedAccessException)
         {
-            return new("keys", FindingLevel.Error,
+            return new("keys", CheckLevel.Error,
                 failure is StackExchange.Redis.RedisException ? RedisFailures.Describe(failure) : failure.Message);
         }
     }
 
-    private static Finding CheckSpace(string folder)
+    private static CheckResult CheckSpace(string folder)
     {
         long free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
         string text = $"{free / 1e9:0.#} GB are free for blobs.";
-        return free < MinFreeBytes ? new("disk", FindingLevel.Error, text, "Free space, or move the blobs with --blobs.")
-            : free < RecommendedFreeBytes ? new("disk", FindingLevel.Warning, text,
+        return free < MinFreeBytes ? new("disk", CheckLevel.Error, text, "Free space, or move the blobs with --blobs.")
+            : free < RecommendedFreeBytes ? new("disk", CheckLevel.Warning, text,
                 "Large results fill it: use a larger disk, or a bucket.")
-            : new("disk", FindingLevel.Ok, text);
+            : new("disk", CheckLevel.Ok, text);
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
@@ -8,9 +9,6 @@ namespace Ndif.Queue.Redis;
 /// </summary>
 public static class RedisFailures
 {
-    private const string AddressAdvice =
-        "Redis does not respond at the given address. Check --redis (or NDIF_REDIS), and that Redis is running.";
-
     /// <summary>The first words of the errors of a server that answers later: what they mean, and what to do.</summary>
     private static readonly OrderedDictionary<string, (string Cause, string? Advice)> _passing = new(StringComparer.Ordinal)
     {
@@ -39,7 +37,8 @@ public static class RedisFailures
     /// Returns one sentence for an operator, with what to do. StackExchange.Redis reports a refused password as a connection that cannot
     /// be opened, so the messages of the inner exceptions count too.
     /// </summary>
-    public static string Describe(Exception failure)
+    /// <param name="address">Where the connection was to be opened, if it is known. Only its host names and ports are shown.</param>
+    public static string Describe(Exception failure, ConfigurationOptions? address = null)
     {
         string text = string.Join(" ", GetMessages(failure));
         string[] words = text.Split([' ', ':', ',', '(', ')'], StringSplitOptions.RemoveEmptyEntries);
@@ -47,7 +46,11 @@ public static class RedisFailures
             if (advice is not null && words.Contains(code)) return advice;
         if (text.Contains("invalid password", StringComparison.OrdinalIgnoreCase)) return _passing["WRONGPASS"].Advice!;
         return text.Contains("AuthenticationFailure", StringComparison.Ordinal)
-            || text.Contains("authentication failure", StringComparison.OrdinalIgnoreCase) ? _passing["NOAUTH"].Advice! : AddressAdvice;
+            || text.Contains("authentication failure", StringComparison.OrdinalIgnoreCase) ? _passing["NOAUTH"].Advice!
+            : $"Redis does not respond at {(address is null ? "the given address" : string.Join(", ", address.EndPoints.Select(Format)))}. "
+                + "Check --redis (or NDIF_REDIS), and that Redis is running.";
+
+        static string Format(EndPoint at) => at is DnsEndPoint name ? $"{name.Host}:{name.Port}" : $"{at}";
     }
 
     private static IEnumerable<string> GetMessages(Exception failure)

@@ -52,7 +52,11 @@ public sealed class ServerCertificate
         if (fingerprint.Length == 0) return;
         try
         {
-            _context = Read(_options);
+            SslStreamCertificateContext changed = Read(_options);
+            if (IsValidNow(_context) && !IsValidNow(changed))
+                throw new CryptographicException(
+                    $"it is valid from {changed.TargetCertificate.NotBefore:u} until {changed.TargetCertificate.NotAfter:u}, which is not now.");
+            _context = changed;
             logger.CertificateReloaded(_options.CertificateFile!, _context.TargetCertificate.Subject, _context.TargetCertificate.NotAfter);
         }
         catch (Exception unusable) when (unusable is CryptographicException or IOException or UnauthorizedAccessException)
@@ -60,6 +64,17 @@ public sealed class ServerCertificate
             logger.CertificateNotReloaded(_options.CertificateFile!, unusable.Message, _context.TargetCertificate.NotAfter);
         }
     }
+
+    /// <summary>Reports a certificate that is expired or not valid yet.</summary>
+    public void ReportValidity(ILogger logger)
+    {
+        if (!IsValidNow(_context))
+            logger.CertificateNotValid(_options.CertificateFile!, _context.TargetCertificate.NotBefore, _context.TargetCertificate.NotAfter);
+    }
+
+    /// <summary>Returns whether clients accept the dates of a certificate, by the clock of this machine.</summary>
+    private static bool IsValidNow(SslStreamCertificateContext context) =>
+        DateTime.Now is var now && context.TargetCertificate.NotBefore <= now && now <= context.TargetCertificate.NotAfter;
 
     /// <summary>Reads the certificate that the private key belongs to, wherever it is in the file, and the other ones as its
     /// chain.</summary>

@@ -91,6 +91,34 @@ public sealed class LeastPrivilegeTests(RedisServer server)
             string.Join(", ", denied));
     }
 
+    /// <summary>
+    /// Redis (7.0.15 for one) reads the transactions and scripts of its append-only file with the rights of the user `default`
+    /// (https://github.com/redis/redis/issues/14541), so that user must have all of them, although nobody can log in as it.
+    /// </summary>
+    [Fact]
+    public async Task ARestartOfRedis_KeepsWhatScriptsHaveWritten_AndNobodyIsTheDefaultUser()
+    {
+        using var folder = new TempFolder();
+        string users = RedisUsers.Write(folder.Path);
+        (ChildProcess first, string address) = await RedisProcess.StartAsync(folder.Path, durable: true, users: users);
+        await using (ChildProcess stopped = first)
+        {
+            await using ConnectionMultiplexer before = await ConnectionMultiplexer.ConnectAsync(RedisUsers.Service(address));
+            await using var queue = new RedisJobQueue(before, new QueueOptions());
+            await queue.SubmitAsync(new JobSubmission("kept", "ana", "gpt2", new byte[] { 1 }), TestContext.Current.CancellationToken);
+            await first.TerminateAsync();
+        }
+        int port = int.Parse(address.Split(':')[1], System.Globalization.CultureInfo.InvariantCulture);
+        (ChildProcess second, _) = await RedisProcess.StartAsync(folder.Path, port, durable: true, users: users);
+        await using ChildProcess running = second;
+        await using ConnectionMultiplexer after = await ConnectionMultiplexer.ConnectAsync(RedisUsers.Service(address));
+        await using var restarted = new RedisJobQueue(after, new QueueOptions());
+        Assert.Equal("kept", (await restarted.LeaseAsync("w", ["gpt2"], TimeSpan.Zero, TestContext.Current.CancellationToken))?.JobId);
+
+        foreach (string login in (string[])[address, $"{address},password=default", $"{address},user=default,password=default"])
+            await Assert.ThrowsAnyAsync<RedisConnectionException>(() => ConnectionMultiplexer.ConnectAsync(login));
+    }
+
     /// <summary>Returns the commands, keys and channels that were refused to the service's user.</summary>
     private static IEnumerable<string> Denied(RedisResult log)
     {

@@ -65,6 +65,19 @@ public sealed class CertificateTests : IDisposable
     }
 
     [Fact]
+    public async Task AnExpiredCertificate_DoesNotReplaceAValidOne_AndIsReportedAtTheStart()
+    {
+        GatewayOptions options = Write("fullchain", _authority.CreateLeaf("expired", days: 0.5));
+        await using TestGateway gateway = await TestGateway.StartAsync(options);
+        await WaitForLogAsync(gateway, 3006);
+        Write("fullchain", _authority.CreateLeaf("one"));
+        await WaitForLogAsync(gateway, 3004);
+        Write("fullchain", _authority.CreateLeaf("expired too", days: 0.5));
+        await WaitForLogAsync(gateway, 3005);
+        Assert.Equal("leaf one", (await GetSentChainAsync(gateway))[0]);
+    }
+
+    [Fact]
     public void UnusableFiles_KeepTheGatewayFromStarting_WithTheReason()
     {
         GatewayOptions options = Write("fullchain", _authority.CreateLeaf("one"));
@@ -180,14 +193,15 @@ internal sealed class TestAuthority : IDisposable
 
     public X509Certificate2 Intermediate { get; }
 
-    public X509Certificate2 CreateLeaf(string name)
+    /// <param name="days">For how many days it is valid, from yesterday on.</param>
+    public X509Certificate2 CreateLeaf(string name, double days = 10)
     {
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         CertificateRequest request = CreateRequest($"leaf {name}", key, isAuthority: false);
         var names = new SubjectAlternativeNameBuilder();
         names.AddDnsName("localhost");
         request.CertificateExtensions.Add(names.Build());
-        using X509Certificate2 signed = request.Create(_signer, _from, _from.AddDays(10), NextSerial());
+        using X509Certificate2 signed = request.Create(_signer, _from, _from.AddDays(days), NextSerial());
         using X509Certificate2 withKey = signed.CopyWithPrivateKey(key);
         return X509CertificateLoader.LoadPkcs12(withKey.Export(X509ContentType.Pfx), null, X509KeyStorageFlags.Exportable);
     }
