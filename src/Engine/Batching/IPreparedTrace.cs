@@ -15,4 +15,7 @@ internal interface IPreparedTrace
 
     /// <summary>The most tokens for which its rows reserve memory in the cache; 0 if it does not generate.</summary>
     long CacheCapacity { get; }
+
+    /// <summary>The bytes that the pass over its prompts takes at most, beside its cache; 0 if they are not known.</summary>
+    double PassBytes { get; }
 }

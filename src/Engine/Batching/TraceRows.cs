@@ -45,6 +45,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         if (options is not null)
             (_rowsPerInput, _sequencesPerInput, _padTokenId) = (options.RowsPerInput, options.SequencesPerInput, options.PadTokenId);
 
+        if (IsGenerating) RequireMemoryOfOptions(node);
         List<string> warnings = [];
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
         List<List<InputRow>> rows = [];
@@ -89,6 +90,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         }
         AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength);
         RequiredLogits = RequiredLogits.Find(model, trace.Job.Plan, trace.Statement);
+        PassBytes = model.CostOfPass(Rows.Count, SequenceLength, RequiredLogits.AreOfLastTokens, node.Gradients).Bytes;
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 
@@ -108,6 +110,8 @@ internal sealed partial class TraceRows : IPreparedTrace
     int IPreparedTrace.SequenceLength => Rows.Select(row => row.EncoderLength).Append(SequenceLength).Max();
 
     public long CacheCapacity { get; }
+
+    public double PassBytes { get; }
 
     /// <summary>The index of the first row in the batch.</summary>
     public long FirstRow { get; private set; }
@@ -248,5 +252,15 @@ internal sealed partial class TraceRows : IPreparedTrace
     private readonly record struct InvokeRows(int Offset, int Count, int SequenceLength)
     {
         public int End => Offset + Count;
+    }
+
+    /// <summary>Checks the memory of the options: those of an invoke are a copy of those of the trace, with what it changes.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY.</exception>
+    private void RequireMemoryOfOptions(Protocol.Messages.Trace node)
+    {
+        const double BytesOfByte = 32; // a token id of one byte becomes a long, in a list and in a set
+        int copies = node.Invokes.Count(invoke => invoke.Generation is not null);
+        long bytes = node.Generation?.CalculateSize() ?? 0;
+        Trace.Job.Limits.RequireMemory("The options of the generation", BytesOfByte * bytes * (copies + 1.0), 0);
     }
 }

@@ -1,3 +1,4 @@
+using Ndif.Engine.Generating.Logits;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
@@ -28,6 +29,14 @@ internal sealed class ResolvedGenerationOptions(Generation values, long padToken
 
     /// <summary>The tokens that end a row; none if the generation ignores them.</summary>
     public IReadOnlyList<long> EosTokenIds { get; } = values.IgnoreEos ? [] : [.. values.Eos.Distinct()];
+
+    /// <summary>The biases of sequences, for all rows with these options; null if there are none.</summary>
+    public SequenceBiasLogitsProcessor? SequenceBias => field ??= values.SequenceBias is { Biases: { Count: > 0 } biases }
+        ? new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias))) : null;
+
+    /// <summary>The sequences that never occur, for all rows with these options; null if there are none.</summary>
+    public SequenceBiasLogitsProcessor? BadWords => field ??= values.BadWords is { Rows.Count: > 0 } words
+        ? SequenceBiasLogitsProcessor.Forbid(words, EosTokenIds) : null;
 
     /// <summary>The number of rows of the batch that each row of the input becomes.</summary>
     public int RowsPerInput => NumBeams > 1 ? NumBeams : SequencesPerInput;

@@ -267,6 +267,12 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 
+    /// <summary>What a pass over prompts takes at most, beside the cache.</summary>
+    /// <param name="ofLastTokens">Whether it computes the logits of the last token of each row only.</param>
+    /// <param name="hasGraph">Whether the values of all layers are kept for gradients.</param>
+    internal OpCost CostOfPass(int rows, int seq, bool ofLastTokens, bool hasGraph) => IsOnMetaDevice ? default
+        : ModuleCallCost.OfPass(Root, rows, seq, Root.Task.Generates() ? Description.Vocabulary : 0, ofLastTokens, hasGraph);
+
     internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);
 
     public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null, Action? checkCancellation = null)

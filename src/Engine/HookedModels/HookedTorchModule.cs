@@ -137,5 +137,7 @@ internal sealed class HookedTorchModule : HookedModel
         public int SequenceLength => 0;
 
         public long CacheCapacity => 0;
+
+        public double PassBytes => 0;
     }
 }

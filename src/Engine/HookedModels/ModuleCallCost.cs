@@ -12,7 +12,7 @@ namespace Ndif.Engine.HookedModels;
 /// </summary>
 internal static class ModuleCallCost
 {
-    private const int TypicalHeadDim = 64;
+    private const int TypicalHeadDim = 64, TypicalHeads = 8;
 
     /// <summary>How many additions an element of an intermediate value takes: norms, activations, sums.</summary>
     private const double WorkPerElement = 8;
@@ -39,9 +39,26 @@ internal static class ModuleCallCost
         return new OpCost(0, bytes, WorkPerElement * tokens * layers.Width, flops);
     }
 
+    /// <summary>What a pass of a whole model over [rows, seq] tokens takes.</summary>
+    /// <param name="vocabulary">The logits of a token; 0 if the model has none.</param>
+    /// <param name="ofLastTokens">Whether only the last token of each row has logits.</param>
+    /// <param name="hasGraph">Whether the values of all layers are kept.</param>
+    public static OpCost OfPass(SiteModule root, double rows, double seq, double vocabulary, bool ofLastTokens, bool hasGraph)
+    {
+        var layers = new Layers { CountsAllOfList = hasGraph };
+        layers.Add(root, isCounted: true);
+        double tokens = rows * seq, width = Math.Max(0, layers.Width - vocabulary);
+        double scores = hasGraph ? 2.0 * layers.Attentions * TypicalHeads : 1; // the mask, and what is not fused
+        double bytes = sizeof(float) * (tokens * width + (ofLastTokens ? rows : tokens) * vocabulary + tokens * seq * scores);
+        return new OpCost(0, bytes, WorkPerElement * tokens * layers.Width, 2 * tokens * layers.Weights);
+    }
+
     /// <summary>Sums over a module and those inside it.</summary>
     private struct Layers
     {
+        /// <summary>Whether all layers of a list are counted, because their values are kept.</summary>
+        public bool CountsAllOfList;
+
         /// <summary>The elements that a token has in all values together. Of the layers of a list one counts: they run in turn.</summary>
         public double Width;
 
@@ -69,7 +86,7 @@ internal static class ModuleCallCost
             bool isFirst = true;
             foreach (SiteModule child in module.Children)
             {
-                Add(child, isCounted && (isFirst || !module.IsList));
+                Add(child, isCounted && (isFirst || CountsAllOfList || !module.IsList));
                 isFirst = false;
             }
         }

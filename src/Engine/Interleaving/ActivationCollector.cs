@@ -52,7 +52,7 @@ internal sealed class ActivationCollector(Interpreter invoke, CacheStatement sta
         // a call has each part once, and the output last
         if (call is null || call.ContainsKey(part) || (!point.IsAfter && call.ContainsKey("output"))) calls.Add(call = []);
         call[part] = copy;
-        invoke.Job.Slots.TrackBytes(statement.Id, copy);
+        invoke.Job.Slots.AddBytes(statement.Id, copy);
     }
 
     /// <summary>Copies a tensor, so that later in-place edits do not reach the cache.</summary>

@@ -29,10 +29,16 @@ internal sealed partial class Interpreter
             TensorOwnership.DisposeTensors(value);
             throw;
         }
-        long freed = ValueMemory.BytesOf(previous);
-        TensorOwnership.DisposeTensors(previous);
-        _slots.ReplaceBytes(node, freed, value);
+        ReplaceItem(node, previous, value);
         return null;
+    }
+
+    /// <summary>Frees the item of a container whose place another one has taken.</summary>
+    private void ReplaceItem(uint container, object? previous, object? item)
+    {
+        if (previous is not null) _slots.RemoveBytes(container, previous);
+        TensorOwnership.DisposeTensors(previous);
+        _slots.AddBytes(container, item);
     }
 
     /// <summary>An item that is added to a container. A saved container has copies, which later edits do not change.</summary>
@@ -45,16 +51,17 @@ internal sealed partial class Interpreter
     private object? OwnItem(uint container, object? item)
     {
         bool isSaved = Job.IsSaved(container);
-        if (isSaved) Job.Limits.RequireMemory("A copy of the item", ValueMemory.ShapeBytesOf(item), 0);
+        Job.Limits.RequireMemory("A copy of the item", ValueMemory.ItemBytesOf(item) + (isSaved ? ValueMemory.ShapeBytesOf(item) : 0), 0);
         return TensorOwnership.TakeOwnership(isSaved ? TensorOwnership.Copy(item) : TensorOwnership.Alias(item));
     }
 
     private object? NewContainer(ContainerStatement container)
     {
         using var scope = torch.NewDisposeScope();
-        return TensorOwnership.TakeOwnership(TensorOwnership.Alias(container.Entries is { } entries
-            ? entries.ToDictionary(e => e.Key, e => e.Value.Evaluate(_slots))
-            : container.Items.Select(i => i.Evaluate(_slots)).ToList()));
+        object items = container.Entries is { } entries ? entries.ToDictionary(e => e.Key, e => e.Value.Evaluate(_slots))
+            : container.Items.Select(i => i.Evaluate(_slots)).ToList();
+        Job.Limits.RequireMemory("The container", ValueMemory.ItemBytesOf(items), 0); // it has copies of the lists in it
+        return TensorOwnership.TakeOwnership(TensorOwnership.Alias(items));
     }
 
     private static object? Find(object? container, object? index) => container switch

@@ -22,7 +22,10 @@ internal sealed partial class Interpreter
         try
         {
             using var scope = torch.NewDisposeScope();
-            var input = new Arguments(TensorOwnership.Alias(call.Argument.Evaluate(_slots)));
+            object? argument = call.Argument.Evaluate(_slots);
+            // copies of a list: the argument, the input of the forward, the result
+            Job.Limits.RequireMemory($"A call of `{call.Path}`", 3.0 * ValueMemory.ItemBytesOf(argument), 0);
+            var input = new Arguments(TensorOwnership.Alias(argument));
             var arguments = (Arguments)OnDefinedHookPoint(call.Path, isAfter: false, input)!;
             _slots.Set(call.Input, TensorOwnership.TakeOwnership(TensorOwnership.Alias(arguments.First)));
             _frames.Push(new Frame(_plan.Regions[call.Forward]) { Block = block });

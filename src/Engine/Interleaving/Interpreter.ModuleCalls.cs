@@ -119,7 +119,7 @@ internal sealed partial class Interpreter
             var given = new Arguments(arguments, keywords);
             RequireCost(call.Module, given);
             object? result =
-                _plan.Model.CallModule(call.Module, given, CreateHooks(call.Adapters), Job.Limits.ThrowIfCancelled);
+                _plan.Model.CallModule(call.Module, given, CreateHooks(call.Adapters), Job.Limits.BetweenParts);
             return TensorOwnership.TakeOwnership(BatchSlice.Whole().Narrow(result, _ => Axes.Shared));
         }
         catch (Exception e)

@@ -78,11 +78,11 @@ internal sealed partial class Interpreter
                 if (_slots[append.Container] is not List<object?> list)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a list can be appended to.");
                 list.Add(NewItem(append.Container, append.Value));
-                _slots.TrackBytes(append.Container, list[^1]);
+                _slots.AddBytes(append.Container, list[^1]);
                 return true;
             case LogStatement log:
                 object?[] logged = Array.ConvertAll(log.Values, v => v.Evaluate(_slots));
-                Job.Limits.RequireMemory("The log line", 2 * ValueMemory.ShapeBytesOf(logged), 0);
+                Job.Limits.RequireMemory("The log line", 2 * ValueMemory.ShapeBytesOf(logged) + ValueMemory.MessageBytesOf(logged), 0);
                 Job.Log(log.Id, string.Join(" ", logged.Select(ValueFormatter.Format)));
                 return true;
             case BarrierStatement barrier:
@@ -158,23 +158,18 @@ internal sealed partial class Interpreter
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
-                long replaced = 0;
-                if (map.Remove(put.Key, out object? previous))
-                {
-                    replaced = ValueMemory.BytesOf(previous);
-                    TensorOwnership.DisposeTensors(previous);
-                }
-                map[put.Key] = NewItem(put.Container, put.Value);
-                _slots.ReplaceBytes(put.Container, replaced, map[put.Key]);
+                object? entry = NewItem(put.Container, put.Value);
+                map.Remove(put.Key, out object? previous);
+                map[put.Key] = entry;
+                ReplaceItem(put.Container, previous, entry);
                 return true;
             case SetVariableStatement set:
                 if (_slots[set.Container] is not List<object?> { Count: 1 } variable)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a variable can be set.");
                 object? value = NewItem(set.Container, set.Value);
-                long before = ValueMemory.BytesOf(variable[0]);
-                TensorOwnership.DisposeTensors(variable[0]);
+                object? before = variable[0];
                 variable[0] = value;
-                _slots.ReplaceBytes(set.Container, before, value);
+                ReplaceItem(set.Container, before, value);
                 return true;
             case TraceStatement trace:
                 (WaitReason, AwaitedTrace) = (WaitReason.ForwardPass, trace);
@@ -220,8 +215,18 @@ internal sealed partial class Interpreter
         }
         HashSet<torch.Tensor> borrowed = TensorOwnership.NewTensorSet();
         TensorOwnership.CollectTensors(arguments, borrowed);
-        return TensorOwnership.TakeOwnership(KernelTable.Run(call.Schema, arguments, Job.Context), borrowed);
+        object? result = KernelTable.Run(call.Schema, arguments, Job.Context);
+        if (result is not torch.Tensor) Job.Limits.RequireMemory($"{call.Schema.Name}()", ValueMemory.ItemBytesOf(result), 0); // a copy
+        return TensorOwnership.TakeOwnership(call is { IsView: true, Schema.InPlace: false } ? WithoutEmptyViews(result) : result, borrowed);
     }
+
+    /// <summary>Replaces views without elements, which would keep the memory of the tensors that they were taken from.</summary>
+    private static object? WithoutEmptyViews(object? result) => result switch
+    {
+        torch.Tensor { requires_grad: false } view when view.numel() == 0 => torch.empty(view.shape, view.dtype, view.device),
+        List<object?> or object?[] => TensorOwnership.MapTensors(result, view => (torch.Tensor)WithoutEmptyViews(view)!),
+        _ => result,
+    };
 
     /// <summary>A weight that an operation inside a module receives or returns is that of every program.</summary>
     private void RefuseEditOfWeight(object? edited)

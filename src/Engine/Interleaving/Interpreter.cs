@@ -103,7 +103,7 @@ internal sealed partial class Interpreter
 
     /// <summary>Runs until it waits or is done. An error fails its own job only.</summary>
     /// <param name="isSliceOver">
-    /// Returns whether it stops after a statement, with <see cref="WaitReason.None"/>. By default others run meanwhile
+    /// Returns whether it stops before a statement, with <see cref="WaitReason.None"/>. By default others run meanwhile
     /// (<see cref="JobRun.OnStatementEnded"/>).
     /// </param>
     public void Run(Func<bool>? isSliceOver = null)
@@ -115,9 +115,9 @@ internal sealed partial class Interpreter
             WaitReason = WaitReason.None;
             while (WaitReason is WaitReason.None && !Job.CheckCancelled())
             {
+                if (isSliceOver?.Invoke() == true) break;
                 Step();
                 if (isSliceOver is null) Job.OnStatementEnded?.Invoke();
-                else if (isSliceOver()) break;
             }
         });
         IsRunning = false;

@@ -168,7 +168,7 @@ internal static class KernelGuards
         long total = 0, rows = Math.Max(1, PartElements / (tensor.numel() / shape[dim]));
         for (long start = 0; start < shape[dim]; start += rows)
         {
-            context.Limits?.ThrowIfCancelled();
+            context.Limits?.BetweenParts();
             using Tensor part = tensor.narrow(dim, start, Math.Min(rows, shape[dim] - start));
             total += CountNonzero(part, context);
         }

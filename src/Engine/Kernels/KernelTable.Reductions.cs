@@ -161,7 +161,7 @@ internal static partial class KernelTable
         Tensor result = self.alias();
         for (long i = 0; i < times; i++)
         {
-            a.Context.Limits?.ThrowIfCancelled();
+            a.Context.Limits?.BetweenParts();
             // a pass needs its predecessor alone, unless a graph keeps them all
             using var scope = NewDisposeScope();
             long length = shape[dim] - 1 - i;

@@ -61,7 +61,7 @@ internal static partial class KernelTable
         using Tensor flat = target.view(-1);
         for (long start = 0; start < flat.numel();)
         {
-            limits.ThrowIfCancelled();
+            limits.BetweenParts();
             // the last part is not shorter than a block
             long count = flat.numel() - start < 2 * PartElements ? flat.numel() - start : PartElements;
             using Tensor part = flat.narrow(0, start, count);

@@ -40,7 +40,7 @@ internal sealed class JobRun : IDisposable
             {
                 FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLeft = timeLeft, Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
+                TimeLeft = timeLeft, OnPart = () => { OnOperationPart?.Invoke(); return !HasFailed; }, Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };
@@ -71,6 +71,12 @@ internal sealed class JobRun : IDisposable
     /// run meanwhile. Null if the job runs without a scheduler.
     /// </summary>
     internal Action? OnStatementEnded { get; set; }
+
+    /// <summary>
+    /// Called between two parts of a long operation, wherever its statement is: others may run meanwhile, or the job is preempted. Null if
+    /// the job runs without a scheduler.
+    /// </summary>
+    internal Action? OnOperationPart { get; set; }
 
     /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
     internal CurrentWork? Work { get; set; }
@@ -168,7 +174,7 @@ internal sealed class JobRun : IDisposable
     /// <summary>Calls a function of the client. The tensors of the result are new.</summary>
     internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
     {
-        Limits.RequireMemory("The values of the local call", ValueMemory.CopyBytesOf(values), 0);
+        Limits.RequireMemory("The values of the local call", ValueMemory.MessageBytesOf(values), 0);
         return ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
     }
 
@@ -197,13 +203,15 @@ internal sealed class JobRun : IDisposable
             _retainedNodes.Add(container);
             if (Slots[container] is not { } items || !_savedContainers.Add(items)) return;
             Limits.RequireMemory("A copy of the items that are saved", ValueMemory.ShapeBytesOf(items), 0);
+            Slots.RemoveBytes(container, items);
             TensorOwnership.CopyItems(items);
+            Slots.AddBytes(container, items);
         }
         else
         {
             object? value = operand.Evaluate(Slots);
             // an expanded tensor is sent with all of its elements
-            Limits.RequireMemory("The value that is saved", ValueMemory.CopyBytesOf(value), 0);
+            Limits.RequireMemory("The value that is saved", ValueMemory.MessageBytesOf(value), 0);
             if (IsFirstReport()) _sink.OnValueSaved(node, name, value);
         }
     }
@@ -234,7 +242,11 @@ internal sealed class JobRun : IDisposable
     {
         if (HasFailed) return;
         foreach ((uint node, string name, uint value) in _containersToSave)
-            if (Slots.Has(value)) _sink.OnValueSaved(node, name, Slots[value]);
+        {
+            if (!Slots.Has(value)) continue;
+            Limits.RequireMemory("The container that is saved", ValueMemory.MessageBytesOf(Slots[value]), 0);
+            _sink.OnValueSaved(node, name, Slots[value]);
+        }
     }
 
     public void Dispose()

@@ -23,6 +23,9 @@ internal sealed class OperationLimits
 
     public CancellationToken CancellationToken { get; init; }
 
+    /// <summary>Lets other jobs go on between two parts of an operation, and returns whether this one does.</summary>
+    public Func<bool>? OnPart { get; init; }
+
     /// <summary>Looks at the operations that are recorded in graphs; null if the job has no gradients.</summary>
     public Gradients.BackwardCancellation? Backward { get; init; }
 
@@ -31,6 +34,17 @@ internal sealed class OperationLimits
 
     /// <exception cref="OperationCanceledException">The job was cancelled, or its time is over.</exception>
     public void ThrowIfCancelled() => CancellationToken.ThrowIfCancellationRequested();
+
+    /// <summary>
+    /// Between two parts of an operation: other jobs of the model may run on this thread. Whoever calls it holds nothing that they use.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The job was cancelled or preempted, or its time is over.</exception>
+    public void BetweenParts()
+    {
+        ThrowIfCancelled();
+        if (OnPart?.Invoke() == false) throw new OperationCanceledException();
+        ThrowIfCancelled();
+    }
 
     /// <summary>Checks that the memory of an operation fits into what the job may still allocate.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY.</exception>

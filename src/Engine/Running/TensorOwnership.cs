@@ -46,22 +46,25 @@ internal static class TensorOwnership
         (borrowed is not null && borrowed.Contains(tensor) ? tensor.alias() : tensor).DetachFromDisposeScope());
 
     /// <summary>Collects all tensors in a value.</summary>
-    public static void CollectTensors(object? value, HashSet<torch.Tensor> into)
+    public static void CollectTensors(object? value, HashSet<torch.Tensor> into) => ForEachTensor(value, tensor => into.Add(tensor));
+
+    public static HashSet<torch.Tensor> NewTensorSet() => new(ReferenceComparer.Instance);
+
+    /// <summary>Calls a function for each tensor in a value.</summary>
+    public static void ForEachTensor(object? value, Action<torch.Tensor> action)
     {
         switch (value)
         {
-            case torch.Tensor tensor: into.Add(tensor); break;
+            case torch.Tensor tensor: action(tensor); break;
             case string: break;
             case IEnumerable<KeyValuePair<string, object?>> map:
-                foreach (var entry in map) CollectTensors(entry.Value, into);
+                foreach (var entry in map) ForEachTensor(entry.Value, action);
                 break;
             case IEnumerable<object?> items:
-                foreach (object? item in items) CollectTensors(item, into);
+                foreach (object? item in items) ForEachTensor(item, action);
                 break;
         }
     }
-
-    public static HashSet<torch.Tensor> NewTensorSet() => new(ReferenceComparer.Instance);
 
     /// <summary>Disposes all tensors in a value.</summary>
     public static void DisposeTensors(object? value)

@@ -15,15 +15,28 @@ internal static class ValueMemory
     /// <summary>What the handles of a tensor take.</summary>
     private const long HandleBytes = 256;
 
-    public static long BytesOf(object? value) => value switch
+    /// <summary>What a list takes without its items, and what a dictionary takes.</summary>
+    private const long ListBytes = 96, MapBytes = 256;
+
+    /// <summary>What an item takes in a message, and a few times more while the message is written.</summary>
+    private const long MessageItemBytes = 512;
+
+    /// <summary>What a value takes beside the memory of its tensors.</summary>
+    public static long ItemBytesOf(object? value) => value switch
     {
-        torch.Tensor tensor => BytesOf(tensor),
+        torch.Tensor => HandleBytes,
         Gradients.ProgramOptimizer optimizer => optimizer.MaxBytes,
         string text => ItemBytes + 2L * text.Length,
-        IEnumerable<KeyValuePair<string, object?>> map => ItemBytes + map.Sum(entry => BytesOf(entry.Value)),
-        IEnumerable<object?> items => ItemBytes + items.Sum(BytesOf),
+        IEnumerable<KeyValuePair<string, object?>> map => MapBytes + map.Sum(entry => 2 * ItemBytes + ItemBytesOf(entry.Value)),
+        IEnumerable<object?> items => ListBytes + items.Sum(ItemBytesOf),
         _ => ItemBytes,
     };
+
+    /// <summary>The bytes that a value takes while it is sent: the copies of its tensors, and the message of its items.</summary>
+    public static double MessageBytesOf(object? value) => CopyBytesOf(value) + MessageItemBytes * ItemCount(value);
+
+    /// <summary>The bytes of the elements of the tensors in a value, each once for each tensor.</summary>
+    public static long TensorBytesOf(object? value) => (long)Sum(value, ShapeBytes);
 
     /// <summary>The bytes of a copy of a value: an expanded tensor is copied with all of its elements.</summary>
     public static double ShapeBytesOf(object? value) => Sum(value, ShapeBytes);
@@ -44,14 +57,11 @@ internal static class ValueMemory
         _ => 0,
     };
 
-    private static long BytesOf(torch.Tensor tensor)
+    private static long ItemCount(object? value) => value switch
     {
-        if (tensor.device_type is DeviceType.META) return HandleBytes;
-        long element = tensor.element_size(), bytes = tensor.numel() * element;
-        if (bytes < SmallTensorBytes) return HandleBytes + bytes;
-        long last = 0; // the offset of the last element: an expanded tensor has less memory than its shape suggests
-        long[] shape = tensor.shape, stride = tensor.stride();
-        for (int dim = 0; dim < shape.Length; dim++) last += (shape[dim] - 1) * stride[dim];
-        return HandleBytes + Math.Min(bytes, (last + 1) * element);
-    }
+        string => 1,
+        IEnumerable<KeyValuePair<string, object?>> map => 1 + map.Sum(entry => ItemCount(entry.Value)),
+        IEnumerable<object?> items => 1 + items.Sum(ItemCount),
+        _ => 1,
+    };
 }

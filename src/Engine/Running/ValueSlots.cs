@@ -5,7 +5,7 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>The values of one run by node. A value is set once (in a loop once per iteration) and freed after its last use.</summary>
-/// <param name="maxBytes">The bytes that the values may have at a time; a view counts as much as its shape.</param>
+/// <param name="maxBytes">The bytes that the values may have at a time (<see cref="HeldStorages"/>).</param>
 /// <param name="shared">The memory of all jobs; null if it is not limited.</param>
 internal sealed class ValueSlots(
     Plan plan, Func<uint, TensorData> loadConstant, long maxBytes = long.MaxValue, SharedJobMemory? shared = null) : IDisposable
@@ -15,7 +15,8 @@ internal sealed class ValueSlots(
     private readonly object?[] _values = NewValues(plan.Statements.Length);
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
     private readonly bool[] _isRecorded = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
-    private long _totalBytes, _graphBytes, _constantBytes, _sharedBytes;
+    private readonly HeldStorages _storages = new();
+    private long _itemBytes, _graphBytes, _sharedBytes;
     private int _recordedCount;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
@@ -33,7 +34,7 @@ internal sealed class ValueSlots(
     public bool Has(uint node) => !ReferenceEquals(_values[node], _empty);
 
     /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
-    public bool HasAmpleRoom => _totalBytes <= maxBytes / 64;
+    public bool HasAmpleRoom => HeldBytes <= maxBytes / 64;
 
     /// <summary>Whether a value of an operation is part of a graph.</summary>
     public bool HasGraph => _recordedCount > 0;
@@ -42,7 +43,7 @@ internal sealed class ValueSlots(
     public long FreeBytes => maxBytes - HeldBytes;
 
     /// <summary>The bytes of the values, of the constants, and of what graphs keep.</summary>
-    public long HeldBytes => _totalBytes + _graphBytes + _constantBytes;
+    public long HeldBytes => _storages.Bytes + _itemBytes + _graphBytes;
 
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
     /// <param name="isNew">
@@ -54,38 +55,39 @@ internal sealed class ValueSlots(
         Free(node);
         _values[node] = value;
         if (isNew && _isRecorded.Length > 0 && IsRecorded(value)) (_isRecorded[node], _recordedCount) = (true, _recordedCount + 1);
-        TrackBytes(node, value);
+        AddBytes(node, value);
     }
 
-    /// <summary>Adjusts the bytes of a container in which an item takes the place of another one.</summary>
-    /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
-    public void ReplaceBytes(uint node, long previousBytes, object? item)
+    /// <summary>Subtracts an item that will be freed, or changed, from the bytes of the value of a node, such as a list.</summary>
+    public void RemoveBytes(uint node, object? item)
     {
         if (_bytes.Length == 0) return;
-        long freed = Math.Min(previousBytes, _bytes[node]);
+        long freed = Math.Min(ValueMemory.ItemBytesOf(item), _bytes[node]);
         _bytes[node] -= freed;
-        _totalBytes -= freed;
-        TrackBytes(node, item);
+        _itemBytes -= freed;
+        _storages.Remove(item);
+        ReportShared();
     }
 
     /// <summary>Adds the bytes of an item that was added to the value of a node, such as a list.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
-    public void TrackBytes(uint node, object? item)
+    public void AddBytes(uint node, object? item)
     {
         if (_bytes.Length == 0) return;
-        long bytes = ValueMemory.BytesOf(item);
+        long before = HeldBytes, bytes = ValueMemory.ItemBytesOf(item);
         _bytes[node] += bytes;
-        _totalBytes += bytes;
+        _itemBytes += bytes;
+        _storages.Add(item);
         ReportShared();
         if (shared is not null && shared.Used > shared.Total && bytes > 0)
-            throw OperationLimits.SharedMemoryShortage("The value", bytes, HeldBytes - bytes, shared);
+            throw OperationLimits.SharedMemoryShortage("The value", HeldBytes - before, before, shared);
         if (HeldBytes > maxBytes)
             throw Errors.CreateException(ErrorCode.OutOfMemory,
                 $"The values that the program holds at this point have {HeldBytes:N0} bytes; "
                 + $"a job may hold {maxBytes:N0} at a time "
                 + "here.",
-                "A value is freed after its last use: save what is needed "
-                + "of it (a slice, a mean) and let it go, or use fewer rows at once.");
+                "A value is freed after its last use: save what is needed of it (a slice, a mean) and let it go, or use fewer rows at "
+                + "once. A slice that is kept keeps the whole value: keep its Clone().");
     }
 
     public void Free(uint node)
@@ -96,12 +98,20 @@ internal sealed class ValueSlots(
         {
             // the graph keeps its memory as long as another value of the graph lives
             (_isRecorded[node], _recordedCount) = (false, _recordedCount - 1);
-            _graphBytes = _recordedCount == 0 ? 0 : _graphBytes + Math.Max(_bytes.Length > 0 ? _bytes[node] : 0, MinNodeBytes);
+            _graphBytes = _recordedCount == 0 ? 0
+                : _graphBytes + Math.Max(_bytes.Length > 0 ? ValueMemory.TensorBytesOf(value) : 0, MinNodeBytes);
         }
-        if (_bytes.Length > 0) (_totalBytes, _bytes[node]) = (_totalBytes - _bytes[node], 0);
+        if (!ReferenceEquals(value, _empty))
+        {
+            if (_bytes.Length > 0)
+            {
+                (_itemBytes, _bytes[node]) = (_itemBytes - _bytes[node], 0);
+                _storages.Remove(value);
+            }
+            TensorOwnership.DisposeTensors(value);
+        }
+        if (_gradients.Remove(node, out torch.Tensor? gradient)) FreeGradient(node, gradient);
         ReportShared();
-        if (!ReferenceEquals(value, _empty)) TensorOwnership.DisposeTensors(value);
-        if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
     }
 
     /// <summary>The retained gradient of a value, borrowed; null if there is none.</summary>
@@ -110,11 +120,17 @@ internal sealed class ValueSlots(
     /// <summary>Adds the gradient of a backward pass to the retained one. It is freed with the value.</summary>
     public void AddGradient(uint node, torch.Tensor gradient)
     {
-        if (!_gradients.ContainsKey(node)) TrackBytes(node, gradient);
         torch.Tensor sum = (_gradients.Remove(node, out torch.Tensor? previous) ? previous + gradient : gradient.clone())
             .DetachFromDisposeScope();
-        previous?.Dispose();
+        if (previous is not null) FreeGradient(node, previous);
         _gradients[node] = sum;
+        AddBytes(node, sum);
+    }
+
+    private void FreeGradient(uint node, torch.Tensor gradient)
+    {
+        RemoveBytes(node, gradient);
+        gradient.Dispose();
     }
 
     /// <summary>A constant of the program on the model's device, borrowed.</summary>
@@ -124,17 +140,17 @@ internal sealed class ValueSlots(
     private torch.Tensor LoadConstant(uint index)
     {
         torch.Tensor constant = loadConstant(index).ToTorch(plan.Model.Device).DetachFromDisposeScope();
-        _constantBytes += ValueMemory.BytesOf(constant);
+        if (_bytes.Length > 0) _storages.Add(constant);
         ReportShared();
         return constant;
     }
 
     public void Dispose()
     {
-        _constantBytes = 0;
         for (uint i = 0; i < _values.Length; i++) Free(i);
         for (int i = 0; i < _constants.Length; i++)
         {
+            if (_bytes.Length > 0) _storages.Remove(_constants[i]);
             _constants[i]?.Dispose();
             _constants[i] = null;
         }

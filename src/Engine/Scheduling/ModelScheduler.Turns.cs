@@ -23,7 +23,9 @@ internal sealed partial class ModelScheduler
         if (_turn is { Interrupted: null, PromptTokens: { } tokens, IsSliceOver: true } turn) Interrupt(turn, tokens / 2);
     }
 
-    /// <summary>Between two statements that a pass or another statement contains: lets the others go on.</summary>
+    /// <summary>
+    /// Between two statements that a pass or another statement contains, and between two parts of a long one: lets the others go on.
+    /// </summary>
     private void OnStatementEnded(JobRun job)
     {
         if (_turn is not { } turn || !turn.Jobs.Contains(job)) return;
@@ -77,7 +79,7 @@ internal sealed partial class ModelScheduler
             if (maxTokens == long.MaxValue && model.CanBatch
                 && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner)) ?? TakeNext(_exclusive, CanStartNow))
                     is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
-            RunStatements();
+            RunStatements(isUrgent: false);
         }
     }
 

@@ -36,12 +36,18 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// <summary>The tokens of the prompts that share a pass, padding included. A longer prompt has a pass to itself.</summary>
     private const int MaxPrefillTokens = 512;
 
+    /// <summary>
+    /// The rows of a batch of several owners that generates. More rows of one owner would make every token of the others wait for them.
+    /// </summary>
+    private const int MaxSharedRows = 32;
+
     private readonly List<ScheduledJob> _jobs = [];
     private readonly List<ITraceBatch> _batches = [];
     private readonly HashSet<ITraceBatch> _stepping = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly List<ScheduledJob> _unfinished = []; // their slices ended between two statements
     private readonly OwnerShares _shares = new(), _statementShares = new();
+    private readonly OwnerRests _statementRests = new(), _batchRests = new();
     private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
 
     /// <summary>
@@ -64,6 +70,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     {
         (job.RunOthers, job.Work) = (RunWhileWaiting, Work);
         (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
+        job.OnOperationPart = job.OnStatementEnded;
         _shares.AddJob(job.Owner);
         _statementShares.AddJob(job.Owner);
         _jobs.Add(new ScheduledJob(job, onEnded));
@@ -75,10 +82,11 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         RunSessions(); // 1
+        bool hasPasses = _waiting.Count + _batches.Count + _exclusive.Count > 0;
         RunPrefill();
         RunBatches();
         if (TakeNext(_exclusive, _ => true) is { } exclusive) Start([exclusive]);
-        RunStatements();
+        RunStatements(isUrgent: !hasPasses);
     }
 
     public void Dispose()
@@ -124,7 +132,10 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private long CacheBytes(ScheduledJob job) => maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens }
         ? tokens * model.CacheBytesPerToken + job.Prepared.RowCount * model.CacheBytesPerRow : 0;
 
-    /// <summary>Runs a step of each batch that generates.</summary>
+    /// <summary>
+    /// Runs a step of each batch that generates. One of many rows is preempted as a long prompt is, and waits after a step for as long as
+    /// it took if there is something else to run.
+    /// </summary>
     private void RunBatches()
     {
         foreach (ITraceBatch batch in _batches.ToList())
@@ -132,8 +143,14 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             // a nested call may have ended it, or it stands in the middle of a step
             if (!_batches.Contains(batch) || _stepping.Contains(batch)) continue;
             if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
+            (int rows, string owner) = (RowCount(batch), batch.Traces.First().Job.Owner);
+            bool isLarge = rows > MaxSharedRows;
+            if (isLarge && _waiting.Count + _exclusive.Count + _unfinished.Count + _batches.Count > 1 && _batchRests.IsResting(owner))
+                continue;
             _stepping.Add(batch);
-            bool hasRun = TryRun([.. batch.Traces], batch.Step);
+            long start = Stopwatch.GetTimestamp();
+            bool hasRun = TryRun([.. batch.Traces], batch.Step, isLarge ? rows : null);
+            if (isLarge) _batchRests.Begin(owner, Stopwatch.GetElapsedTime(start));
             _stepping.Remove(batch);
             if (!hasRun || batch.HasEnded)
             {
@@ -167,52 +184,66 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void Join(ITraceBatch batch)
     {
-        bool hasJoined = batch.Traces.All(CanShare)
-            && _batches.Any(running => !_stepping.Contains(running) && running.Traces.All(CanShare) && running.TryAppend(batch));
+        bool hasJoined = batch.Traces.All(CanShare) && _batches.Any(running => !_stepping.Contains(running)
+            && running.Traces.All(CanShare) && HaveOneOwnerOrFewRows(running, batch) && running.TryAppend(batch));
         if (!hasJoined) _batches.Add(batch);
     }
 
+    private bool HaveOneOwnerOrFewRows(ITraceBatch running, ITraceBatch batch) => RowCount(running) + RowCount(batch) <= MaxSharedRows
+        || running.Traces.Concat(batch.Traces).Select(trace => trace.Job.Owner).Distinct().Count() == 1;
+
+    private int RowCount(ITraceBatch batch) =>
+        _jobs.Where(job => job.Trace is { } trace && batch.Traces.Contains(trace)).Sum(job => job.Prepared!.RowCount);
+
     /// <summary>
     /// Runs every session until it waits for a pass or has ended, or a slice of time is over for them together. Those of a turn that has
-    /// begun wait.
+    /// begun wait, and those whose owner has just had more than a slice.
     /// </summary>
     private void RunSessions()
     {
-        long start = Stopwatch.GetTimestamp();
+        (long start, int statements) = (Stopwatch.GetTimestamp(), 0);
         foreach (ScheduledJob job in _jobs.ToList())
-            if (CanRunStatements(job) && (!_unfinished.Contains(job) || job.Run.IsStopped)) RunSession(job, start);
+        {
+            if (!CanRunStatements(job) || (_unfinished.Contains(job) && !job.Run.IsStopped)) continue;
+            bool isResting = _statementRests.IsResting(job.Run.Owner) && _jobs.Exists(other => other.Run.Owner != job.Run.Owner);
+            RunSession(job, () => isResting || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
+        }
     }
 
     /// <summary>Runs a slice of the statements that the last one has left.</summary>
-    private void RunStatements()
+    /// <param name="isUrgent">Whether nothing else can run.</param>
+    private void RunStatements(bool isUrgent)
     {
-        if (_unfinished.Where(CanRunStatements).MinBy(job => _statementShares.ServiceOf(job.Run.Owner)) is { } next)
-            RunSession(next, Stopwatch.GetTimestamp());
+        if (_unfinished.Where(job => CanRunStatements(job) && (isUrgent || !_statementRests.IsResting(job.Run.Owner)))
+            .MinBy(job => _statementShares.ServiceOf(job.Run.Owner)) is not { } next) return;
+        (long start, int statements) = (Stopwatch.GetTimestamp(), 0);
+        RunSession(next, () => statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
     }
 
     private bool CanRunStatements(ScheduledJob job) => _jobs.Contains(job) && CanRunNow(job) // a nested call may have ended it
         && (job.Trace is not { HasEnded: false } || job.Run.HasFailed)
         && !(job.Run.IsPreempted && (_turn is not null || _batches.Any(batch => batch.Traces.Contains(job.Trace))));
 
-    /// <param name="start">When the slice of time has begun.</param>
-    private void RunSession(ScheduledJob job, long start)
+    /// <param name="isSliceOver">Returns whether its statements stop before the next one.</param>
+    private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
     {
         _unfinished.Remove(job);
         _turn = new Turn([job.Run], [], _turn, MinTimeSlice);
         job.Run.ExecutionTimer?.Start(sharers: 1);
         try
         {
-            RunSession(job, () => Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
+            RunStatements(job, isSliceOver);
         }
         finally
         {
             job.Run.ExecutionTimer?.Stop();
             _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn.Own.TotalSeconds);
+            if (_turn.Own > 2 * MinTimeSlice) _statementRests.Begin(job.Run.Owner, _turn.Own);
             _turn = _turn.Interrupted;
         }
     }
 
-    private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
+    private void RunStatements(ScheduledJob job, Func<bool> isSliceOver)
     {
         if (job.Run.IsPreempted) job.RestartAlone();
         if (job.Trace is not null)
@@ -232,6 +263,15 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     {
         job.BeginTrace(model);
         if (job.Prepared is null) return;
+        try
+        {
+            job.Run.Limits.RequireMemory("The pass over the prompts", 0, job.Prepared.PassBytes);
+        }
+        catch (Exception e)
+        {
+            job.Run.Fail(e, job.Trace!.Statement.Id);
+            return;
+        }
         if (CacheBytes(job) > maxCacheBytes)
             job.Run.Fail(Errors.CreateException(ErrorCode.OutOfMemory,
                 $"The keys and values of this generation take up to {CacheBytes(job):N0} bytes, and the model has {maxCacheBytes:N0} for "
@@ -266,7 +306,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     }
 
     /// <summary>Runs a pass of these traces. Returns false if it has failed in the model.</summary>
-    /// <param name="promptTokens">The tokens of its prompts; null for a step of a generation.</param>
+    /// <param name="promptTokens">The tokens of its prompts; null for a step of a generation with few rows, which is not preempted.</param>
     private bool TryRun(List<TraceRun> traces, Action run, long? promptTokens = null)
     {
         const int GradientPasses = 3; // forward, and backward through values and weights

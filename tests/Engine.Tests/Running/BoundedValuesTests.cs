@@ -20,6 +20,12 @@ public sealed class BoundedValuesTests : IDisposable
     [InlineData("variables")]
     [InlineData("entries")]
     [InlineData("numbers in a list")]
+    [InlineData("views in a list")]
+    [InlineData("views of views")]
+    [InlineData("a list of lists of lists")]
+    [InlineData("a map of maps of maps")]
+    [InlineData("a variable that is doubled")]
+    [InlineData("numbers that are saved")]
     [InlineData("a log line")]
     [InlineData("an expanded value that is saved")]
     [InlineData("an expanded value in a saved list")]
@@ -54,6 +60,35 @@ public sealed class BoundedValuesTests : IDisposable
                         ValueList numbers = t.List();
                         t.ForEach(Op.Arange(150_000), number => numbers.Append(number.Shape));
                         break;
+                    case "views in a list":
+                        ValueList views = t.List();
+                        for (int i = 0; i < 8; i++) views.Append(OneMegabyte()[0, 0]);
+                        break;
+                    case "views of views":
+                        Value[] parts = [.. Enumerable.Range(0, 8).Select(_ => OneMegabyte()[..2].Narrow(1, 0, 4)[1])];
+                        Op.Cat(parts).Sum().Save();
+                        break;
+                    case "a list of lists of lists":
+                        ValueList lists = t.List(1, 1);
+                        for (int i = 0; i < 40; i++) lists = t.List(lists, lists);
+                        break;
+                    case "a map of maps of maps":
+                        ValueMap maps = t.Map();
+                        for (int i = 0; i < 40; i++)
+                        {
+                            ValueMap outer = t.Map();
+                            outer.Put("a", maps);
+                            outer.Put("b", maps);
+                            maps = outer;
+                        }
+                        break;
+                    case "a variable that is doubled":
+                        Variable doubled = t.Variable(t.List(1));
+                        for (int i = 0; i < 40; i++) doubled.Set(t.List(doubled.Value, doubled.Value));
+                        break;
+                    case "numbers that are saved":
+                        Op.Arange(50_000).ToList().Save("numbers");
+                        break;
                     case "a call of a module": _fixture.Model.LmHead.Call(Op.Ones(new long[] { 1, 1, 16 }).Expand(1, 100_000, 16)); break;
                     case "a log line": t.Log(Expanded()); break;
                     case "an expanded value that is saved": Expanded().Save("all"); break;
@@ -73,6 +108,24 @@ public sealed class BoundedValuesTests : IDisposable
     }
 
     [Fact]
+    public void AViewWithoutElements_KeepsNothing() => Run(t =>
+    {
+        ValueList list = t.List();
+        for (int i = 0; i < 8; i++)
+        {
+            list.Append(Op.Ones(new long[] { 512, 512 })[..0]);
+            list.Append(Op.Ones(new long[] { 512, 512 }).TensorSplit([0])[0]);
+        }
+    });
+
+    [Fact]
+    public void ACloneOfAView_KeepsNothing() => Run(t =>
+    {
+        ValueList list = t.List();
+        for (int i = 0; i < 8; i++) list.Append(Op.Ones(new long[] { 512, 512 })[0, ..4].Clone());
+    });
+
+    [Fact]
     public void WhatIsReplaced_NoLongerCounts()
     {
         Program program = _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
@@ -81,7 +134,7 @@ public sealed class BoundedValuesTests : IDisposable
             ValueMap map = t.Map();
             for (int i = 0; i < 8; i++)
             {
-                variable.Set(Op.Ones(new long[] { 256, 512 }));
+                variable.Set(Op.Ones(new long[] { 256, 512 })[0]);
                 map.Put("entry", Op.Ones(new long[] { 256, 512 }));
                 // each graph ends with its last value
                 t.Backward(Op.Ones(new long[] { 64, 512 }).RequiresGrad().Exp().Exp().Sum());
@@ -90,6 +143,14 @@ public sealed class BoundedValuesTests : IDisposable
         });
         var outcome = new JobOutcome();
         using var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome, maxValueBytes: Most);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.Null(job.Error);
+    }
+
+    private void Run(Action<Tracer> experiment)
+    {
+        using var job = new JobRun(Compiler.Compile(_fixture.Record(_prompt, experiment), _fixture.HookedModel), new JobOutcome(),
+            maxValueBytes: Most);
         ProgramEngine.Run(_fixture.HookedModel, [job]);
         Assert.Null(job.Error);
     }

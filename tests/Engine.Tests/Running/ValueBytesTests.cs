@@ -10,9 +10,12 @@ namespace Ndif.Engine.Tests.Running;
 /// </summary>
 public sealed class ValueBytesTests : IDisposable
 {
-    private const long Most = 3 << 20;
+    private const long Most = 8 << 20;
     private static readonly int[][] _rows =
         [.. Enumerable.Range(0, 40).Select(row => Enumerable.Range(0, 40).Select(at => 1 + (row + at) % 30).ToArray())];
+
+    /// <summary>One long row, and many short ones, which are as long with their padding.</summary>
+    private static readonly int[][] _manyRows = [_rows[0], .. Enumerable.Repeat(new[] { 1 }, 400)];
 
     private static readonly int[] _prompt = [3, 1, 4];
 
@@ -26,19 +29,30 @@ public sealed class ValueBytesTests : IDisposable
     [InlineData("values")]
     [InlineData("a list")]
     [InlineData("a cache")]
+    [InlineData("a pass")]
+    [InlineData("options of a generation")]
     public void WhoHoldsTooMuch_RunsOutOfMemory_AndTheOtherOfThePassDoesNot(string what)
     {
-        Program greedy = _fixture.Record(_rows, t =>
+        Program greedy = what is "options of a generation" ? _fixture.RecordIn(Model.Generate(null, 5, new()
+        {
+            // each invoke has its own copy
+            SequenceBias = [.. Enumerable.Range(0, 1000).Select(i => ((IReadOnlyList<int>)[1 + i % 9, 1 + i / 9 % 9, 1 + i / 81], 1.0))],
+        }), t =>
+        {
+            for (int seed = 0; seed < 100; seed++)
+                using (t.Invoke(_prompt, new GenerationOptions { Seed = seed })) { }
+        }) : _fixture.Record(what is "a pass" ? _manyRows : _rows, t =>
         {
             switch (what)
             {
-                case "values": // 1 MiB each
-                    Value[] all = [.. Enumerable.Range(0, 4).Select(_ => Op.Ones(new long[] { 512, 512 }))];
+                case "a pass": break;
+                case "values": // 4 MiB each
+                    Value[] all = [.. Enumerable.Range(0, 4).Select(_ => Op.Ones(new long[] { 1024, 1024 }))];
                     (all[0] + all[1] + all[2] + all[3]).Sum().Save("sum");
                     break;
                 case "a list":
                     ValueList list = t.List();
-                    for (int i = 0; i < 8; i++) list.Append(Op.Ones(new long[] { 512, 512 }));
+                    for (int i = 0; i < 8; i++) list.Append(Op.Ones(new long[] { 1024, 1024 }));
                     break;
                 default: t.Cache(); break; // 100 KiB for each of a hundred modules
             }
@@ -47,7 +61,7 @@ public sealed class ValueBytesTests : IDisposable
         Program modest = _fixture.Record(_prompt, _ => Model.Logits.Save("logits"));
         (Error? error, JobOutcome bad, JobOutcome good) = Run(greedy, modest);
         Assert.Equal(ErrorCode.OutOfMemory, error?.Code);
-        Assert.Contains("3,145,728", error!.Message, StringComparison.Ordinal);
+        Assert.Contains("8,388,608", error!.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("after", bad.Names);
         TensorAssert.Equal(_fixture.Run(modest)[0].Tensor("logits"), good.Tensor("logits"), 1e-5);
     }

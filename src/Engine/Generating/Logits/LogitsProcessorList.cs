@@ -19,15 +19,14 @@ internal static class LogitsProcessorList
     {
         Generation values = options.Values;
         IReadOnlyList<long> eos = options.EosTokenIds;
-        if (values.SequenceBias is { Biases: { Count: > 0 } biases })
-            yield return new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias)));
+        if (options.SequenceBias is { } sequenceBias) yield return sequenceBias;
         if (values.EncoderRepetitionPenalty != 1)
             yield return new EncoderRepetitionPenaltyLogitsProcessor(values.EncoderRepetitionPenalty, encoderTokens);
         if (values.RepetitionPenalty != 1) yield return new RepetitionPenaltyLogitsProcessor(values.RepetitionPenalty);
         if (values.NoRepeatNgram > 0) yield return new NoRepeatNgramLogitsProcessor((int)values.NoRepeatNgram);
         if (values.EncoderNoRepeatNgram > 0)
             yield return new NoRepeatNgramLogitsProcessor((int)values.EncoderNoRepeatNgram, ofPrompt: true, encoderTokens);
-        if (values.BadWords is { Rows.Count: > 0 } words) yield return SequenceBiasLogitsProcessor.Forbid(words, eos);
+        if (options.BadWords is { } badWords) yield return badWords;
         if (values.MinLength > 0 && eos.Count > 0) yield return new MinLengthLogitsProcessor((int)values.MinLength, eos);
         if (values.MinNewTokens > 0 && eos.Count > 0) yield return new MinNewTokensLogitsProcessor((int)values.MinNewTokens, eos);
         if (values.HasForcedBos) yield return new ForcedTokenLogitsProcessor([values.ForcedBos], _ => 1);

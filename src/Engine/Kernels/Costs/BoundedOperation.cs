@@ -109,7 +109,7 @@ internal static class BoundedOperation
         double mostRows = PartBytes / Math.Max(1, entry.Rule(a).Bytes / split.Length);
         for (long start = 0; start < split.Length;)
         {
-            a.Context.Limits!.ThrowIfCancelled();
+            a.Context.Limits!.BetweenParts();
             long count = PartRows(split, Math.Min(PartSeconds / Math.Max(secondsOfRow, 1e-12), mostRows)), left = split.Length - start;
             if (left - count < split.Alignment) count = left; // no part has fewer rows
             long begin = Stopwatch.GetTimestamp();

@@ -23,7 +23,7 @@ internal static partial class CostTable
             new OpCost(Count(a, 0) * Count(a, 1) * PromotedBytes(a), Bytes(a, 0) + Bytes(a, 1), 2 * Count(a, 0) * Count(a, 1))),
         Row("einsum", 0, EinsumCost),
         Row("cross", SmallProduct, Elementwise(6, workspace: 1)),
-        Row("trace", long.MaxValue, _free),
+        Row("trace", SmallProduct, (in a) => new OpCost(ElementBytes(a, 0), 0, Count(a, 0))),
         Row("cdist", SmallMatrix, Distances, RowSplit.Distances),
         Row("scaled_dot_product_attention", SmallMatrix, AttentionCost, RowSplit.Attention),
         Row("matrix_exp", SmallMatrix, (in a) => Factorization(a, square: 80, copies: 16)),

@@ -26,7 +26,8 @@ internal static partial class CostTable
         Row("logspace", 0, (in a) => Filled(a, [a.Int(2)], a.DType(4), work: 25)),
         Row("eye", 0, (in a) => Filled(a, [a.Int(0), a.OptionalInt(1) ?? a.Int(0)], a.DType(2))),
         Row("tril_indices triu_indices", 0, (in a) => Filled(a, [2, a.Int(0), a.Int(1)], ScalarType.Int64, work: 4)),
-        Row("diag", 0, (in a) => a[0] is Tensor { ndim: 1 } self ? Diagonals(a, self) : new OpCost(Bytes(a, 0))),
+        Row("diag", 0, (in a) => a[0] is Tensor { ndim: 1 } self ? Diagonals(a, self)
+            : new OpCost(Bytes(a, 0), 0, Count(a, 0))),
         Row("diag_embed", 0, (in a) => a[0] is Tensor { ndim: > 0 } self ? Diagonals(a, self) : default),
         Row("one_hot", 0, (in a) => new OpCost(8 * Count(a, 0) * Math.Max(1, (double)a.Int(1)), Count(a, 0),
             3 * Count(a, 0) * Math.Max(1, a.Int(1)))),

@@ -48,7 +48,7 @@ internal static class IsolatedOperation
                 TaskCreationOptions.LongRunning, TaskScheduler.Default);
             while (!Wait(exchange))
             {
-                limits.ThrowIfCancelled();
+                limits.BetweenParts();
                 process.Refresh();
                 if (!process.HasExited && process.WorkingSet64 > expected * 1.2 + ProcessBytes)
                     throw Errors.CreateException(ErrorCode.OutOfMemory,

@@ -56,6 +56,40 @@ public sealed class CostTableTests
         Assert.True(bytes <= Math.Max(64, cost.OutputBytes), $"{line}: {bytes} bytes, and the cost says {cost}");
     }
 
+    /// <summary>An operation with the row of views makes no memory: its results are in the storages of its arguments.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void WhatIsFree_ReturnsViews(string line)
+    {
+        var kernelCase = new KernelCase(line);
+        string op = kernelCase.Schema.Name;
+        if (kernelCase.Kind == "!!" || !CostTable.IsFree(op) || kernelCase.Schema.InPlace || _checkedInKernel.Contains(op)) return;
+        using var scope = NewDisposeScope();
+        var context = new KernelContext();
+        object?[] bound = kernelCase.Bind(context);
+        HashSet<nint> storages = [];
+        TensorOwnership.ForEachTensor(bound, tensor => storages.Add(HeldStorages.StorageOf(tensor)?.Storage ?? 0));
+        TensorOwnership.ForEachTensor(kernelCase.Run(bound, context), tensor =>
+            Assert.True(HeldStorages.StorageOf(tensor) is not { } found || storages.Contains(found.Storage), $"{line} is no view"));
+    }
+
+    /// <summary>Every other operation takes time for its elements, so that a long call is found before it runs.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void WhatIsNotFree_TakesTime(string line)
+    {
+        var kernelCase = new KernelCase(line);
+        string op = kernelCase.Schema.Name;
+        if (kernelCase.Kind == "!!" || CostTable.IsFree(op) || _checkedInKernel.Contains(op)) return;
+        using var scope = NewDisposeScope();
+        var context = new KernelContext();
+        object?[] bound = kernelCase.Bind(context);
+        CostEntry entry = CostTable.Entries[op];
+        OpCost cost = entry.Rule(new OpArguments(kernelCase.Schema, bound, context));
+        Assert.True(cost.Elements + cost.Flops > 0 || cost.Bytes == 0, $"{line}: {cost}");
+        Assert.InRange(entry.SkipBelow, 0, 1 << 20);
+    }
+
     /// <summary>An argument that is converted to the type of the computation needs a copy of all of its elements.</summary>
     [Theory]
     [InlineData("reciprocal", ScalarType.Byte, null, 1)]
