@@ -32,8 +32,8 @@ internal readonly record struct ValueSize(double[]? Shape, double ElementBytes, 
         if (MayBeTuple && items is [{ ValueCase: Argument.ValueOneofCase.Integer }]) return this with { MayBeTuple = false }; // output[0]
         int indexed = items.Count(item => item.ValueCase is not (Argument.ValueOneofCase.None or Argument.ValueOneofCase.Ellipsis));
         int added = items.Count(item => item.ValueCase is Argument.ValueOneofCase.None);
-        bool isInvalid = indexed > shape.Length || index.ValueCase == Argument.ValueOneofCase.Text || shape.Length + added > ProgramFormat.MaxRank
-            || items.Count(item => item.ValueCase is Argument.ValueOneofCase.Ellipsis) > 1;
+        bool isInvalid = indexed > shape.Length || index.ValueCase == Argument.ValueOneofCase.Text
+            || shape.Length + added > ProgramFormat.MaxRank || items.Count(item => item.ValueCase is Argument.ValueOneofCase.Ellipsis) > 1;
         if (isInvalid) return this; // the run refuses it
         List<double> left = [];
         int axis = 0;

@@ -14,8 +14,8 @@ namespace Ndif.Server.Hosting;
 internal static class KestrelSetup
 {
     /// <summary>
-    /// What a connection may send before it is read: the window of HTTP/2, and the request buffer of HTTP/1.1. It is filled by whoever opens
-    /// a connection, so <see cref="ConnectionLimiter"/> counts with it. Large tensors are uploaded over HTTP/1.1, which a small window does
+    /// What a connection may send before it is read: the window of HTTP/2, and the request buffer of HTTP/1.1. Whoever opens a connection
+    /// can fill it, so <see cref="ConnectionLimiter"/> counts with it. Large tensors are uploaded over HTTP/1.1, which a small window does
     /// not slow down.
     /// </summary>
     public const int ConnectionWindowBytes = 512 << 10;

@@ -33,7 +33,8 @@ internal sealed class OpenRequestLimiter(GatewayOptions options)
     /// <exception cref="Protocol.NdifException">UNAVAILABLE: there are too many.</exception>
     public IDisposable EnterCheck() => _checks.TryAdd(MaxChecks) ?? throw ServerErrors.TooManyWithoutKey();
 
-    public int GetLimit(string tier) => (int)Math.Clamp((long)options.GetTier(tier).JobsInFlight * RequestsPerJob, MinRequests, int.MaxValue);
+    private int GetLimit(string tier) =>
+        (int)Math.Clamp((long)options.GetTier(tier).JobsInFlight * RequestsPerJob, MinRequests, int.MaxValue);
 
     private sealed class Counter
     {

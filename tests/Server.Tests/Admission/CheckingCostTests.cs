@@ -29,7 +29,8 @@ public sealed class CheckingCostTests
                     {
                         Enumerable.Range(0, 100).Select(layer => new ModuleInfo
                         {
-                            Name = $"{layer}", Children = { Enumerable.Range(0, 20).Select(part => new ModuleInfo { Name = $"part_{part}" }) },
+                            Name = $"{layer}",
+                            Children = { Enumerable.Range(0, 20).Select(part => new ModuleInfo { Name = $"part_{part}" }) },
                         }),
                     },
                 },

@@ -8,8 +8,8 @@ using Ndif.Server.Tests.Support;
 namespace Ndif.Server.Tests.Security;
 
 /// <summary>
-/// Connections that fill their windows with bytes that nobody reads ended a gateway with a heap of 1 GB: 35 of them, without a key, each with
-/// 32 MB on calls of reflection whose answers it did not accept.
+/// Connections that fill their windows with bytes that nobody reads took the memory of a gateway with a heap of 1 GB: 35 of them, without a
+/// key, each with 32 MB on calls of reflection whose answers it did not accept.
 /// </summary>
 public sealed class ConnectionLimiterTests
 {

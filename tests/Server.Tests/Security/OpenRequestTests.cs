@@ -24,14 +24,16 @@ public sealed class OpenRequestTests
         }
 
         Error refused = await GrpcAssert.FailsAsync(
-            StatusCode.ResourceExhausted, async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel));
+            StatusCode.ResourceExhausted,
+            async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel));
         Assert.Equal(ErrorCode.QuotaExceeded, refused.Code);
         Assert.StartsWith($"{Limit} requests and streams", refused.Message, StringComparison.Ordinal);
         await other.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
 
         foreach (AsyncServerStreamingCall<Event> watch in watches) watch.Dispose();
         await Poll.UntilAsync<Exception?>(async () => await Record.ExceptionAsync(
-            async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)), failure => failure is null);
+            async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)),
+            failure => failure is null);
     }
 
     [Fact]
@@ -47,7 +49,8 @@ public sealed class OpenRequestTests
             Assert.True(await watches[^1].ResponseStream.MoveNext(TestGateway.Cancel));
         }
 
-        using AsyncServerStreamingCall<HealthCheckResponse> last = health.Watch(new HealthCheckRequest(), cancellationToken: TestGateway.Cancel);
+        using AsyncServerStreamingCall<HealthCheckResponse> last =
+            health.Watch(new HealthCheckRequest(), cancellationToken: TestGateway.Cancel);
         await GrpcAssert.FailsAsync(StatusCode.Unavailable, async () => await last.ResponseStream.MoveNext(TestGateway.Cancel));
         await health.CheckAsync(new HealthCheckRequest(), cancellationToken: TestGateway.Cancel);
         await gateway.CreateHttpClient().GetStringAsync(new Uri("livez", UriKind.Relative), TestGateway.Cancel);
