@@ -34,9 +34,10 @@ public interface IJobQueue : IAsyncDisposable
     /// How long a job that arrives during the wait is left to other workers. A worker that runs jobs already sets it, so that an idle one
     /// is faster.
     /// </param>
+    /// <param name="exceptOwners">Owners whose jobs are left waiting; the next job of another owner is leased.</param>
     Task<Lease?> LeaseAsync(
         string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
-        CancellationToken cancellationToken = default);
+        IReadOnlyCollection<string> exceptOwners, CancellationToken cancellationToken = default);
 
     /// <summary>Extends a lease. Returns false if the lease was lost because the job was cancelled or runs on another worker.</summary>
     Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default);

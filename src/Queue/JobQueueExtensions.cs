@@ -4,10 +4,10 @@ namespace Ndif.Queue;
 
 public static class JobQueueExtensions
 {
-    /// <summary>Leases the next job, as <see cref="IJobQueue.LeaseAsync"/>, without a delay after a wake-up.</summary>
+    /// <summary>Leases the next job of any owner, as <see cref="IJobQueue.LeaseAsync"/>, without a delay after a wake-up.</summary>
     public static Task<Lease?> LeaseAsync(
         this IJobQueue jobs, string worker, IReadOnlyCollection<string> models, TimeSpan wait,
-        CancellationToken cancellationToken = default) => jobs.LeaseAsync(worker, models, wait, () => TimeSpan.Zero, cancellationToken);
+        CancellationToken cancellationToken = default) => jobs.LeaseAsync(worker, models, wait, () => TimeSpan.Zero, [], cancellationToken);
 
     /// <summary>Publishes positions, as <see cref="IJobQueue.PublishPositionsAsync"/>, and leaves the notices as they are.</summary>
     public static Task<int> PublishPositionsAsync(

@@ -26,12 +26,12 @@ namespace Ndif.Server;
 
 /// <summary>
 /// Builds the gateway as an ASP.NET Core application. `ndif up`, `ndif serve` and tests start and stop it. The request pipeline:
-/// 1. <see cref="KestrelSetup"/>: endpoints, TLS and limits.
+/// 1. <see cref="KestrelSetup"/>: endpoints, TLS and limits; <see cref="ConnectionLimiter"/>.
 /// 2. <see cref="RequestLoggingMiddleware"/>: one log line and one measurement per request.
 /// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
 /// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
 /// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
-/// 6. <see cref="RequestLimitMiddleware"/>: what the requests of a key may cost.
+/// 6. <see cref="RequestLimitMiddleware"/>: how many requests are open, and what those of a key may cost.
 /// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
 ///    HTTP endpoint (blobs, OpenAI's API, status, dashboard, metrics).
 /// </summary>
@@ -55,7 +55,7 @@ public static class GatewayHost
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
             .ConfigureKestrel(kestrel =>
             {
-                KestrelSetup.Configure(kestrel, options, certificate);
+                KestrelSetup.Configure(kestrel, options, certificate, new ConnectionLimiter());
                 ScalerSetup.Listen(kestrel, options);
             });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
@@ -99,7 +99,8 @@ public static class GatewayHost
         services.AddSingleton<RunStreamTracker>().AddHostedService(provider => provider.GetRequiredService<RunStreamTracker>());
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
-        services.AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
+        services.AddSingleton<OpenRequestLimiter>().AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
+        services.AddSingleton<RequestLogLimiter>();
         ScalerSetup.AddServices(services);
         OpenAiEndpoints.AddServices(services);
         services.AddSingleton<PublishedEditsService>().AddHostedService<PublishedEditsRenewalService>();

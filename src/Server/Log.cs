@@ -31,6 +31,9 @@ internal static partial class Log
     [LoggerMessage(3011, LogLevel.Information, "Refused {Endpoint}: {Code}. {Reason}")]
     public static partial void Refused(this ILogger logger, string endpoint, string code, string reason);
 
+    [LoggerMessage(3012, LogLevel.Warning, "{Count} lines about requests of {Owner} were left out, because there were too many")]
+    public static partial void LinesLeftOut(this ILogger logger, long count, string owner);
+
     [LoggerMessage(3020, LogLevel.Information, "Job {JobId} of {Owner} accepted for {Model}: {Nodes} nodes, cost {Cost}")]
     public static partial void Accepted(this ILogger logger, string jobId, string owner, string model, int nodes, double cost);
 

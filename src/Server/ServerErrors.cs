@@ -255,6 +255,24 @@ internal static class ServerErrors
         RetryAfterSeconds = 1,
     });
 
+    public static Exception TooManyOpenRequests(int limit) => new NdifException(new Error
+    {
+        Code = ErrorCode.QuotaExceeded,
+        Message = $"{FormatNumber(limit)} requests and streams of this key are open at this gateway, which is the limit.",
+        Hint = "End streams that are not needed. Several readers of one program can share a stream.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
+    public static Exception TooManyWithoutKey() => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = "Too many requests without a valid key are open at this gateway.",
+        Hint = "Try again.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
     public static Exception GatewayBusy() => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,

@@ -24,6 +24,10 @@ public static class Telemetry
     public static Counter<long> Refusals { get; } =
         _meter.CreateCounter<long>("refusals", description: "Calls refused, by error code.");
 
+    /// <summary>The number of connections that were closed because the gateway had too many.</summary>
+    public static Counter<long> DisplacedConnections { get; } =
+        _meter.CreateCounter<long>("displaced_connections", description: "Connections closed because there were too many.");
+
     /// <summary>The number of events sent to clients, by kind.</summary>
     public static Counter<long> Events { get; } =
         _meter.CreateCounter<long>("events", description: "Events sent to clients, by kind.");

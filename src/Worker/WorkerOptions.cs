@@ -105,7 +105,10 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
     public TimeSpan UnresponsiveTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The maximum number of jobs that run on a model at a time. Default 16.</summary>
+    /// <summary>
+    /// The maximum number of jobs that run on a model at a time. While there are as many, owners that have fewer than a quarter of them get
+    /// a quarter more places, so that an owner of long jobs keeps nobody waiting. Default 16.
+    /// </summary>
     [Range(1, 1024)]
     public int MaxBatch { get; init; } = 16;
 

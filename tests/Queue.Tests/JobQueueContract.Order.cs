@@ -167,11 +167,39 @@ public abstract partial class JobQueueContract
         Assert.InRange(info.WaitSeconds, 0, 21); // two positions of ten seconds each, if the clock can be moved
     }
 
+    /// <summary>A worker whose places one owner has filled with long jobs serves the others.</summary>
+    [Fact(Timeout = Limit)]
+    public async Task JobsOfExcludedOwners_ArePassedOver_AndKeepTheirOrder()
+    {
+        foreach (string id in (string[])["a1", "a2", "a3"]) await _fixture.SubmitAsync(id, owner: "ana", cost: 10);
+        foreach (string id in (string[])["b1", "b2"]) await _fixture.SubmitAsync(id, owner: "ben", cost: 1);
+        await _fixture.SubmitAsync("c1", owner: "cy", cost: 1);
+
+        Assert.Equal(["b1", "c1", "b2"], await LeaseAllAsync("ana"));
+        Assert.Empty(await LeaseAllAsync("ana", "ben"));
+        await _fixture.SubmitAsync("b3", owner: "ben", cost: 1); // ben has had 2 of service, ana none
+        Assert.Equal(["a1", "b3", "a2", "a3"], await LeaseAllAsync());
+
+        Task<Lease?> waiting = _fixture.Queue.LeaseAsync(
+            "w1", ["gpt2"], TimeSpan.FromSeconds(20), () => TimeSpan.Zero, ["ana"], Cancel);
+        await _fixture.SubmitAsync("a4", owner: "ana");
+        await _fixture.SubmitAsync("b4", owner: "ben");
+        Assert.Equal("b4", (await waiting)?.JobId);
+
+        async Task<List<string>> LeaseAllAsync(params string[] except)
+        {
+            List<string> order = [];
+            while (await _fixture.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, () => TimeSpan.Zero, except, Cancel) is { } lease)
+                order.Add(lease.JobId);
+            return order;
+        }
+    }
+
     [Fact(Timeout = Limit)]
     public async Task AWorkerThatHasBecomeIdle_TakesAJobAtOnce()
     {
         TimeSpan delay = TimeSpan.FromHours(1);
-        Task<Lease?> waiting = _fixture.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), () => delay, Cancel);
+        Task<Lease?> waiting = _fixture.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), () => delay, [], Cancel);
         delay = TimeSpan.Zero;
         await _fixture.SubmitAsync("a");
         Assert.Equal("a", (await waiting)?.JobId);

@@ -33,7 +33,11 @@ internal sealed partial class ModelScheduler
         if (turn.KeepsOthersWaiting)
         {
             turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
-            if (job.DelayOfOthers + turn.ExcessOf(job) > MaxStatementTime && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job))) job.Preempt();
+            if (IsTooSlow(turn, job) && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job)))
+            {
+                turn.OnPreempted(job);
+                job.Preempt();
+            }
         }
         if (turn is { Interrupted: null, IsSliceOver: true } && !job.HasFailed)
         {
@@ -41,6 +45,14 @@ internal sealed partial class ModelScheduler
             now = Stopwatch.GetTimestamp();
         }
         _lastStatement = now;
+    }
+
+    /// <summary>Whether the statements of a job, with those of its owner's jobs that have left the turn, keep the others waiting.</summary>
+    private bool IsTooSlow(Turn turn, JobRun job)
+    {
+        TimeSpan excess = turn.ExcessOf(job);
+        if (excess > TimeSpan.Zero) excess += turn.ExcessOfPreempted(job.Owner);
+        return job.DelayOfOthers + excess > MaxStatementTime;
     }
 
     /// <summary>Lets the others go on in the middle of a turn. Their time is not charged to its jobs.</summary>

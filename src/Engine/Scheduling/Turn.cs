@@ -12,6 +12,7 @@ namespace Ndif.Engine.Scheduling;
 internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> pass, Turn? interrupted, TimeSpan minSlice)
 {
     private readonly Dictionary<JobRun, TimeSpan> _statements = [];
+    private readonly List<JobRun> _preempted = [];
     private readonly long _start = Stopwatch.GetTimestamp();
     private readonly Stopwatch _sinceResumed = Stopwatch.StartNew();
     private TimeSpan _others; // since it was interrupted last
@@ -47,11 +48,23 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Adds a statement of a job.</summary>
     public void AddStatement(JobRun job, TimeSpan time) => CollectionsMarshal.GetValueRefOrAddDefault(_statements, job, out _) += time;
 
-    /// <summary>The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more.</summary>
+    /// <summary>Notes that a job leaves the turn because of its statements.</summary>
+    public void OnPreempted(JobRun job) => _preempted.Add(job);
+
+    /// <summary>By how much the jobs of an owner that have left the turn have kept the others waiting.</summary>
+    public TimeSpan ExcessOfPreempted(string owner) =>
+        _preempted.Where(job => job.Owner == owner).Aggregate(TimeSpan.Zero, (sum, job) => sum + ExcessOf(job));
+
+    /// <summary>
+    /// The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more. The statements of
+    /// jobs that have left are not of the rest: each of several loops would run twice as long as the one before.
+    /// </summary>
     public TimeSpan ExcessOf(JobRun job)
     {
         const int GradientPasses = 3; // forward, and backward through values and weights
         TimeSpan statements = _statements.GetValueOrDefault(job), rest = Own - statements;
+        foreach (JobRun left in _preempted)
+            if (left != job) rest -= _statements.GetValueOrDefault(left);
         TimeSpan excess = statements - (HasGraph ? GradientPasses * rest : rest);
         return excess > TimeSpan.Zero ? excess : TimeSpan.Zero;
     }

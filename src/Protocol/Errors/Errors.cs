@@ -45,9 +45,13 @@ public static class Errors
         ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
         ToException(Create(code, message, hint, module), inner);
 
+    /// <summary>Longer names than those of modules, operations and options are not compared.</summary>
+    private const int MaxNameLength = 256;
+
     /// <summary>"Did you mean `a`, `b` or `c`?" with the most similar of the valid names; empty if none is similar.</summary>
     public static string DidYouMean(string name, IEnumerable<string> valid, int count = 3)
     {
+        if (name.Length > MaxNameLength) return ""; // the distance takes a step for each pair of letters
         string[] near = [.. valid.Select(candidate => (Name: candidate, Distance: Distance(name, candidate)))
             .Where(candidate => candidate.Distance <= Math.Max(2, name.Length / 2))
             .OrderBy(candidate => candidate.Distance).ThenBy(candidate => candidate.Name, StringComparer.Ordinal)

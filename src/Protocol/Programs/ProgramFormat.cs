@@ -27,4 +27,7 @@ public static class ProgramFormat
     /// Tensors up to this size are sent inside messages, larger ones as blobs: messages are kept in the memory of the queue, blobs on disk.
     /// </summary>
     public const int MaxInlineTensorBytes = 16 << 10;
+
+    /// <summary>The most dimensions that a tensor may have. libtorch's TensorIterator has the same limit.</summary>
+    public const int MaxRank = 64;
 }

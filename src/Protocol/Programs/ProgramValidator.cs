@@ -69,6 +69,11 @@ public sealed partial class ProgramValidator
             Tensor tensor = _program.Constants[i];
             if (!Enum.IsDefined((DType)tensor.Dtype))
                 throw InvalidProgram($"Constant {i} has the unknown element type {(int)tensor.Dtype}.");
+            if (tensor.Shape.Count > ProgramFormat.MaxRank)
+            {
+                throw InvalidProgram(
+                    $"Constant {i} has {tensor.Shape.Count} dimensions; a tensor has at most {ProgramFormat.MaxRank}.");
+            }
             System.Int128 bytes = ((DType)tensor.Dtype).ItemSize();
             foreach (long size in tensor.Shape)
             {

@@ -17,7 +17,10 @@ internal sealed class FairShareQueue
 
     public int Count => _entries.Count;
 
-    public QueueEntry? First => _entries.First;
+    /// <summary>Returns the first job that is not of one of these owners.</summary>
+    public QueueEntry? FindFirst(IReadOnlyCollection<string> exceptOwners) => exceptOwners.Count == 0 ? _entries.First
+        : _entriesByOwner.Where(own => !exceptOwners.Contains(own.Key)).Select(own => own.Value.Min).OfType<QueueEntry>()
+            .Min(QueueEntry.ByStartTag);
 
     /// <summary>Returns the position of a job: 1 for the next job, 0 for a job that does not wait.</summary>
     public int GetPosition(QueueEntry entry) => _entries.GetPosition(entry);
@@ -50,12 +53,14 @@ internal sealed class FairShareQueue
         Insert(entry);
     }
 
-    /// <summary>Removes the first job, because it was leased, and advances the virtual time.</summary>
-    public void Dequeue(QueueEntry first)
+    /// <summary>
+    /// Removes a job, because it was leased, and advances the virtual time, not past the jobs of other owners that were passed over.
+    /// </summary>
+    public void Dequeue(QueueEntry leased)
     {
-        Remove(first);
-        first.WasLeased = true;
-        _virtualTime = Math.Max(_virtualTime, first.StartTag);
+        Remove(leased);
+        leased.WasLeased = true;
+        _virtualTime = Math.Max(_virtualTime, Math.Min(leased.StartTag, _entries.First?.StartTag ?? leased.StartTag));
     }
 
     /// <summary>Removes a cancelled job and refunds its cost: the start tags of the owner's later jobs decrease by it.</summary>

@@ -82,10 +82,11 @@ public sealed class InMemoryJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
         string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
-        CancellationToken cancellationToken = default)
+        IReadOnlyCollection<string> exceptOwners, CancellationToken cancellationToken = default)
     {
         using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(InMemoryJobStore.GetWorkKey)]);
-        return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, wakeupDelay, cancellationToken);
+        return await _leaseLoop.WaitAsync(
+            wakeup, () => Task.FromResult(TryLease(worker, models, exceptOwners)), wait, wakeupDelay, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -413,12 +414,12 @@ public sealed class InMemoryJobQueue : IJobQueue
     private UsageCharge GetChargeOfRun(InMemoryJob job) =>
         UsageCharge.Zero with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds };
 
-    private Lease? TryLease(string worker, IReadOnlyCollection<string> models)
+    private Lease? TryLease(string worker, IReadOnlyCollection<string> models, IReadOnlyCollection<string> exceptOwners)
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
-            return _jobs.TryLease(worker, models);
+            return _jobs.TryLease(worker, models, exceptOwners);
         }
     }
 }

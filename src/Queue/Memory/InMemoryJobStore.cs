@@ -113,11 +113,12 @@ internal sealed class InMemoryJobStore(
         wakeups.Notify(GetEventsKey(job.Submission.JobId));
     }
 
-    public Lease? TryLease(string worker, IReadOnlyCollection<string> requestedModels)
+    public Lease? TryLease(string worker, IReadOnlyCollection<string> requestedModels, IReadOnlyCollection<string> exceptOwners)
     {
         // Virtual times of different models cannot be compared, so the model whose first job was submitted earliest is served.
         QueueEntry? first = requestedModels.Distinct()
-            .Select(name => _models.GetValueOrDefault(name)?.Queue.First).OfType<QueueEntry>().MinBy(entry => entry.Number);
+            .Select(name => _models.GetValueOrDefault(name)?.Queue.FindFirst(exceptOwners)).OfType<QueueEntry>()
+            .MinBy(entry => entry.Number);
         if (first is null) return null;
         InMemoryJob job = _jobs[first.JobId];
         InMemoryModelState model = GetModel(job);

@@ -15,12 +15,13 @@ public sealed partial class RedisJobQueue
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
         string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
-        CancellationToken cancellationToken = default)
+        IReadOnlyCollection<string> exceptOwners, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         await _wakeups.HandleMessagesAsync("lost", OnLeaseLost);
         using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("work", models);
-        return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, wakeupDelay, cancellationToken);
+        return await _leaseLoop.WaitAsync(
+            wakeup, () => TryLeaseAsync(worker, models, exceptOwners), wait, wakeupDelay, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -122,12 +123,14 @@ public sealed partial class RedisJobQueue
     private void OnLeaseLost(string message) =>
         _leases.MarkLost(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture));
 
-    private async Task<Lease?> TryLeaseAsync(string worker, IReadOnlyCollection<string> models)
+    private async Task<Lease?> TryLeaseAsync(
+        string worker, IReadOnlyCollection<string> models, IReadOnlyCollection<string> exceptOwners)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         RedisResult granted = await _commands.ExecuteScriptAsync(
             RedisScript.Lease,
-            [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
+            [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), exceptOwners.Count,
+                .. exceptOwners.Concat(models).Select(name => (RedisValue)name)]);
         if (granted.IsNull) return null;
         var parts = (RedisResult[])granted!;
         Lease lease = _leases.Track(parts, worker);

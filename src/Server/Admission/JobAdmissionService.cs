@@ -6,6 +6,7 @@ using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Queue.Rules;
 using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
 
@@ -36,10 +37,16 @@ internal sealed class JobAdmissionService(
         string id = request.JobId.Length == 0 ? JobIds.New()
             : QueueJobIds.Find(request.JobId, caller.Id) ?? throw ServerErrors.BadJobId();
         if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, request, cancellationToken) is { } existing)
+        {
+            MarkRepeatable();
             return new SubmitReply { Job = existing };
-
+        }
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
-        if (request.DryRun) return new SubmitReply { Estimate = estimate };
+        if (request.DryRun)
+        {
+            MarkRepeatable();
+            return new SubmitReply { Estimate = estimate };
+        }
 
         JobInfo job;
         try
@@ -59,6 +66,11 @@ internal sealed class JobAdmissionService(
         logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
         Telemetry.Submissions.Add(1);
         return new SubmitReply { Job = job, Estimate = estimate };
+    }
+
+    private static void MarkRepeatable()
+    {
+        if (RequestScope.Current is { } scope) scope.IsRepeatable = true;
     }
 
     private async Task<JobInfo?> FindExistingJobAsync(

@@ -1,5 +1,6 @@
 using Google.Protobuf.Collections;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 
 namespace Ndif.Server.Admission;
 
@@ -39,7 +40,7 @@ internal static class LoopSizes
             "repeat" or "tile" => getSize(first).Shape is { } one && GetIntegers(second) is { } times ? Repeat(one, times) : null,
             _ => null,
         };
-        if (shape is null) return null;
+        if (shape is null or { Length: > ProgramFormat.MaxRank }) return null; // no tensor has as many dimensions: the run refuses it
         DataType type = call.Keywords.TryGetValue("dtype", out Argument? given) && given.ValueCase is Argument.ValueOneofCase.Dtype
             ? given.Dtype : DataType.Unspecified;
         double elementBytes = call.Op is "expand" or "repeat" or "tile" ? getSize(first).ElementBytes

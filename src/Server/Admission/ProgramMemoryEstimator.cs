@@ -31,6 +31,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
     private readonly ModelDescription? _model;
     private readonly Generation? _defaults;
     private readonly double _hiddenSize, _outputSize, _numLayers, _elementBytes;
+    private readonly Lazy<int> _moduleCount;
     private readonly Dictionary<uint, ValueSize> _valueSizes = [];
     private readonly HashSet<uint> _visitedRegions = [];
     private readonly List<uint> _savedContainers = [];
@@ -39,6 +40,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
     private ProgramMemoryEstimator(Program program, ModelDescription? model)
     {
         (_program, _model, _defaults) = (program, model, ProgramCostEstimator.ReadDefaults(program, model));
+        _moduleCount = new Lazy<int>(() => model?.Root is { } root ? CountModules(root) - 1 : 0);
         if (model is null) return;
         ModuleInfo? embedding = model.Root?.Find(model.Names?.Embed ?? "");
         _hiddenSize = embedding?.Parameters.FirstOrDefault(p => p.Name == "weight")?.Shape.LastOrDefault() ?? 0;
@@ -167,7 +169,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitCache(Cache cache, EstimatedNode node)
     {
-        double modules = cache.Modules.Count > 0 ? cache.Modules.Count : _model?.Root is { } root ? CountModules(root) - 1 : 0;
+        double modules = cache.Modules.Count > 0 ? cache.Modules.Count : _moduleCount.Value;
         double valuesPerModule = (cache.Outputs ? 1 : 0) + (cache.Inputs ? 1 : 0);
         double tokens = node.Pass.Batch * (node.Pass.Seq + node.Pass.Steps - 1);
         double elementBytes = cache.Dtype == DataType.Unspecified ? _elementBytes : ValueSize.GetElementBytes(cache.Dtype);

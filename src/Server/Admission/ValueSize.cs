@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 
 namespace Ndif.Server.Admission;
 
@@ -30,7 +31,10 @@ internal readonly record struct ValueSize(double[]? Shape, double ElementBytes, 
         Argument[] items = index.ValueCase == Argument.ValueOneofCase.Tuple ? [.. index.Tuple.Items] : [index];
         if (MayBeTuple && items is [{ ValueCase: Argument.ValueOneofCase.Integer }]) return this with { MayBeTuple = false }; // output[0]
         int indexed = items.Count(item => item.ValueCase is not (Argument.ValueOneofCase.None or Argument.ValueOneofCase.Ellipsis));
-        if (indexed > shape.Length || index.ValueCase == Argument.ValueOneofCase.Text) return this;
+        int added = items.Count(item => item.ValueCase is Argument.ValueOneofCase.None);
+        bool isInvalid = indexed > shape.Length || index.ValueCase == Argument.ValueOneofCase.Text
+            || shape.Length + added > ProgramFormat.MaxRank || items.Count(item => item.ValueCase is Argument.ValueOneofCase.Ellipsis) > 1;
+        if (isInvalid) return this; // the run refuses it
         List<double> left = [];
         int axis = 0;
         foreach (Argument item in items)

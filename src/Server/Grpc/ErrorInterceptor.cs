@@ -1,15 +1,23 @@
 using Grpc.Core;
 using Grpc.Core.Interceptors;
+using Ndif.Server.Hosting;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>Turns every exception of a gRPC handler into a status with the complete error in a trailer.</summary>
+/// <summary>
+/// Turns every exception of a gRPC handler into a status with the complete error in a trailer, and lets large unary requests of a key wait
+/// for their turn (<see cref="RequestScope.TakeTurnAsync"/>).
+/// </summary>
 internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) : Interceptor
 {
     public override async Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation)
     {
-        try { return await continuation(request, context); }
+        try
+        {
+            if (RequestScope.Current is { } scope) await scope.TakeTurnAsync(context.CancellationToken);
+            return await continuation(request, context);
+        }
         catch (Exception failure) { throw Translate(failure, context); }
     }
 

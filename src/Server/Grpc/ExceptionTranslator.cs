@@ -26,7 +26,7 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
             // thrown by Kestrel for a request body that is too slow
             case BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout }:
                 return Errors.FromException(ServerErrors.ClientTimedOut(options.RequestTimeout));
-            case BadHttpRequestException:
+            case BadHttpRequestException or IOException { InnerException: OverflowException }: // the latter for the size of a chunk
                 return ServerErrors.MalformedMessage();
             case RpcException or InvalidProtocolBufferException or InvalidDataException:
                 return ServerErrors.MalformedMessage();

@@ -111,7 +111,11 @@ internal sealed class InferenceService(
         (string name, ModelDescription? description) = await modelCatalog.FindAsync(model, context.CancellationToken);
         if (!GetCaller(context).CanUseModel(request.Id)) throw ServerErrors.ModelNotAllowed(GetCaller(context), request.Id);
         if (description is null) throw ServerErrors.NotDescribed(name);
-        if (request.Files) return description;
+        if (request.Files)
+        {
+            RequestScope.Current?.Reserve(description.CalculateSize()); // the tokenizer has megabytes, and a client may read slowly
+            return description;
+        }
         ModelDescription withoutFiles = description.Clone();
         withoutFiles.Files.Clear();
         return withoutFiles;

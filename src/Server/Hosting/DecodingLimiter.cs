@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// Bounds the requests whose messages are received and decoded at a time, per key and over all keys, so that the memory of a gateway does
-/// not depend on how many clients send how much.
+/// Bounds the requests whose messages are received, decoded and checked at a time, per key and over all keys, so that neither the memory of
+/// a gateway nor the time of other keys depends on how many clients send how much.
 /// </summary>
 internal sealed class DecodingLimiter : IDisposable
 {
@@ -45,21 +45,31 @@ internal sealed class DecodingLimiter : IDisposable
         throw ServerErrors.GatewayBusy();
     }
 
+    /// <summary>Waits until no other large message of the key is being checked.</summary>
+    public Task TakeTurnAsync(string owner, CancellationToken cancellationToken) =>
+        _keys.GetOrAdd(owner, _ => new KeyState()).Turn.WaitAsync(cancellationToken);
+
+    public void LeaveTurn(string owner) => _keys[owner].Turn.Release();
+
     public void Leave(string owner)
     {
         _places.Release();
         _keys[owner].Places.Release();
     }
 
-    /// <summary>Reserves memory. One key has at most half of it, unless nothing else is reserved.</summary>
-    /// <exception cref="Protocol.NdifException">UNAVAILABLE: the memory is reserved for other messages at the moment.</exception>
-    public void Reserve(string owner, long bytes)
+    /// <summary>
+    /// Reserves memory. One key has at most half of it, unless nothing else is reserved. Returns false if it is reserved for other messages
+    /// at the moment.
+    /// </summary>
+    /// <param name="isOverShare">Whether the other messages are of the same key.</param>
+    public bool TryReserve(string owner, long bytes, out bool isOverShare)
     {
         KeyState key = _keys.GetOrAdd(owner, _ => new KeyState());
         long all = Interlocked.Add(ref _reserved, bytes), own = Interlocked.Add(ref key.Reserved, bytes);
-        if (all <= _memory && own <= _memory / 2 || all == bytes) return;
+        isOverShare = own > _memory / 2 && own > bytes;
+        if (all <= _memory && own <= _memory / 2 || all == bytes) return true;
         Release(owner, bytes);
-        throw ServerErrors.GatewayBusy();
+        return false;
     }
 
     public void Release(string owner, long bytes)
@@ -76,9 +86,13 @@ internal sealed class DecodingLimiter : IDisposable
 
     private sealed class KeyState : IDisposable
     {
-        public readonly SemaphoreSlim Places = new(PlacesOfKey);
+        public readonly SemaphoreSlim Places = new(PlacesOfKey), Turn = new(1);
         public long Reserved;
 
-        public void Dispose() => Places.Dispose();
+        public void Dispose()
+        {
+            Places.Dispose();
+            Turn.Dispose();
+        }
     }
 }

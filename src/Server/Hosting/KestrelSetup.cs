@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Security;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
@@ -12,17 +13,24 @@ namespace Ndif.Server.Hosting;
 /// </summary>
 internal static class KestrelSetup
 {
-    /// <summary>The HTTP/2 flow-control window. The default of 768 KB halves the throughput of large tensors on loopback.</summary>
-    private const int StreamWindowBytes = 16 << 20;
-    private const int ConnectionWindowBytes = 32 << 20;
-    private const int MaxFrameBytes = 1 << 20;
+    /// <summary>
+    /// What a connection may send before it is read: the window of HTTP/2, and the request buffer of HTTP/1.1. Whoever opens a connection
+    /// can fill it, so <see cref="ConnectionLimiter"/> counts with it. Large tensors are uploaded over HTTP/1.1, which a small window does
+    /// not slow down.
+    /// </summary>
+    public const int ConnectionWindowBytes = 512 << 10;
+
+    private const int StreamWindowBytes = 256 << 10;
+    private const int MaxFrameBytes = 128 << 10;
     private const int MinBytesPerSecond = 240; // the default of Kestrel
 
     /// <param name="certificate">Null for no TLS.</param>
-    public static void Configure(KestrelServerOptions kestrel, GatewayOptions options, ServerCertificate? certificate)
+    public static void Configure(
+        KestrelServerOptions kestrel, GatewayOptions options, ServerCertificate? certificate, ConnectionLimiter connections)
     {
         kestrel.AddServerHeader = false;
         KestrelServerLimits limits = kestrel.Limits;
+        limits.MaxRequestBufferSize = ConnectionWindowBytes;
         limits.MaxRequestBodySize = null; // gRPC limits the size of messages, BlobTransfer the size of blobs
         // gRPC removes this limit for streaming calls, which have timeouts of their own
         limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestTimeout);
@@ -38,6 +46,7 @@ internal static class KestrelSetup
             Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
             {
                 endpoint.Protocols = HttpProtocols.Http1AndHttp2;
+                LimitConnections(endpoint);
                 endpoint.UseHttps(new TlsHandshakeCallbackOptions
                 {
                     OnConnection = _ => ValueTask.FromResult(
@@ -46,8 +55,19 @@ internal static class KestrelSetup
             });
             return;
         }
-        Listen(kestrel, options.Address, options.GrpcPort, endpoint => endpoint.Protocols = HttpProtocols.Http2);
-        Listen(kestrel, options.Address, options.HttpPort, endpoint => endpoint.Protocols = HttpProtocols.Http1);
+        Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
+        {
+            endpoint.Protocols = HttpProtocols.Http2;
+            LimitConnections(endpoint);
+        });
+        Listen(kestrel, options.Address, options.HttpPort, endpoint =>
+        {
+            endpoint.Protocols = HttpProtocols.Http1;
+            LimitConnections(endpoint);
+        });
+
+        // before TLS, so that handshakes count too
+        void LimitConnections(ListenOptions endpoint) => endpoint.Use(next => context => connections.RunAsync(context, next));
     }
 
     private static void Listen(KestrelServerOptions kestrel, IPAddress? address, int port, Action<ListenOptions> configure)

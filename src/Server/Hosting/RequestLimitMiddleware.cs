@@ -8,21 +8,46 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// Limits what the requests of a key cost the gateway (<see cref="RefusalLimiter"/>, <see cref="DecodingLimiter"/>). It runs after the key
-/// is known and before the body is read.
+/// Limits how many requests are open (<see cref="OpenRequestLimiter"/>), and what those of a key cost the gateway
+/// (<see cref="RefusalLimiter"/>, <see cref="DecodingLimiter"/>). It runs after the key is known and before the body is read.
 /// </summary>
 internal sealed class RequestLimitMiddleware(
-    RequestDelegate next, GatewayOptions options, RefusalLimiter refusals, DecodingLimiter decoding,
-        ExceptionTranslator exceptionTranslator)
+    RequestDelegate next, GatewayOptions options, OpenRequestLimiter openRequests, RefusalLimiter refusals, DecodingLimiter decoding,
+    ExceptionTranslator exceptionTranslator)
 {
     public async Task InvokeAsync(HttpContext context)
     {
-        if (context.Features.Get<Caller>() is not { } caller)
+        bool isGrpc = ApiKeyMiddleware.IsGrpc(context.Request);
+        Caller? caller = context.Features.Get<Caller>();
+        if (caller is null && !IsPublicStream(context.Request))
         {
-            await next(context);
+            await next(context); // answered at once
             return;
         }
-        bool isGrpc = ApiKeyMiddleware.IsGrpc(context.Request);
+        IDisposable open;
+        try
+        {
+            open = openRequests.Enter(caller);
+        }
+        catch (NdifException refusal)
+        {
+            await RefuseAsync(context, isGrpc, refusal);
+            return;
+        }
+        using (open)
+        {
+            if (caller is null) await next(context);
+            else await HandleAsync(context, caller, isGrpc);
+        }
+    }
+
+    /// <summary>Returns whether a call without a key may stay open: of reflection, and Watch of health checks.</summary>
+    private static bool IsPublicStream(HttpRequest request) =>
+        request.Path.Value is { } path && path.StartsWith("/grpc.", StringComparison.Ordinal)
+        && !path.EndsWith("/Check", StringComparison.Ordinal);
+
+    private async Task HandleAsync(HttpContext context, Caller caller, bool isGrpc)
+    {
         if (refusals.GetWait(caller.Id, caller.Tier) is var wait && wait > TimeSpan.Zero)
         {
             await RefuseAsync(context, isGrpc, ServerErrors.TooManyRefusals(options.GetTier(caller.Tier).JobsPerMinute, wait));
@@ -44,7 +69,7 @@ internal sealed class RequestLimitMiddleware(
         }
         RequestScope.Current = scope;
         await next(context);
-        if (IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope.ReceivedBytes);
+        if (scope.IsRepeatable || IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope.ReceivedBytes);
     }
 
     private Task RefuseAsync(HttpContext context, bool isGrpc, Exception refusal)

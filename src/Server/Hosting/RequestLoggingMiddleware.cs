@@ -3,12 +3,19 @@ using Grpc.Core;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
+using Ndif.Server.Keys;
 
 namespace Ndif.Server.Hosting;
 
-/// <summary>Logs and measures every request: method, path, status and duration. Headers and query strings are never logged.</summary>
-internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<RequestLoggingMiddleware> logger)
+/// <summary>
+/// Logs and measures every request: method, path, status and duration. Headers and query strings are never logged. Of very many requests
+/// only some are logged (<see cref="RequestLogLimiter"/>).
+/// </summary>
+internal sealed class RequestLoggingMiddleware(
+    RequestDelegate next, RequestLogLimiter lines, ILogger<RequestLoggingMiddleware> logger)
 {
+    private const int MaxPathLength = 500;
+
     public async Task InvokeAsync(HttpContext context)
     {
         long start = Stopwatch.GetTimestamp();
@@ -26,9 +33,15 @@ internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<Req
             Telemetry.RequestSeconds.Record(
                 duration.TotalSeconds, new KeyValuePair<string, object?>("route", route),
                 new KeyValuePair<string, object?>("status", status));
-            if (!IsPolledRoute(route))
-                logger.Request(context.Request.Method, context.Request.Path.ToUriComponent(), status, duration.TotalMilliseconds);
+            if (!IsPolledRoute(route)) Log(context, status, duration);
         }
+    }
+
+    private void Log(HttpContext context, string status, TimeSpan duration)
+    {
+        if (!lines.TryTake(context.Features.Get<Caller>()?.Id ?? "")) return;
+        string path = ServerErrors.Truncate(context.Request.Path.ToUriComponent(), MaxPathLength);
+        logger.Request(context.Request.Method, path, status, duration.TotalMilliseconds);
     }
 
     /// <summary>Returns the current span of the framework, or else the W3C trace context of the caller.</summary>

@@ -1,14 +1,17 @@
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// What one request of a key uses of the gateway: a place among the requests whose message is being received, and memory for the decoded
-/// message. Both are given back when the program is queued or the request ends, whichever is first.
+/// What one request of a key uses of the gateway: a place among the requests whose message is being received, memory for the decoded
+/// message, and a turn to check a large one. All are given back when the program is queued or the request ends, whichever is first.
 /// </summary>
 internal sealed class RequestScope(DecodingLimiter limiter, string owner, int maxMessageBytes) : IDisposable
 {
+    /// <summary>Smaller messages are checked without a turn: that takes less than a millisecond.</summary>
+    private const int LargeMessageBytes = 64 << 10;
+
     private static readonly AsyncLocal<RequestScope?> _current = new();
     private long _reserved;
-    private int _hasPlace;
+    private int _hasPlace, _hasTurn;
 
     /// <summary>The scope of the request that is being handled; null for requests without a limit.</summary>
     public static RequestScope? Current
@@ -28,10 +31,32 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
         _hasPlace = 1;
     }
 
-    /// <summary>The message is complete, so that another one may be received.</summary>
+    /// <summary>
+    /// True for a request that no quota of jobs bounds, because it has queued nothing or asked for memory beyond the share of its key: it
+    /// counts as one that was refused.
+    /// </summary>
+    public bool IsRepeatable { get; set; }
+
+    /// <summary>The message is complete. A small one gives its place to another that is to be received.</summary>
     public void OnMessageReceived(int bytes)
     {
         ReceivedBytes += bytes;
+        if (ReceivedBytes < LargeMessageBytes) LeavePlace();
+    }
+
+    /// <summary>
+    /// Waits for the turn to check a large message, and has it until <see cref="Release"/>: one key checks one at a time, so that it uses
+    /// one processor at most.
+    /// </summary>
+    public async Task TakeTurnAsync(CancellationToken cancellationToken)
+    {
+        if (ReceivedBytes < LargeMessageBytes) return;
+        await limiter.TakeTurnAsync(owner, cancellationToken);
+        _hasTurn = 1;
+    }
+
+    private void LeavePlace()
+    {
         if (Interlocked.Exchange(ref _hasPlace, 0) == 1) limiter.Leave(owner);
     }
 
@@ -39,19 +64,21 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     /// <exception cref="Protocol.NdifException">UNAVAILABLE: other messages need the memory at the moment.</exception>
     public void Reserve(long bytes)
     {
-        limiter.Reserve(owner, bytes);
+        if (!limiter.TryReserve(owner, bytes, out bool isOverShare))
+        {
+            IsRepeatable |= isOverShare;
+            throw ServerErrors.GatewayBusy();
+        }
         Interlocked.Add(ref _reserved, bytes);
     }
 
-    /// <summary>Gives back the memory of the decoded message.</summary>
+    /// <summary>Gives back the place, the turn, and the memory of the decoded message.</summary>
     public void Release()
     {
+        LeavePlace();
+        if (Interlocked.Exchange(ref _hasTurn, 0) == 1) limiter.LeaveTurn(owner);
         if (Interlocked.Exchange(ref _reserved, 0) is > 0 and long bytes) limiter.Release(owner, bytes);
     }
 
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _hasPlace, 0) == 1) limiter.Leave(owner);
-        Release();
-    }
+    public void Dispose() => Release();
 }

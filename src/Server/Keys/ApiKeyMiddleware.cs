@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
 
 namespace Ndif.Server.Keys;
 
@@ -11,8 +12,8 @@ namespace Ndif.Server.Keys;
 /// <see cref="AllowWithoutKeyAttribute"/> requires a valid key of any scope.
 /// </summary>
 internal sealed class ApiKeyMiddleware(
-    RequestDelegate next, KeyService keys, GatewayOptions options, ExceptionTranslator exceptionTranslator,
-    ILogger<ApiKeyMiddleware> logger)
+    RequestDelegate next, KeyService keys, GatewayOptions options, OpenRequestLimiter openRequests,
+    RequestLogLimiter lines, ExceptionTranslator exceptionTranslator, ILogger<ApiKeyMiddleware> logger)
 {
     private const string Scheme = "Bearer ";
 
@@ -31,11 +32,12 @@ internal sealed class ApiKeyMiddleware(
             if (endpoint.Metadata.GetMetadata<RequiresScopeAttribute>() is { Scopes: var scopes } && !scopes.Any(caller.HasScope))
                 throw ServerErrors.MissingScope(caller, scopes[0]);
             context.Features.Set(caller);
+            context.Features.Get<ConnectionLimiter.ClientConnection>()?.OnAuthenticated(caller.Id);
         }
         catch (Exception refusal)
         {
             Error error = exceptionTranslator.ToError(refusal);
-            logger.Refused(endpoint.DisplayName ?? "", ErrorCodeNames.GetName(error.Code), error.Message);
+            if (lines.TryTake("")) logger.Refused(endpoint.DisplayName ?? "", ErrorCodeNames.GetName(error.Code), error.Message);
             Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(error.Code)));
             if (IsGrpc(context.Request)) ErrorWireFormat.WriteTrailersOnly(context.Response, error);
             else await ErrorJson.WriteAsync(context.Response, error);
@@ -48,6 +50,7 @@ internal sealed class ApiKeyMiddleware(
     {
         if (authorization.Length == 0) return options.AllowAnonymous ? Caller.Anonymous : throw ServerErrors.MissingKey();
         if (!authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) throw ServerErrors.MalformedKey();
+        using IDisposable check = openRequests.EnterCheck();
         return await keys.VerifyAsync(authorization[Scheme.Length..].Trim(), cancellationToken);
     }
 

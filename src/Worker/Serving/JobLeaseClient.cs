@@ -20,9 +20,11 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
     /// <param name="countRunning">
     /// Returns the number of jobs that the worker runs when a job arrives; a worker that runs fewer gets the job first.
     /// </param>
+    /// <param name="exceptOwners">Owners whose jobs are left waiting.</param>
     public Task<Lease?> LeaseAsync(
-        IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, CancellationToken cancellationToken) => jobs.LeaseAsync(
-            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(5 * Math.Min(countRunning(), 2)), cancellationToken);
+        IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, IReadOnlyCollection<string> exceptOwners,
+        CancellationToken cancellationToken) => jobs.LeaseAsync(
+            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(5 * Math.Min(countRunning(), 2)), exceptOwners, cancellationToken);
 
     /// <summary>Leases the jobs that wait now, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     public async Task<List<Lease>> LeaseWaitingAsync(IReadOnlyList<string> models, CancellationToken cancellationToken)

@@ -9,7 +9,7 @@ namespace Ndif.Worker.Serving;
 
 /// <summary>
 /// Runs the jobs of one model until it is drained:
-/// 1. Lease jobs as they come, while fewer than <see cref="WorkerOptions.MaxBatch"/> run.
+/// 1. Lease jobs as they come, while fewer than <see cref="WorkerOptions.MaxBatch"/> run; then only those of owners that have few.
 /// 2. Compile the program of each job and add it to those that run on the thread of the model (<see cref="AsyncModelScheduler"/>), while
 ///    its lease is renewed.
 /// 3. Publish the outcome of each job when it ends. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
@@ -23,7 +23,7 @@ internal sealed class JobServingLoop(
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
     private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
-    private readonly HashSet<Task> _running = [];
+    private readonly Dictionary<Task, string> _running = []; // the jobs, and their owners
     private Task _leasing = Task.CompletedTask;
     private readonly FailureBackoff _failures = new($"leasing of jobs for {host.Name}", logger, time);
 
@@ -83,14 +83,14 @@ internal sealed class JobServingLoop(
     private async Task ServeJobsAsync(IReadOnlyList<Lease> first, CancellationToken abort)
     {
         await Task.Yield();
-        foreach (Lease lease in first) _running.Add(RunAsync(lease, abort));
+        foreach (Lease lease in first) _running.Add(RunAsync(lease, abort), lease.Owner);
         try
         {
             await (_leasing = LeaseJobsAsync(abort));
         }
         finally
         {
-            await Task.WhenAll(_running);
+            await Task.WhenAll(_running.Keys);
         }
     }
 
@@ -101,11 +101,12 @@ internal sealed class JobServingLoop(
         {
             try
             {
-                _running.RemoveWhere(job => job.IsCompletedSuccessfully);
+                foreach (Task ended in _running.Keys.Where(job => job.IsCompletedSuccessfully).ToList()) _running.Remove(ended);
                 isTrimmed &= _running.Count == 0;
-                if (_running.Count >= options.MaxBatch)
+                bool isFull = _running.Count >= options.MaxBatch;
+                if (isFull && _running.Count >= options.MaxBatch + ExtraPlaces)
                 {
-                    await Task.WhenAny(_running).WaitAsync(_drain.Token);
+                    await Task.WhenAny(_running.Keys).WaitAsync(_drain.Token);
                     continue;
                 }
                 if (jobs.IsShortOfMemory)
@@ -114,10 +115,11 @@ internal sealed class JobServingLoop(
                     continue;
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                Lease? next = await _leases.LeaseAsync(host.Names, timeout, CountRunning, _drain.Token);
+                Lease? next = isFull ? await LeaseExtraAsync(timeout)
+                    : await _leases.LeaseAsync(host.Names, timeout, CountRunning, [], _drain.Token);
                 _failures.Succeeded();
-                if (next is { } lease) _running.Add(RunAsync(lease, abort));
-                else if (!isTrimmed && _running.All(job => job.IsCompleted))
+                if (next is { } lease) _running.Add(RunAsync(lease, abort), lease.Owner);
+                else if (!isTrimmed && _running.Keys.All(job => job.IsCompleted))
                 {
                     NativeHeap.Trim();
                     isTrimmed = true;
@@ -134,7 +136,31 @@ internal sealed class JobServingLoop(
         }
     }
 
-    private int CountRunning() => _running.Count(job => !job.IsCompleted);
+    /// <summary>The places beyond <see cref="WorkerOptions.MaxBatch"/>, for owners that have fewer jobs here than this.</summary>
+    private int ExtraPlaces => options.MaxBatch / 4;
+
+    /// <summary>
+    /// Leases a job for a place beyond <see cref="WorkerOptions.MaxBatch"/>. Returns null as soon as a running job has ended, whose place
+    /// is for any owner.
+    /// </summary>
+    private async Task<Lease?> LeaseExtraAsync(TimeSpan timeout)
+    {
+        string[] exceptOwners =
+            [.. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
+        using var isPlaceFree = CancellationTokenSource.CreateLinkedTokenSource(_drain.Token);
+        Task<Lease?> leasing = _leases.LeaseAsync(host.Names, timeout, CountRunning, exceptOwners, isPlaceFree.Token);
+        if (await Task.WhenAny([leasing, .. _running.Keys]) != leasing) await isPlaceFree.CancelAsync();
+        try
+        {
+            return await leasing; // it may have got a job at the same moment
+        }
+        catch (OperationCanceledException) when (!_drain.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
+
+    private int CountRunning() => _running.Keys.Count(job => !job.IsCompleted);
 
     /// <summary>Runs one job and publishes its outcome. A failure that is not of the job ends the loop.</summary>
     private async Task RunAsync(Lease lease, CancellationToken abort)

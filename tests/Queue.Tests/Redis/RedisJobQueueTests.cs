@@ -151,7 +151,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         await Fixture.SubmitAsync("b");
         RedisJobQueueFixture rig = (RedisJobQueueFixture)Fixture;
         async Task<string> Lease(int again) => string.Join(' ', ((RedisResult[])(await rig.Database.ScriptEvaluateAsync(
-            RedisScript.Lease.Text, [rig.Options.Prefix], [again, "w", 1000, "request", "gpt2"]))!).Take(6).Select(
+            RedisScript.Lease.Text, [rig.Options.Prefix], [again, "w", 1000, "request", 0, "gpt2"]))!).Take(6).Select(
             part => part.ToString()));
         Assert.Equal(await Lease(0), await Lease(1));
         Assert.Equal(1, (await Fixture.Queue.CountAsync(Cancel)).Running);

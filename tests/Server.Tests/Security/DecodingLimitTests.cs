@@ -118,15 +118,17 @@ public sealed class DecodingLimitTests
     public void DecodedMessages_ShareABudget()
     {
         using var limiter = new DecodingLimiter(new GatewayOptions(), availableMemory: 1L << 30); // a quarter is for messages
-        limiter.Reserve("ada", 120 << 20);
-        Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => limiter.Reserve("ada", 20 << 20)).Code);
-        limiter.Reserve("bob", 100 << 20);
-        Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => limiter.Reserve("eve", 60 << 20)).Code);
+        Assert.True(limiter.TryReserve("ada", 120 << 20, out _));
+        Assert.False(limiter.TryReserve("ada", 20 << 20, out bool isOverShare));
+        Assert.True(isOverShare);
+        Assert.True(limiter.TryReserve("bob", 100 << 20, out _));
+        Assert.False(limiter.TryReserve("eve", 60 << 20, out isOverShare));
+        Assert.False(isOverShare); // the others have it
         limiter.Release("ada", 120 << 20);
-        limiter.Reserve("eve", 60 << 20);
+        Assert.True(limiter.TryReserve("eve", 60 << 20, out _));
         limiter.Release("eve", 60 << 20);
         limiter.Release("bob", 100 << 20);
-        limiter.Reserve("ada", 300 << 20); // more than the budget, but alone
+        Assert.True(limiter.TryReserve("ada", 300 << 20, out _)); // more than the budget, but alone
     }
 
     [Fact]

@@ -100,6 +100,48 @@ public sealed class WaitingJobsTests
         Assert.Equal(ErrorCode.JobCancelled, (await cluster.WaitForEndAsync(loop)).Error.Code);
     }
 
+    /// <summary>
+    /// One key with as many loops as a worker runs jobs kept everyone else waiting until their time limit, ten minutes by default.
+    /// </summary>
+    [Theory]
+    [InlineData(4, false)]
+    [InlineData(16, false)]
+    [InlineData(16, true)]
+    public async Task AnOwnerOfLongJobs_KeepsNoOtherOwnerWaiting(int places, bool inTrace)
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a], MaxBatch = places });
+        await cluster.RunAsync(a);
+        List<string> loops = [];
+        for (int i = 0; i < places + 4; i++)
+            loops.Add(await cluster.SubmitAsync(a, LoopForever(a, inTrace), limit: TimeSpan.FromSeconds(60), owner: "eve"));
+        for (int i = 0; i < places; i++) await cluster.WaitForStateAsync(loops[i], JobState.Running);
+
+        long began = Stopwatch.GetTimestamp();
+        for (int i = 0; i < 3; i++) await cluster.RunAsync(a);
+        Assert.InRange(Stopwatch.GetElapsedTime(began).TotalSeconds, 0, 20); // the loops have their limit after 60 s
+        Assert.Equal(places, cluster.States.Count(state => state.State is JobState.Running && loops.Contains(state.Job)));
+
+        foreach (string loop in loops) await cluster.Backend.Jobs.CancelAsync(loop, "", WorkerTestCluster.Cancel);
+        await cluster.RunAsync(a);
+    }
+
+    /// <summary>while true: ones(1)</summary>
+    private static Program LoopForever(string model, bool inTrace)
+    {
+        Program program = LogForever(model);
+        var size = new ArgumentList { Items = { new Argument { Integer = 1 } } };
+        program.Nodes[1] = new Node { Call = new Call { Op = "ones", Arguments = { new Argument { List = size } } } };
+        if (!inTrace) return program;
+        Protocol.Messages.Trace trace = TestPrograms.ForwardPass(model).Nodes[0].Trace;
+        (trace.Invokes[0].Region, trace.Region) = (3, 4);
+        program.Nodes.Add(new Node { Trace = trace });
+        program.Regions[0].Nodes[0] = 2;
+        program.Regions.Add([new Region { Nodes = { 0 } }, new Region()]);
+        return program;
+    }
+
     /// <summary>while true: log(1)</summary>
     private static Program LogForever(string model) => new()
     {

@@ -4,7 +4,8 @@
 -- Virtual times of different models cannot be compared. The model whose first job was submitted earliest is served; members begin with
 -- the number of the submission.
 --
--- ARGV[2] worker  [3] lease duration in ms  [4] a unique id of this request  [5...] models
+-- ARGV[2] worker  [3] lease duration in ms  [4] a unique id of this request  [5] number of owners whose jobs are left waiting
+--     [6...] those owners, then the models
 -- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes, weight, last sequence number;
 -- or nil if nothing waits.
 
@@ -31,22 +32,34 @@ if again then
   end
 end
 
+local excluded, first_model = {}, 6 + tonumber(ARGV[5])
+for i = 6, first_model - 1 do excluded[ARGV[i]] = true end
+
+-- Returns the first waiting job of a model that is not of an excluded owner, and its tag. It looks at the first jobs only: a script
+-- blocks Redis while it runs.
+local function find_first(waiting)
+  local rank = 0
+  while rank < 1024 do
+    local entry = redis.call('ZRANGE', waiting, rank, rank, 'WITHSCORES')
+    if not entry[1] then return nil end
+    local owner = get(string.sub(entry[1], 18), 'owner')
+    if not owner then redis.call('ZREM', waiting, entry[1]) -- evicted by Redis
+    elseif excluded[owner] then rank = rank + 1
+    else return entry[1], tonumber(entry[2]) end
+  end
+end
+
 local member, model, tag
-for i = 5, #ARGV do
-  local waiting = key('waiting:' .. ARGV[i])
-  local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  while first[1] and not get(string.sub(first[1], 18), 'owner') do -- evicted by Redis
-    redis.call('ZREM', waiting, first[1])
-    first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  end
-  if first[1] and (not member or first[1] < member) then
-    member, model, tag = first[1], ARGV[i], tonumber(first[2])
-  end
+for i = first_model, #ARGV do
+  local first, first_tag = find_first(key('waiting:' .. ARGV[i]))
+  if first and (not member or first < member) then member, model, tag = first, ARGV[i], first_tag end
 end
 if not member then return nil end
 
 local id = string.sub(member, 18)
 remove_from_queue(model, get(id, 'owner'), member)
+local left = redis.call('ZRANGE', key('waiting:' .. model), 0, 0, 'WITHSCORES')
+if left[2] then tag = math.min(tag, tonumber(left[2])) end -- of an excluded owner: virtual time does not pass the jobs that wait
 if tag > tonumber(redis.call('HGET', key('clock'), model) or '0') then
   redis.call('HSET', key('clock'), model, tag)
   redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- finish tags up to the virtual time have no effect
