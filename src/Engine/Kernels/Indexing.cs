@@ -34,9 +34,7 @@ internal static class Indexing
         else
         {
             CountSelected(target, picks, a);
-            Tensor value = a.TensorLike(2, target);
-            if (value.dtype != target.dtype) KernelGuards.Allocate(a.Schema.Name, value.numel(), target.element_size(), a.Context);
-            target.index_put_(value.dtype == target.dtype ? value : value.to(target.dtype), ToTensorIndices(picks));
+            target.index_put_(Convert(a.TensorLike(2, target), target.dtype, a), ToTensorIndices(picks));
         }
         return self;
     }
@@ -53,10 +51,17 @@ internal static class Indexing
             return self;
         }
         CountSelected(target, picks, a);
-        Tensor converted = values.dtype == target.dtype ? values : values.to(target.dtype);
+        Tensor converted = Convert(values, target.dtype, a);
         if (accumulate) IndexPutAccumulate(target, picks, converted);
         else target.index_put_(converted, ToTensorIndices(picks));
         return self;
+    }
+
+    private static Tensor Convert(Tensor values, ScalarType type, in OpArguments a)
+    {
+        if (values.dtype == type) return values;
+        KernelGuards.Allocate(a.Schema.Name, values.numel(), KernelGuards.ElementSize(type), a.Context);
+        return values.to(type);
     }
 
     /// <summary>
@@ -208,7 +213,7 @@ internal static class Indexing
                 : Numbers.Item(number, a.Schema.Name),
             Tensor { dtype: ScalarType.Byte } mask => mask.to(ScalarType.Bool),
             Tensor { dtype: ScalarType.Bool or ScalarType.Int64 } tensor => tensor,
-            Tensor tensor when Numbers.IsInteger(tensor) => tensor.to(ScalarType.Int64),
+            Tensor tensor when Numbers.IsInteger(tensor) => Convert(tensor, ScalarType.Int64, a),
             Tensor tensor =>
                 throw Errors.CreateException(ErrorCode.BadArgument,
                     $"tensors used as indices must be integers or bools, not {Describe.Kind(tensor)}."),

@@ -27,7 +27,7 @@ internal static class BoundedOperation
     /// The estimated seconds that a call may take that can neither be divided nor run elsewhere: a graph is recorded of it, or it draws
     /// from the generator of the job.
     /// </summary>
-    private const double MaxSecondsUninterrupted = 2;
+    private const double MaxSecondsUninterrupted = 1;
 
     /// <summary>The intended seconds of a part.</summary>
     private const double PartSeconds = 0.1;

@@ -9,8 +9,10 @@ internal static partial class CostTable
 {
     private static IEnumerable<(string Names, CostEntry Entry)> ElementRows() =>
     [
-        Row("add sub mul neg abs sign square maximum minimum round floor ceil trunc frac clamp lerp addcmul addcdiv nan_to_num "
+        Row("add sub mul neg abs sign maximum minimum round floor ceil trunc frac clamp lerp addcmul addcdiv nan_to_num "
             + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
+        Row("square", SmallProduct, (in a) => a[0] is Tensor { dtype: ScalarType.Bool }
+            ? new OpCost(sizeof(long) * Count(a, 0), sizeof(long) * Count(a, 0), 2 * Count(a, 0)) : Elementwise(1)(a), RowSplit.Broadcast),
         Row("div", SmallProduct, Elementwise(4, workspace: 0.25, ofFloats: true), RowSplit.Broadcast),
         Row("floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
         Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu",
@@ -18,7 +20,7 @@ internal static partial class CostTable
         Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
             Elementwise(25, ofFloats: true), RowSplit.Broadcast),
         Row("logit logsigmoid", SmallProduct, Elementwise(8, workspace: 1, ofFloats: true), RowSplit.Broadcast),
-        Row("softsign", SmallProduct, Elementwise(6, workspace: 2), RowSplit.Broadcast),
+        Row("softsign", SmallProduct, Elementwise(6, workspace: 3, ofFloats: true), RowSplit.Broadcast),
         Row("mish", SmallProduct, Elementwise(20, workspace: 2), RowSplit.Broadcast),
         Row("where", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 1), RowSplit.Broadcast),
         Row("masked_fill", SmallProduct, Elementwise(2, workspace: 0.5, firstOperand: 2), RowSplit.Broadcast),
@@ -38,11 +40,11 @@ internal static partial class CostTable
         Row("cross_entropy nll_loss", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 2 * Bytes(a, 0), 12 * Count(a, 0))),
         Row("dropout", SmallProduct, Elementwise(8, workspace: 1)),
         // in place: no memory for a result
-        Row("add_ sub_ mul_ neg_ abs_ round_ clamp_ addcmul_ addcdiv_ lerp_ relu_ copy_ fill_ zero_", SmallProduct, InPlace(1),
-            RowSplit.InPlace),
-        Row("div_ floor_divide_ remainder_", SmallProduct, InPlace(4, workspace: 0.25), RowSplit.InPlace),
+        Row("copy_ fill_ zero_ neg_ abs_ round_ relu_", SmallProduct, InPlace(1), RowSplit.InPlace),
+        Row("add_ sub_ mul_ clamp_ addcmul_ addcdiv_ lerp_", SmallProduct, InPlace(1, converts: true), RowSplit.InPlace),
+        Row("div_ floor_divide_ remainder_", SmallProduct, InPlace(4, workspace: 0.25, converts: true), RowSplit.InPlace),
         Row("exp_ log_ sqrt_ sigmoid_ tanh_", SmallProduct, InPlace(6), RowSplit.InPlace),
-        Row("pow_", SmallProduct, InPlace(25), RowSplit.InPlace),
+        Row("pow_", SmallProduct, InPlace(25, converts: true), RowSplit.InPlace),
         Row("masked_fill_", SmallProduct, InPlace(2, workspace: 1), RowSplit.InPlace),
         Row("tril_ triu_", SmallProduct, InPlace(2, workspace: 2)),
         Row("requires_grad_", long.MaxValue, _free),
@@ -121,10 +123,12 @@ internal static partial class CostTable
 
     private static bool IsReal(Tensor tensor) => tensor.is_floating_point() || tensor.is_complex();
 
-    private static CostRule InPlace(double work, double workspace = 0) => (in a) =>
+    /// <param name="converts">Whether arguments of several types are converted to the common type, and the result from it.</param>
+    private static CostRule InPlace(double work, double workspace = 0, bool converts = false) => (in a) =>
     {
-        double count = Count(a, 0);
-        return new OpCost(0, workspace * Bytes(a, 0), work * count * WidestFactor(a));
+        double count = Count(a, 0), conversions = converts ? ConversionBytes(a, ofFloats: false) : 0;
+        if (conversions > 0) conversions += count * PromotedBytes(a);
+        return new OpCost(0, workspace * Bytes(a, 0) + conversions, work * count * WidestFactor(a));
     };
 
     /// <summary>A result of the argument's shape.</summary>

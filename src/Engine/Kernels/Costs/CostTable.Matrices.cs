@@ -44,11 +44,7 @@ internal static partial class CostTable
             WorkspaceBytes = cost.WorkspaceBytes + 4 * Bytes(a, 1), OutputBytes = cost.OutputBytes + Bytes(a, 1),
             Flops = cost.Flops + 4 * LastSide(a, 0) * Count(a, 1),
         } : default),
-        Row("linalg_lstsq", SmallMatrix, (in a) => Factorization(a, rectangular: 20, copies: 4) is var cost ? cost with
-        {
-            WorkspaceBytes = cost.WorkspaceBytes + 4 * Bytes(a, 1), OutputBytes = cost.OutputBytes + 2 * Bytes(a, 1),
-            Flops = cost.Flops + 8 * LastSide(a, 0) * Count(a, 1),
-        } : default),
+        Row("linalg_lstsq", SmallMatrix, LeastSquares),
         Row("linalg_det linalg_slogdet", SmallMatrix, (in a) => Factorization(a, square: 1.4, copies: 3), RowSplit.Batches),
         Row("linalg_matrix_rank", SmallMatrix, (in a) => Factorization(a, rectangular: 42, copies: 4)),
     ];
@@ -127,8 +123,9 @@ internal static partial class CostTable
     {
         if (a[0] is not Tensor { ndim: >= 2 } query || a[1] is not Tensor { ndim: >= 2 } key || a[2] is not Tensor { ndim: >= 2 } value)
             return default;
-        double scores = Product(ShapeMath.Broadcast(query.shape.AsSpan(..^2), a.Bool(7) ? [] : key.shape.AsSpan(..^2)) ?? [])
-            * query.shape[^2] * key.shape[^2];
+        long[] batch = ShapeMath.Broadcast(query.shape.AsSpan(..^2), a.Bool(7) ? [] : key.shape.AsSpan(..^2)) ?? [];
+        long[] shape = [.. batch, query.shape[^2], key.shape[^2]];
+        double scores = Product(a[3] is Tensor mask ? ShapeMath.Broadcast(shape, mask.shape) ?? shape : shape);
         double bytes = query.element_size(), results = (double)query.numel() / Math.Max(1, query.shape[^1]) * value.shape[^1] * bytes;
         double repeated = a.Bool(7) && query.ndim >= 3 && key.ndim >= 3 && key.shape[^3] > 0
             ? (Bytes(a, 1) + Bytes(a, 2)) * query.shape[^3] / key.shape[^3] : 0;
@@ -139,6 +136,24 @@ internal static partial class CostTable
         if (!isFused) copies += scores * 4 * width;
         return new OpCost(results, copies, 10 * scores * TypeFactor(query),
             2 * scores * (query.shape[^1] + value.shape[^1]) * Math.Min(ProductFactor(query), 4));
+    }
+
+    /// <summary>
+    /// The right-hand sides are padded to the longer side of the matrix, which the solutions are a part of (gelsy of LAPACK).
+    /// </summary>
+    private static OpCost LeastSquares(in OpArguments a)
+    {
+        OpCost cost = Factorization(a, rectangular: 20, copies: 4);
+        if (a[0] is not Tensor { ndim: >= 2 } self || a[1] is not Tensor others) return cost;
+        double rows = self.shape[^2], columns = self.shape[^1], shorter = Math.Min(rows, columns);
+        double systems = others.numel() / Math.Max(1, rows), padded = systems * Math.Max(rows, columns);
+        return cost with
+        {
+            OutputBytes = cost.OutputBytes + padded * Math.Max(4, self.element_size()) + Bytes(a, 1),
+            WorkspaceBytes = cost.WorkspaceBytes + 4 * Bytes(a, 1),
+            Elements = cost.Elements + 4 * padded,
+            Flops = cost.Flops + 4 * (rows + columns) * shorter * systems * Math.Min(ProductFactor(self), 8),
+        };
     }
 
     private static OpCost MatrixNorm(in OpArguments a, object? order, long[]? dims) =>

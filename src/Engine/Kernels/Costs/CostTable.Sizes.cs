@@ -50,15 +50,15 @@ internal static partial class CostTable
         Row("cat stack hstack vstack", 0, Concatenation),
         // positions. The kernels of getitem, setitem_, index_put and index_put_ check what their masks and positions select.
         Row("getitem setitem_ index_put_", long.MaxValue, _free),
-        Row("index_put", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))),
+        Row("index_put", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))), // beside those checks
         Row("index_select", 0, (in a) => a[0] is Tensor { ndim: > 0 } self
             ? Taken(a, Count(a, 0) / Math.Max(1, self.shape[KernelGuards.WrapDim("index_select", a.Int(1), self.ndim)]) * Count(a, 2))
             : Taken(a, Count(a, 2))),
-        Row("gather", SmallProduct, (in a) => Taken(a, Count(a, 2))),
+        // an expanded index takes a path that copies the argument and the result
+        Row("gather", SmallProduct, (in a) => Taken(a, Count(a, 2)) is var cost
+            ? cost with { WorkspaceBytes = Bytes(a, 0) + cost.OutputBytes } : default),
         Row("take", SmallProduct, (in a) => Taken(a, Count(a, 1))),
-        Row("take_along_dim", SmallProduct, (in a) => a.Has(2)
-            ? Taken(a, BroadcastCount(a)) with { WorkspaceBytes = BroadcastCount(a) * 8 }
-            : Taken(a, Count(a, 1)) with { WorkspaceBytes = Bytes(a, 0) + Bytes(a, 1) }),
+        Row("take_along_dim", SmallProduct, TakenAlong),
         Row("embedding", SmallProduct, (in a) => new OpCost(Count(a, 0) * LastSide(a, 1) * ElementBytes(a, 1), 8 * Count(a, 0),
             2 * Count(a, 0) * LastSide(a, 1))),
         Row("masked_scatter", SmallProduct, (in a) =>
@@ -130,6 +130,19 @@ internal static partial class CostTable
     }
 
     private static OpCost Taken(in OpArguments a, double count) => new(count * ElementBytes(a, 0), 0, 4 * count);
+
+    /// <summary>The argument and the index broadcast, other than along the dimension.</summary>
+    private static OpCost TakenAlong(in OpArguments a)
+    {
+        if (!a.Has(2)) return Taken(a, Count(a, 1)) with { WorkspaceBytes = Bytes(a, 0) + Bytes(a, 1) };
+        if (a[0] is not Tensor { ndim: > 0 } self || a[1] is not Tensor index || self.ndim != index.ndim) return default;
+        long dim = KernelGuards.WrapDim("take_along_dim", a.Int(2), self.ndim);
+        long[] shape = self.shape;
+        shape[dim] = index.shape[dim];
+        double count = Product(ShapeMath.Broadcast(shape, index.shape) ?? []);
+        double copies = count / Math.Max(1, shape[dim]) * self.shape[dim] * self.element_size();
+        return Taken(a, count) with { WorkspaceBytes = copies + count * (sizeof(long) + self.element_size()) };
+    }
 
     private static OpCost Scattered(in OpArguments a, bool copies)
     {

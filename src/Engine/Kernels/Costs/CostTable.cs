@@ -23,6 +23,9 @@ internal static partial class CostTable
     /// <summary>The same for operations on matrices and on pairs of rows.</summary>
     private const long SmallMatrix = 1 << 12;
 
+    /// <summary>How much slower a product is that is computed element by element, at least.</summary>
+    internal const double SlowProduct = 40;
+
     private static readonly CostRule _free = (in a) => default;
 
     public static FrozenDictionary<string, CostEntry> Entries { get; } =
@@ -107,17 +110,19 @@ internal static partial class CostTable
         _ => 1,
     };
 
-    /// <summary>The same for products of matrices. libtorch has no fast product of integers.</summary>
-    private static double ProductFactor(Tensor tensor) => (tensor.dtype, tensor.device_type == DeviceType.CPU) switch
+    /// <summary>
+    /// The same for products of matrices. libtorch has no fast product of integers, and one of halves only with instructions for them.
+    /// </summary>
+    internal static double ProductFactor(Tensor tensor) => (tensor.dtype, tensor.device_type == DeviceType.CPU) switch
     {
         (ScalarType.Float32, _) => 1,
         (ScalarType.Float64, true) => 2,
         (ScalarType.Float64, false) => 16,
-        (ScalarType.Float16 or ScalarType.BFloat16, true) => 4,
+        (ScalarType.Float16 or ScalarType.BFloat16, true) => Throughput.ProductFactor(tensor.dtype),
         (ScalarType.Float16 or ScalarType.BFloat16, false) => 0.5,
         (ScalarType.ComplexFloat32, _) => 4,
         (ScalarType.ComplexFloat64, _) => 8,
-        _ => 40,
+        _ => SlowProduct,
     };
 
     /// <summary>The bytes of the copy that a matrix routine makes of an argument that is neither contiguous nor transposed.</summary>

@@ -22,6 +22,9 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     /// <summary>The rows of products, whose blocks have to be large.</summary>
     private const int ProductRows = 512;
 
+    /// <summary>The same of products that are computed element by element, whose rows do not depend on each other.</summary>
+    private const int SlowProductRows = 1;
+
     /// <summary>Element by element, with broadcasting.</summary>
     public static RowSplit? Broadcast(in OpArguments a) =>
         HasLists(a) ? null : Along(a, CostTable.BroadcastShape(a), PickDim(CostTable.BroadcastShape(a), []));
@@ -62,7 +65,8 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     {
         if (a[left] is not Tensor { ndim: >= 2 } x || a[right] is not Tensor { ndim: >= 2 } y) return null;
         long[] p = x.shape, q = y.shape;
-        if (q.Length <= 2) return RowsOfProduct(a, p, left);
+        int rows = RowsOf(x);
+        if (q.Length <= 2) return RowsOfProduct(a, x, left);
         long[] batch = ShapeMath.Broadcast(p.AsSpan(..^2), q.AsSpan(..^2)) ?? [];
         int among = PickDim(batch, []);
         if (a.Schema.Name == "bmm" && p[0] != q[0]) return null; // an error, and no broadcast
@@ -73,12 +77,12 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
             dims[right] = DimOf(q, among - batch.Length + q.Length - 2);
             return new RowSplit(batch[among], dims, among);
         }
-        return p[^2] > ProductRows ? new RowSplit(p[^2], With(a, left, p.Length - 2), Math.Max(p.Length, q.Length) - 2)
-            { Alignment = ProductRows } : null;
+        return p[^2] > rows ? new RowSplit(p[^2], With(a, left, p.Length - 2), Math.Max(p.Length, q.Length) - 2)
+            { Alignment = rows } : null;
     }
 
     public static RowSplit? Linear(in OpArguments a) => a[0] is Tensor { ndim: >= 2 } input && a[1] is Tensor { ndim: 2 }
-        ? RowsOfProduct(a, input.shape, 0) : null;
+        ? RowsOfProduct(a, input, 0) : null;
 
     public static RowSplit? Distances(in OpArguments a)
     {
@@ -129,14 +133,17 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     }
 
     /// <summary>Blocks of enough rows of a left operand [..., rows, inner].</summary>
-    private static RowSplit? RowsOfProduct(in OpArguments a, long[] shape, int position)
+    private static int RowsOf(Tensor matrix) => CostTable.ProductFactor(matrix) >= CostTable.SlowProduct ? SlowProductRows : ProductRows;
+
+    private static RowSplit? RowsOfProduct(in OpArguments a, Tensor matrix, int position)
     {
+        long[] shape = matrix.shape;
         int dim = PickDim(shape[..^1], []);
         if (dim < 0) return null;
         double rowsOfIndex = 1;
         for (int d = 0; d < shape.Length - 1; d++)
             if (d != dim) rowsOfIndex *= shape[d];
-        long alignment = (long)Math.Ceiling(ProductRows / Math.Max(1, rowsOfIndex));
+        long alignment = (long)Math.Ceiling(RowsOf(matrix) / Math.Max(1, rowsOfIndex));
         return shape[dim] <= alignment ? null : new RowSplit(shape[dim], With(a, position, dim), dim) { Alignment = alignment };
     }
 

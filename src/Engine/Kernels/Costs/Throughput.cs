@@ -12,6 +12,9 @@ internal sealed class Throughput
 {
     private static readonly Lazy<Throughput> _cpu = new(() => Measure(CPU)), _other = new(() => Measure(CUDA));
 
+    private static readonly Lazy<double> _float16 = new(() => MeasureProductFactor(ScalarType.Float16)),
+        _bfloat16 = new(() => MeasureProductFactor(ScalarType.BFloat16));
+
     private readonly double _elementsPerSecond, _flopsPerSecond;
 
     private Throughput(double elementsPerSecond, double flopsPerSecond) =>
@@ -26,6 +29,25 @@ internal sealed class Throughput
         return cost.Elements / throughput._elementsPerSecond + cost.Flops / throughput._flopsPerSecond;
     }
 
+    /// <summary>
+    /// How much slower a processor multiplies matrices of float16 or bfloat16 than of float32. libtorch multiplies element by element what
+    /// the processor has no instructions for.
+    /// </summary>
+    public static double ProductFactor(ScalarType type) => type == ScalarType.Float16 ? _float16.Value : _bfloat16.Value;
+
+    private static double MeasureProductFactor(ScalarType type)
+    {
+        const int Side = 192, Runs = 8;
+        const double MaxBlocked = 8, Unblocked = 1000; // the larger the matrices are, the more it waits for memory
+        using var noGraph = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor matrix = ones([Side, Side], type);
+        double seconds = double.MaxValue;
+        for (int run = 0; run < Runs; run++) seconds = Math.Min(seconds, Time(() => matrix.mm(matrix), isCuda: false));
+        double factor = seconds * _cpu.Value._flopsPerSecond / (2.0 * Side * Side * Side);
+        return factor > MaxBlocked ? Unblocked : Math.Max(1, factor);
+    }
+
     private static Throughput Measure(Device device)
     {
         const int Count = 1 << 20, Side = 512, Runs = 4;
@@ -36,18 +58,18 @@ internal sealed class Throughput
         double add = double.MaxValue, multiply = double.MaxValue;
         for (int run = 0; run < Runs; run++)
         {
-            add = Math.Min(add, Time(() => values.add(values)));
-            multiply = Math.Min(multiply, Time(() => matrix.mm(matrix)));
+            add = Math.Min(add, Time(() => values.add(values), isCuda));
+            multiply = Math.Min(multiply, Time(() => matrix.mm(matrix), isCuda));
         }
         return new Throughput(Count / add, 2.0 * Side * Side * Side / multiply);
+    }
 
-        double Time(Func<Tensor> compute)
-        {
+    private static double Time(Func<Tensor> compute, bool isCuda)
+    {
+        if (isCuda) cuda.synchronize();
+        long start = Stopwatch.GetTimestamp();
+        using (compute())
             if (isCuda) cuda.synchronize();
-            long start = Stopwatch.GetTimestamp();
-            using (compute())
-                if (isCuda) cuda.synchronize();
-            return Math.Max(Stopwatch.GetElapsedTime(start).TotalSeconds, 1e-6);
-        }
+        return Math.Max(Stopwatch.GetElapsedTime(start).TotalSeconds, 1e-6);
     }
 }

@@ -21,7 +21,8 @@ public sealed class BoundedOperationTests
     [
         "nonzero", "argwhere", "mask", "masked_select", "clone", "sort", "cumsum", "softmax", "kron", "cdist", "svd", "attention", "einsum",
         "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
-        "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter",
+        "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
+        "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values",
     ];
 
     [Theory]
@@ -57,6 +58,22 @@ public sealed class BoundedOperationTests
             "mish" => Run(context, what, one.expand(40_000_000, 1)),
             "count_nonzero" => Run(context, what, one.expand(40_000_000, 1), null),
             "maximum" => Run(context, what, one.to(ScalarType.Bool).expand(40_000_000, 1), -2L),
+            "square" => Run(context, what, one.to(ScalarType.Bool).expand(20_000_000, 1)),
+            "addcdiv_" => Run(context, what, ones(1_000, 20_000, dtype: ScalarType.BFloat16),
+                one.to(ScalarType.Float64).expand(1_000, 20_000), one.to(ScalarType.Float16).expand(1_000, 20_000)),
+            "lstsq" => Run(context, "linalg_lstsq", one.expand(2, 20_000), one.expand(2, 20_000)),
+            "mask of attention" => Run(context, "scaled_dot_product_attention", one.expand(1_000, 1, 1, 3), one.expand(1_000, 1, 1, 3),
+                one.expand(1_000, 1, 1, 3), one.expand(1_000, 1, 20_000, 3)),
+            "take_along_dim" => Run(context, what, one.expand(100, 1), zeros(1, 1, dtype: ScalarType.Int64).expand(30_000_000, 1), 0L),
+            "gather" => Run(context, what, one.expand(1_000, 30_000), 0L, zeros(1, 1, dtype: ScalarType.Int64).expand(1_000, 30_000)),
+            "softsign" => Run(context, what, one.to(ScalarType.Int32).expand(20_000_000, 1)),
+            "cumsum of integers" => Run(context, "cumsum", one.to(ScalarType.Int32).expand(20_000_000, 1), 0L),
+            "positions" => Run(context, "index_put_", one.expand(3, 1), new List<object?>
+            {
+                zeros(1, 1, dtype: ScalarType.Int32).expand(40_000_000, 1),
+            }, 1L),
+            "values" => Run(context, "index_put_", zeros(2, dtype: ScalarType.Int64), new List<object?> { zeros(1, ScalarType.Int64) },
+                one.expand(40_000_000, 1)),
             "counts" => Run(context, "repeat_interleave", ones(2, 2), ones(1, 1, dtype: ScalarType.Int64).expand(2, 30_000_000)),
             "isinf" => Run(context, what, one.expand(60_000_000, 1)),
             "masked_scatter" => Run(context, what, ones(10), ones(10, dtype: ScalarType.Bool), ones(1).expand(100_000_000)),
@@ -132,6 +149,8 @@ public sealed class BoundedOperationTests
     [InlineData("exp")]
     [InlineData("sort")]
     [InlineData("matmul")]
+    [InlineData("matmul of halves")]
+    [InlineData("matmul of integers")]
     [InlineData("attention")]
     [InlineData("causal")]
     [InlineData("diff")]
@@ -159,6 +178,10 @@ public sealed class BoundedOperationTests
                     "exp" => Run(context, what, one.expand(400_000_000, 1)),
                     "sort" => Run(context, what, one.expand(400, 200_000), 1L),
                     "matmul" => Run(context, what, one.expand(20_000, 8_000), one.expand(8_000, 8_000)),
+                    "matmul of halves" => Run(context, "matmul", one.to(ScalarType.Float16).expand(8_192, 4_096),
+                        ones(1, 4_096, dtype: ScalarType.Float16).expand(4_096, 4_096)),
+                    "matmul of integers" => Run(context, "matmul", one.to(ScalarType.Int64).expand(4_096, 4_096),
+                        ones(1, 4_096, dtype: ScalarType.Int64).expand(4_096, 4_096)),
                     "attention" => Run(context, "scaled_dot_product_attention", Positions(30_000), Positions(30_000), Positions(30_000)),
                     "causal" => Run(context, "scaled_dot_product_attention", Positions(30_000), Positions(30_000), Positions(30_000), null,
                         0.0, true),
@@ -217,6 +240,8 @@ public sealed class BoundedOperationTests
     [InlineData("matmul")]
     [InlineData("bfloat16")]
     [InlineData("double")]
+    [InlineData("float16")]
+    [InlineData("integers")]
     [InlineData("batches")]
     [InlineData("linear")]
     [InlineData("rows of a batch")]
@@ -237,6 +262,8 @@ public sealed class BoundedOperationTests
             "matmul" => ("matmul", new object?[] { x, y }),
             "bfloat16" => ("mm", [x.bfloat16(), y.bfloat16()]),
             "double" => ("mm", [x.@double(), y.@double()]),
+            "float16" => ("mm", [x.half()[..200], y.half()]),
+            "integers" => ("mm", [(x[..200] * 9).@long(), (y * 9).@long()]),
             "batches" => ("bmm", [randn(7, 90, 60), randn(7, 60, 50)]),
             "linear" => ("linear", [x, y.t(), randn(200)]),
             "rows of a batch" => ("matmul", [randn(230, 9, 300), y]),
