@@ -100,8 +100,8 @@ internal static partial class Log
     [LoggerMessage(3052, LogLevel.Error, "The periodic task {Task} failed; it runs again at the next interval")]
     public static partial void PeriodicTaskFailed(this ILogger logger, string task, Exception exception);
 
-    [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be reached")]
-    public static partial void StoreUnavailable(this ILogger logger, Exception exception);
+    [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be used: {Reason}")]
+    public static partial void StoreUnavailable(this ILogger logger, string reason);
 
     [LoggerMessage(3061, LogLevel.Error, "Error {ErrorId}")]
     public static partial void Unexpected(this ILogger logger, string errorId, Exception exception);
