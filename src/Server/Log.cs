@@ -22,7 +22,8 @@ internal static partial class Log
             "The changed certificate {File} or its key cannot be used, and the previous one stays until {Until:u}: {Reason}")]
     public static partial void CertificateNotReloaded(this ILogger logger, string file, string reason, DateTime until);
 
-    [LoggerMessage(3006, LogLevel.Error, "The certificate {File} is valid from {From:u} until {Until:u}, which is not now: clients refuse it")]
+    [LoggerMessage(
+        3006, LogLevel.Error, "The certificate {File} is valid from {From:u} until {Until:u}, which is not now: clients refuse it")]
     public static partial void CertificateNotValid(this ILogger logger, string file, DateTime from, DateTime until);
 
     [LoggerMessage(3010, LogLevel.Information, "{Method} {Path} answered {Status} in {Milliseconds:0.0} ms")]
