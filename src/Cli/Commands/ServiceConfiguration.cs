@@ -95,8 +95,8 @@ internal sealed class ServiceConfiguration
         catch (Exception e) when (e is InvalidOperationException or InvalidDataException or FormatException)
         {
             throw new ArgumentException(
-                $"The options of `{section}` are not valid: {e.Message}{(e.InnerException is null ? "" : " " + e.GetBaseException().Message)}",
-                e);
+                $"The options of `{section}` are not valid: {e.Message}"
+                + (e.InnerException is null ? "" : " " + e.GetBaseException().Message), e);
         }
     }
 

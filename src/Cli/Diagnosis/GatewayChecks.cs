@@ -55,7 +55,7 @@ internal static class GatewayChecks
         }
         bool isSelfSigned = leaf.SubjectName.RawData.AsSpan().SequenceEqual(leaf.IssuerName.RawData);
         if (chain.Build(leaf))
-            yield return new("certificate chain", CheckLevel.Ok, "It leads to a root that clients with the settings of this machine trust.");
+            yield return new("certificate chain", CheckLevel.Ok, "It leads to a root that clients with this machine's settings trust.");
         else if (isSelfSigned)
             yield return new("certificate chain", CheckLevel.Warning, "It is self-signed: clients have to be given it as NDIF_CA_FILE.");
         else if (chain.ChainStatus.Any(status => status.Status is X509ChainStatusFlags.PartialChain))
