@@ -31,4 +31,11 @@ foreach (int number in (int[])[1, 2])
         .WaitForStart(redis);
 }
 
-builder.Build().Run();
+try
+{
+    builder.Build().Run(); // returns when its processes have ended
+}
+finally
+{
+    Directory.Delete(data, recursive: true);
+}

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Queue.Redis;
 
 namespace Ndif.Queue;
 
@@ -18,7 +19,8 @@ public sealed class FailureBackoff(string task, ILogger logger, TimeProvider tim
     private TimeSpan _delay;
 
     /// <summary>Returns whether a failure ends by itself or by an operator, so that the same call succeeds later.</summary>
-    public static bool IsPassing(Exception failure) => failure is NdifException { Retryable: true };
+    public static bool IsPassing(Exception failure) =>
+        failure is NdifException { Retryable: true } || RedisFailures.IsPassing(failure);
 
     /// <summary>Notes that an attempt succeeded.</summary>
     public void Succeeded()
@@ -35,7 +37,8 @@ public sealed class FailureBackoff(string task, ILogger logger, TimeProvider tim
         _delay = _delay == TimeSpan.Zero ? _minDelay : 2 * _delay < _maxDelay ? 2 * _delay : _maxDelay;
         if (_logged == failure.Message) return;
         _logged = failure.Message;
-        if (IsPassing(failure)) Log.LoopWaits(logger, task, failure.Message);
+        if (IsPassing(failure))
+            Log.LoopWaits(logger, task, RedisFailures.IsFailure(failure) ? RedisFailures.Describe(failure) : failure.Message);
         else Log.LoopFailed(logger, task, failure);
     }
 

@@ -22,7 +22,8 @@ internal static partial class Log
             "The changed certificate {File} or its key cannot be used, and the previous one stays until {Until:u}: {Reason}")]
     public static partial void CertificateNotReloaded(this ILogger logger, string file, string reason, DateTime until);
 
-    [LoggerMessage(3006, LogLevel.Error, "The certificate {File} is valid from {From:u} until {Until:u}, which is not now: clients refuse it")]
+    [LoggerMessage(
+        3006, LogLevel.Error, "The certificate {File} is valid from {From:u} until {Until:u}, which is not now: clients refuse it")]
     public static partial void CertificateNotValid(this ILogger logger, string file, DateTime from, DateTime until);
 
     [LoggerMessage(3010, LogLevel.Information, "{Method} {Path} answered {Status} in {Milliseconds:0.0} ms")]
@@ -103,8 +104,8 @@ internal static partial class Log
     [LoggerMessage(3052, LogLevel.Error, "The periodic task {Task} failed; it runs again at the next interval")]
     public static partial void PeriodicTaskFailed(this ILogger logger, string task, Exception exception);
 
-    [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be reached")]
-    public static partial void StoreUnavailable(this ILogger logger, Exception exception);
+    [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be used: {Reason}")]
+    public static partial void StoreUnavailable(this ILogger logger, string reason);
 
     [LoggerMessage(3061, LogLevel.Error, "Error {ErrorId}")]
     public static partial void Unexpected(this ILogger logger, string errorId, Exception exception);

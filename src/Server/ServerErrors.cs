@@ -49,7 +49,8 @@ internal static class ServerErrors
 
     public static Exception UnknownTier(string tier, IEnumerable<string> tiers) => BadArgument(
         $"There is no tier `{Truncate(tier)}`.",
-        $"{Errors.DidYouMean(tier.Length <= 100 ? tier : "", tiers)} Tiers are {FormatNames(tiers)}; others are defined by the option Gateway:Tiers.".TrimStart());
+        $"{Errors.DidYouMean(tier.Length <= 100 ? tier : "", tiers)} Tiers are {FormatNames(tiers)}; ".TrimStart()
+        + "others are defined by the option Gateway:Tiers.");
 
     public static Exception BadLifetime() => BadArgument(
         "The lifetime of a key must be more than 0 and less than 100 years.", "Omit it for a key that does not expire.");

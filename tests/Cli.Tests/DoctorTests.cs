@@ -74,15 +74,63 @@ public sealed class DoctorTests : IDisposable
     [InlineData("user default off ~* &* +@all", "Ok")]
     public async Task AnAppendOnlyFile_IsReadAsTheDefaultUser(string defaultUser, string level)
     {
-        string users = _folder.Write("users.acl", $"{defaultUser}\nuser ndif on >right ~ndif:* &ndif:* +@all -@dangerous +info +acl|dryrun\n"
-            + "user old on >right ~ndif:* &ndif:* +@all -@dangerous +info\n");
+        string users = _folder.Write("users.acl", $"""
+            {defaultUser}
+            user ndif on >right ~ndif:* &ndif:* +@all -@dangerous +info +acl|dryrun
+            user old on >right ~ndif:* &ndif:* +@all -@dangerous +info
+            """);
         (ChildProcess server, string address) = await RedisProcess.StartAsync(_folder.Path, durable: true, users: users);
         await using ChildProcess running = server;
         Assert.Equal(level, await FindAsync("ndif"));
         Assert.Equal("Warning", await FindAsync("old")); // may not ask
 
-        async Task<string> FindAsync(string user) => (await RedisInspection.InspectAsync($"{address},user={user},password=right",
-            cancellationToken: TestContext.Current.CancellationToken)).Single(found => found.Check == "redis default user").Level.ToString();
+        async Task<string> FindAsync(string user)
+        {
+            IReadOnlyList<CheckResult> results = await RedisInspection.InspectAsync($"{address},user={user},password=right",
+                cancellationToken: TestContext.Current.CancellationToken);
+            return results.Single(found => found.Check == "redis default user").Level.ToString();
+        }
+    }
+
+    [Fact]
+    public async Task Options_ThatTheGatewayRefuses_AndStorageBeyondHalfOfRedis_AreFound()
+    {
+        (ChildProcess server, string address) = await RedisProcess.StartAsync(_folder.Path);
+        await using ChildProcess running = server;
+        using (var redis = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync($"{address},allowAdmin=true"))
+            await redis.GetDatabase().ExecuteAsync("CONFIG", "SET", "maxmemory", "1gb");
+        (int code, string output, _) = await RunAsync(
+            "doctor", "--redis", address, "--data", _folder.Path, "--listen", "*", "--no-keys");
+        Assert.Equal(1, code);
+        Assert.Contains("ERROR   options: The gateway cannot start: Callers without a key", output, StringComparison.Ordinal);
+        Assert.Contains("warning redis memory: maxmemory is 1.1 GB", output, StringComparison.Ordinal);
+        (code, output, _) = await RunAsync(
+            "doctor", "--redis", address, "--data", _folder.Path, "--set", "Gateway:TotalQueueBytes=500000000");
+        Assert.True(code == 0 && !output.Contains("redis memory", StringComparison.Ordinal), output);
+        (_, output, _) = await RunAsync("doctor", "--redis", "127.0.0.1:1,password=secret", "--data", _folder.Path);
+        Assert.Contains("Redis does not respond at 127.0.0.1:1.", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("{\"Gateway\":{\"Tokns\":5}}", "There is no option `Gateway:Tokns`. Did you mean `Tokens`")]
+    [InlineData("{\"Gateway\":{\"Tiers\":{\"lab\":{\"Wight\":5}}}}", "Wight")]
+    [InlineData("{\"Gateway\":", "LineNumber: 0")]
+    public async Task AWrongConfigurationFile_SaysWhatIsWrong(string text, string reason)
+    {
+        (int code, _, string errors) = await RunAsync(
+            "doctor", "--data", _folder.Path, "--config", _folder.Write("service.json", text));
+        Assert.Equal(1, code);
+        Assert.Contains(reason, errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task TheHelp_DoesNotPrintThePasswordOfRedis()
+    {
+        await using ChildProcess help = ChildProcess.Start("ndif serve --help", BuildOutput.Dotnet, [BuildOutput.Tool, "serve", "--help"],
+            ("NDIF_REDIS", "redis:6379,password=secret"));
+        await help.WaitForExitAsync();
+        Assert.Contains(help.Lines, line => line.Contains("--redis", StringComparison.Ordinal));
+        Assert.DoesNotContain(help.Lines, line => line.Contains("secret", StringComparison.Ordinal));
     }
 
     [Fact]

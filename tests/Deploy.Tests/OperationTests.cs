@@ -55,6 +55,24 @@ public sealed class OperationTests
         Assert.True(cursor.CanRetryAfter(unreachable)); // the gateway that takes its place does not listen yet
     }
 
+    /// <summary>A job that was submitted or attached to is followed although its gateway stops before the first event is read.</summary>
+    [Fact]
+    public async Task AnAcceptedJob_IsFollowed_ThroughAGatewayThatIsReplaced()
+    {
+        await using var service = new DeployedService();
+        await service.InitializeAsync();
+        await service.StartWorkerAsync("runs");
+        GatewayProcess gateway = await service.StartGatewayProcessAsync();
+        Job submitted = await SubmitAsync(gateway.Grpc, service.Key);
+        Job attached = await Job.AttachAsync(submitted.Id, Backend.At(gateway.Grpc.ToString(), service.Key), Cancel);
+        await gateway.Process.TerminateAsync();
+        Task[] followed = [submitted.WaitAsync(Cancel), attached.WaitAsync(Cancel)];
+        await Task.Delay(500, Cancel); // nobody listens
+        await service.StartGatewayProcessAsync(gateway.Grpc.Port, gateway.Http.Port);
+        await Task.WhenAll(followed);
+        Assert.NotEmpty(attached.Results);
+    }
+
     /// <summary>A gateway that is stopped resets the streams that have no answer yet. Nobody here has cancelled the call.</summary>
     [Theory, InlineData(false), InlineData(true)]
     public void ACallThatTheServerResets_IsSentAgain(bool hasAnswered)

@@ -40,7 +40,8 @@ internal static class KeysCommand
                 if (!known.Contains(parsed.GetValue(tier)!))
                     throw new ArgumentException(
                         $"There is no tier `{parsed.GetValue(tier)}`. {Errors.DidYouMean(parsed.GetValue(tier)!, known)}".TrimEnd()
-                        + $" The tiers are {string.Join(", ", known)}; others are defined by the option Gateway:Tiers (--config, --set) of the gateways.");
+                        + $" The tiers are {string.Join(", ", known)}; others are defined by the option Gateway:Tiers (--config, --set) "
+                        + "of the gateways.");
             }
             (string secret, KeyInfo key) = await keys.CreateAsync(
                 parsed.GetValue(name)!, scopes, parsed.GetValue(tier)!, parsed.GetValue(models) ?? [], Lifetime(parsed.GetValue(days)),

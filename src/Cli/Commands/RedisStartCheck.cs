@@ -10,7 +10,9 @@ internal static partial class RedisStartCheck
 {
     private static readonly string[] _refusals = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
-    /// <param name="queueBytes">The bytes that all keys may store in the queue, for a gateway (Gateway:TotalQueueBytes); null for others.</param>
+    /// <param name="queueBytes">
+    /// The bytes that all keys may store in the queue, for a gateway (Gateway:TotalQueueBytes); null for others.
+    /// </param>
     /// <exception cref="NdifException">UNAVAILABLE: Redis refuses the password or the user, which no waiting changes.</exception>
     public static async Task RunAsync(
         string address, string prefix, long? queueBytes, ILoggerFactory logs, CancellationToken cancellationToken)

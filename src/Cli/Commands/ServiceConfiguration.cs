@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Configuration;
+using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server;
@@ -85,12 +86,17 @@ internal sealed class ServiceConfiguration
             if (all.GetChildren().FirstOrDefault(child => !_sections.Contains(child.Key, StringComparer.OrdinalIgnoreCase)) is { } unknown)
                 throw new ArgumentException(
                     $"There is no options section `{unknown.Key}`. The sections are {string.Join(", ", _sections)}.");
+            string[] names = [.. options.GetType().GetProperties().Select(property => property.Name)];
+            if (all.GetSection(section).GetChildren().Select(child => child.Key)
+                .FirstOrDefault(name => !names.Contains(name, StringComparer.OrdinalIgnoreCase)) is { } wrong)
+                throw new ArgumentException($"There is no option `{section}:{wrong}`. {Errors.DidYouMean(wrong, names)}".TrimEnd());
             all.GetSection(section).Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
         }
         catch (Exception e) when (e is InvalidOperationException or InvalidDataException or FormatException)
         {
             throw new ArgumentException(
-                $"The options of `{section}` are not valid: {e.Message}{(e.InnerException is { } inner ? " " + inner.Message : "")}", e);
+                $"The options of `{section}` are not valid: {e.Message}"
+                + (e.InnerException is null ? "" : " " + e.GetBaseException().Message), e);
         }
     }
 

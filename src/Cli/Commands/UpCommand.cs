@@ -53,8 +53,9 @@ internal static class UpCommand
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var observability = Observability.Start("ndif");
             string folder = parsed.GetValue(data)!;
+            string? address = CommonOptions.GetRedis(parsed, redis);
             QueueBackend backend = BackendFactory.CreateQueueBackend(
-                CommonOptions.GetRedis(parsed, redis), config.BindQueue(parsed, parsed.GetValue(prefix)!, CommonOptions.DefaultLeaseSeconds),
+                address, config.BindQueue(parsed, parsed.GetValue(prefix)!, CommonOptions.DefaultLeaseSeconds),
                 config.BindBlobs(parsed, folder));
             IKeyStore keys = BackendFactory.CreateKeyStore(backend, folder, parsed.GetValue(prefix)!);
             GatewayOptions options = config.BindGateway(parsed, gateway.GetExplicitValues(parsed));
@@ -85,7 +86,7 @@ internal static class UpCommand
             return 0;
 
             // the switches that `ndif keys` needs to find the same keys without a key; an address of Redis may hold a password
-            string DescribeStore() => (CommonOptions.GetRedis(parsed, redis) is { Length: > 0 } ? " --redis ..." : $" --data {Path.GetFullPath(folder)}")
+            string DescribeStore() => (address is { Length: > 0 } ? " --redis ..." : $" --data {Path.GetFullPath(folder)}")
                 + (parsed.GetResult(prefix) is { Implicit: false } ? $" --prefix {parsed.GetValue(prefix)}" : "");
         });
         return command;

@@ -54,7 +54,8 @@ internal static class GatewayChecks
             chain.ChainPolicy.CustomTrustStore.ImportFromPemFile(authority);
         }
         bool isSelfSigned = leaf.SubjectName.RawData.AsSpan().SequenceEqual(leaf.IssuerName.RawData);
-        if (chain.Build(leaf)) yield return new("certificate chain", CheckLevel.Ok, "It leads to a root that clients with the settings of this machine trust.");
+        if (chain.Build(leaf))
+            yield return new("certificate chain", CheckLevel.Ok, "It leads to a root that clients with this machine's settings trust.");
         else if (isSelfSigned)
             yield return new("certificate chain", CheckLevel.Warning, "It is self-signed: clients have to be given it as NDIF_CA_FILE.");
         else if (chain.ChainStatus.Any(status => status.Status is X509ChainStatusFlags.PartialChain))

@@ -4,7 +4,7 @@ namespace Ndif.Remote;
 
 /// <summary>
 /// The position in a job's event stream, from which the client resumes after a lost connection. A connection that never delivered an
-/// event is not retried, unless the service said that it has the job. The loops that read and resume the stream are in
+/// event is not retried, unless the service is known to have the job. The loops that read and resume the stream are in
 /// <see cref="RemoteService"/>.
 /// </summary>
 internal sealed class EventStreamCursor
@@ -16,6 +16,9 @@ internal sealed class EventStreamCursor
 
     /// <summary>The sequence number of the next event.</summary>
     public ulong NextSequence { get; set; } = 1;
+
+    /// <summary>True if the service is known to have the job before its first event.</summary>
+    public bool IsAccepted { get; init; }
 
     /// <summary>The last reply to the program. It is sent again after a lost connection, which may not have delivered it.</summary>
     public LocalReply? LastReply { get; set; }
@@ -35,7 +38,7 @@ internal sealed class EventStreamCursor
     /// <summary>True if the job may still be running and the time for reconnecting is not over.</summary>
     public bool CanRetryAfter(NdifException failure)
     {
-        bool isAccepted = _lastReceivedTicks != 0 || failure.Error.JobContinues;
+        bool isAccepted = IsAccepted || _lastReceivedTicks != 0 || failure.Error.JobContinues;
         if (!isAccepted || IsCompleted || failure.Code is not ErrorCode.Unavailable) return false;
         if (_retries == 0) _lastReceivedTicks = Environment.TickCount64; // the time for reconnecting starts with the failure
         return Environment.TickCount64 - _lastReceivedTicks < _reconnectTimeout.TotalMilliseconds;

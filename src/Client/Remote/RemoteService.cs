@@ -150,11 +150,13 @@ internal sealed class RemoteService : IProgramRunner
                 cancellationToken: cancellationToken), cancellationToken), warning => Warn(client, warning), cancellationToken);
     }
 
-    /// <summary>The events of a job from a sequence number to the end of the job, with their large tensors.</summary>
+    /// <summary>
+    /// The events of a job, which the service has accepted, from a sequence number to the end of the job, with their large tensors.
+    /// </summary>
     public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from,
         [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var cursor = new EventStreamCursor { NextSequence = Math.Max(1, from) };
+        var cursor = new EventStreamCursor { NextSequence = Math.Max(1, from), IsAccepted = true };
         while (true)
         {
             using AsyncServerStreamingCall<Event> call =

@@ -69,8 +69,8 @@ public static class RedisInspection
                 "Set `maxmemory` to less than the memory of its machine or container."));
         else if (queueBytes > maxMemory / 2)
             results.Add(new("redis memory", CheckLevel.Warning,
-                $"maxmemory is {maxMemory / 1e9:0.#} GB, and more than half of it may be stored ({queueBytes / 1e9:0.#} GB): Redis may be full "
-                + "before the gateways refuse jobs.", "Set Gateway:TotalQueueBytes to at most half of maxmemory."));
+                $"maxmemory is {maxMemory / 1e9:0.#} GB, and more than half of it may be stored ({queueBytes / 1e9:0.#} GB): "
+                + "Redis may be full before the gateways refuse jobs.", "Set Gateway:TotalQueueBytes to at most half of maxmemory."));
         bool hasAof = info.GetValueOrDefault("aof_enabled") == "1";
         results.Add(hasAof ? new("redis persistence", CheckLevel.Ok, "The append-only file is on.")
             : new("redis persistence", CheckLevel.Warning, "The append-only file is off: a restart of Redis loses jobs.",
@@ -100,8 +100,8 @@ public static class RedisInspection
             string? answer = (string?)await server.ExecuteAsync("ACL", "DRYRUN", "default", "HSET", prefix + "job", "state", "1");
             return answer is "OK" ? new(Check, CheckLevel.Ok, "It has the rights to read the append-only file again.")
                 : new(Check, CheckLevel.Error,
-                    "The user `default` has not all rights, so a restart of Redis loses what the service has written since the last rewrite of "
-                    + "the append-only file.", Advice);
+                    "The user `default` has not all rights, so a restart of Redis loses what the service has written since the last "
+                    + "rewrite of the append-only file.", Advice);
         }
         catch (RedisServerException refused)
         {

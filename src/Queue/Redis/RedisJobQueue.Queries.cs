@@ -24,9 +24,18 @@ public sealed partial class RedisJobQueue
             (false, true) => _keys.Unended,
             (false, false) => _keys.All,
         };
-        RedisValue[] ids = await _commands.ExecuteAsync(
-            "list", database => database.SortedSetRangeByRankAsync(list, 0, limit - 1, Order.Descending));
-        return await GetJobsAsync(ids, cancellationToken);
+        while (true)
+        {
+            RedisValue[] ids = await _commands.ExecuteAsync(
+                "list", database => database.SortedSetRangeByRankAsync(list, 0, limit - 1, Order.Descending));
+            IReadOnlyList<JobInfo> jobs = await GetJobsAsync(ids, cancellationToken);
+            if (list != _keys.Unended) return jobs;
+            // a worker of a version that does not know this set has ended jobs without removing them: an upgrade
+            JobInfo[] unended = [.. jobs.Where(job => !job.State.IsTerminal())];
+            RedisValue[] stale = [.. ids.Except(unended.Select(job => (RedisValue)job.Id))];
+            if (stale.Length == 0) return unended;
+            await _commands.ExecuteAsync("list", database => database.SortedSetRemoveAsync(list, stale));
+        }
     }
 
     /// <inheritdoc/>

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue.Blobs;
+using Ndif.Queue.Redis;
 using StackExchange.Redis;
 
 namespace Ndif.Server.Grpc;
@@ -31,7 +32,7 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
             case RpcException or InvalidProtocolBufferException or InvalidDataException:
                 return ServerErrors.MalformedMessage();
             case RedisException or RedisTimeoutException:
-                logger.StoreUnavailable(exception);
+                logger.StoreUnavailable(RedisFailures.Describe(exception));
                 return ServerErrors.StoreUnavailable();
             case var _ when StorageFailure.IsStorageFailure(exception):
                 logger.StorageFailed(exception);

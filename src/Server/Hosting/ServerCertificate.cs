@@ -53,11 +53,11 @@ public sealed class ServerCertificate
         try
         {
             SslStreamCertificateContext changed = Read(_options);
+            X509Certificate2 leaf = changed.TargetCertificate;
             if (IsValidNow(_context) && !IsValidNow(changed))
-                throw new CryptographicException(
-                    $"it is valid from {changed.TargetCertificate.NotBefore:u} until {changed.TargetCertificate.NotAfter:u}, which is not now.");
+                throw new CryptographicException($"it is valid from {leaf.NotBefore:u} until {leaf.NotAfter:u}, which is not now.");
             _context = changed;
-            logger.CertificateReloaded(_options.CertificateFile!, _context.TargetCertificate.Subject, _context.TargetCertificate.NotAfter);
+            logger.CertificateReloaded(_options.CertificateFile!, leaf.Subject, leaf.NotAfter);
         }
         catch (Exception unusable) when (unusable is CryptographicException or IOException or UnauthorizedAccessException)
         {
@@ -68,8 +68,8 @@ public sealed class ServerCertificate
     /// <summary>Reports a certificate that is expired or not valid yet.</summary>
     public void ReportValidity(ILogger logger)
     {
-        if (!IsValidNow(_context))
-            logger.CertificateNotValid(_options.CertificateFile!, _context.TargetCertificate.NotBefore, _context.TargetCertificate.NotAfter);
+        X509Certificate2 leaf = _context.TargetCertificate;
+        if (!IsValidNow(_context)) logger.CertificateNotValid(_options.CertificateFile!, leaf.NotBefore, leaf.NotAfter);
     }
 
     /// <summary>Returns whether clients accept the dates of a certificate, by the clock of this machine.</summary>

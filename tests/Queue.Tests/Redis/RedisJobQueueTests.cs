@@ -24,6 +24,20 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task JobsThatAWorkerOfAnOlderVersionHasEnded_AreNotListedAsActive()
+    {
+        foreach (string id in (string[])["a", "b", "c"]) await Fixture.SubmitAsync(id);
+        Lease lease = await Fixture.LeaseAsync();
+        await Fixture.Queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel);
+        IDatabase database = server.OperatorConnection.GetDatabase();
+        string unended = ((RedisJobQueueFixture)Fixture).Options.Prefix + "unended";
+        await database.SortedSetAddAsync(unended, [new("a", 1), new("deleted", 9)]); // as such a worker leaves them
+        Assert.Equal(["c"], (await Fixture.Queue.ListAsync("", 1, activeOnly: true, Cancel)).Select(job => job.Id));
+        Assert.Equal(["c", "b"], (await Fixture.Queue.ListAsync("", 10, activeOnly: true, Cancel)).Select(job => job.Id));
+        Assert.Equal(2, await database.SortedSetLengthAsync(unended));
+    }
+
+    [Fact]
     public async Task TwoProcesses_ShareOneQueue()
     {
         await using IConnectionMultiplexer connection = await ConnectionMultiplexer.ConnectAsync(server.ConnectionString);
