@@ -90,7 +90,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         }
         AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength);
         RequiredLogits = RequiredLogits.Find(model, trace.Job.Plan, trace.Statement);
-        PassBytes = model.CostOfPass(Rows.Count, SequenceLength, RequiredLogits.AreOfLastTokens, node.Gradients).Bytes;
+        PassBytes = model.BytesOfPass(Rows.Count, SequenceLength, RequiredLogits.AreOfLastTokens, node.Gradients);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 

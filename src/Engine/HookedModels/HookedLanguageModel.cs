@@ -267,11 +267,17 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         return ((cache.ByteCount - cache.StateByteCount) / KeyValueCache.CapacityOf(1), cache.StateByteCount);
     }
 
-    /// <summary>What a pass over prompts takes at most, beside the cache.</summary>
+    private PassWidth? _passWidth, _graphWidth;
+
+    /// <summary>The bytes that a pass over prompts takes at most, beside the cache.</summary>
     /// <param name="ofLastTokens">Whether it computes the logits of the last token of each row only.</param>
     /// <param name="hasGraph">Whether the values of all layers are kept for gradients.</param>
-    internal OpCost CostOfPass(int rows, int seq, bool ofLastTokens, bool hasGraph) => IsOnMetaDevice ? default
-        : ModuleCallCost.OfPass(Root, rows, seq, Root.Task.Generates() ? Description.Vocabulary : 0, ofLastTokens, hasGraph);
+    internal double BytesOfPass(int rows, int seq, bool ofLastTokens, bool hasGraph)
+    {
+        if (IsOnMetaDevice) return 0;
+        PassWidth width = hasGraph ? _graphWidth ??= ModuleCallCost.OfPass(Root, true) : _passWidth ??= ModuleCallCost.OfPass(Root, false);
+        return width.BytesOf(rows, seq, Root.Task.Generates() ? Description.Vocabulary : 0, ofLastTokens);
+    }
 
     internal override OpCost CostOfCall(int module, Arguments arguments) => ModuleCallCost.Of(_model.Modules[module], arguments);
 

@@ -39,18 +39,14 @@ internal static class ModuleCallCost
         return new OpCost(0, bytes, WorkPerElement * tokens * layers.Width, flops);
     }
 
-    /// <summary>What a pass of a whole model over [rows, seq] tokens takes.</summary>
-    /// <param name="vocabulary">The logits of a token; 0 if the model has none.</param>
-    /// <param name="ofLastTokens">Whether only the last token of each row has logits.</param>
+    /// <summary>The elements that a token of a pass of a whole model has in all values that live at a time.</summary>
     /// <param name="hasGraph">Whether the values of all layers are kept.</param>
-    public static OpCost OfPass(SiteModule root, double rows, double seq, double vocabulary, bool ofLastTokens, bool hasGraph)
+    public static PassWidth OfPass(SiteModule root, bool hasGraph)
     {
         var layers = new Layers { CountsAllOfList = hasGraph };
         layers.Add(root, isCounted: true);
-        double tokens = rows * seq, width = Math.Max(0, layers.Width - vocabulary);
-        double scores = hasGraph ? 2.0 * layers.Attentions * TypicalHeads : 1; // the mask, and what is not fused
-        double bytes = sizeof(float) * (tokens * width + (ofLastTokens ? rows : tokens) * vocabulary + tokens * seq * scores);
-        return new OpCost(0, bytes, WorkPerElement * tokens * layers.Width, 2 * tokens * layers.Weights);
+        // the mask, and with a graph the scores of each head, which are not fused
+        return new PassWidth(layers.Width, hasGraph ? 2.0 * layers.Attentions * TypicalHeads : 1);
     }
 
     /// <summary>Sums over a module and those inside it.</summary>
@@ -90,5 +86,21 @@ internal static class ModuleCallCost
                 isFirst = false;
             }
         }
+    }
+}
+
+/// <summary>What a pass takes for each token, in elements.</summary>
+/// <param name="Values">The values of a layer, or of all, with the logits.</param>
+/// <param name="Scores">For each token that it attends to.</param>
+internal readonly record struct PassWidth(double Values, double Scores)
+{
+    /// <summary>The bytes of a pass over [rows, seq] tokens.</summary>
+    /// <param name="vocabulary">The logits of a token; 0 if the model has none.</param>
+    /// <param name="ofLastTokens">Whether only the last token of each row has logits.</param>
+    public double BytesOf(double rows, double seq, double vocabulary, bool ofLastTokens)
+    {
+        double tokens = rows * seq;
+        return sizeof(float) * (tokens * Math.Max(0, Values - vocabulary) + (ofLastTokens ? rows : tokens) * vocabulary
+            + tokens * seq * Scores);
     }
 }

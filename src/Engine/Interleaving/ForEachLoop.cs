@@ -31,7 +31,8 @@ internal sealed class ForEachLoop : Loop
         if (++_iteration >= _count) return null;
         if (_statement.Variable is { } variable)
         {
-            object? item = _items is torch.Tensor tensor ? tensor.select(0, _iteration) : ((IReadOnlyList<object?>)_items!)[(int)_iteration];
+            object? item = _items is torch.Tensor tensor ? tensor.select(0, _iteration)
+                : ((IReadOnlyList<object?>)_items!)[(int)_iteration];
             job.Limits.RequireMemory("The item of the loop", ValueMemory.ItemBytesOf(item), 0);
             job.Slots.Set(variable, TensorOwnership.TakeOwnership(_items is torch.Tensor ? item : TensorOwnership.Alias(item)));
         }

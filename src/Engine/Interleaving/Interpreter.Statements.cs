@@ -217,7 +217,8 @@ internal sealed partial class Interpreter
         TensorOwnership.CollectTensors(arguments, borrowed);
         object? result = KernelTable.Run(call.Schema, arguments, Job.Context);
         if (result is not torch.Tensor) Job.Limits.RequireMemory($"{call.Schema.Name}()", ValueMemory.ItemBytesOf(result), 0); // a copy
-        return TensorOwnership.TakeOwnership(call is { IsView: true, Schema.InPlace: false } ? WithoutEmptyViews(result) : result, borrowed);
+        if (call is { IsView: true, Schema.InPlace: false }) result = WithoutEmptyViews(result);
+        return TensorOwnership.TakeOwnership(result, borrowed);
     }
 
     /// <summary>Replaces views without elements, which would keep the memory of the tensors that they were taken from.</summary>

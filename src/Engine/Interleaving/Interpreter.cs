@@ -99,12 +99,16 @@ internal sealed partial class Interpreter
     /// <summary>The path of the module of the program that it waits for.</summary>
     public string AwaitedModule { get; private set; } = "";
 
+    /// <summary>Whether the next statement is a trace, whose pass is a turn of its own, or there is none.</summary>
+    private bool IsAtTraceOrEnd => _frames.TryPeek(out Frame? frame) && (frame.NextIndex == frame.Nodes.Length ? _frames.Count == 1
+        : _plan.Statements[frame.Nodes[frame.NextIndex]] is TraceStatement);
+
     private bool IsInIteration => _frames.Any(f => f.Loop is StepLoop);
 
     /// <summary>Runs until it waits or is done. An error fails its own job only.</summary>
     /// <param name="isSliceOver">
-    /// Returns whether it stops before a statement, with <see cref="WaitReason.None"/>. By default others run meanwhile
-    /// (<see cref="JobRun.OnStatementEnded"/>).
+    /// Returns whether it stops before a statement that computes something, with <see cref="WaitReason.None"/>. By default others run
+    /// meanwhile (<see cref="JobRun.OnStatementEnded"/>).
     /// </param>
     public void Run(Func<bool>? isSliceOver = null)
     {
@@ -115,7 +119,7 @@ internal sealed partial class Interpreter
             WaitReason = WaitReason.None;
             while (WaitReason is WaitReason.None && !Job.CheckCancelled())
             {
-                if (isSliceOver?.Invoke() == true) break;
+                if (isSliceOver?.Invoke() == true && !IsAtTraceOrEnd) break;
                 Step();
                 if (isSliceOver is null) Job.OnStatementEnded?.Invoke();
             }

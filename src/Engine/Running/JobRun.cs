@@ -40,10 +40,17 @@ internal sealed class JobRun : IDisposable
             {
                 FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLeft = timeLeft, OnPart = () => { OnOperationPart?.Invoke(); return !HasFailed; }, Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
+                TimeLeft = timeLeft, OnPart = OnPart,
+                Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };
+    }
+
+    private bool OnPart()
+    {
+        OnOperationPart?.Invoke();
+        return !HasFailed;
     }
 
     public Plan Plan { get; }

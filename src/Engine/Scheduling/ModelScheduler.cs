@@ -143,7 +143,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             // a nested call may have ended it, or it stands in the middle of a step
             if (!_batches.Contains(batch) || _stepping.Contains(batch)) continue;
             if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
-            (int rows, string owner) = (RowCount(batch), batch.Traces.First().Job.Owner);
+            (int rows, string owner) = (RowCount(batch), batch.Traces.FirstOrDefault()?.Job.Owner ?? "");
             bool isLarge = rows > MaxSharedRows;
             if (isLarge && _waiting.Count + _exclusive.Count + _unfinished.Count + _batches.Count > 1 && _batchRests.IsResting(owner))
                 continue;

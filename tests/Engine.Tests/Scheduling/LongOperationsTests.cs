@@ -6,7 +6,10 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Scheduling;
 
-/// <summary>One long operation, or a loop of operations that are long for a time slice, does not keep other jobs of the model waiting.</summary>
+/// <summary>
+/// One long operation, a loop of operations that are long for a time slice, or a generation of many rows does not keep other jobs of the
+/// model waiting.
+/// </summary>
 public sealed class LongOperationsTests : IDisposable
 {
     private static readonly int[] _prompt = [1, 2, 3];

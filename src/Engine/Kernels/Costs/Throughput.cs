@@ -41,10 +41,14 @@ internal sealed class Throughput
         const double MaxBlocked = 8, Unblocked = 1000; // the larger the matrices are, the more it waits for memory
         using var noGraph = no_grad();
         using var scope = NewDisposeScope();
-        Tensor matrix = ones([Side, Side], type);
-        double seconds = double.MaxValue;
-        for (int run = 0; run < Runs; run++) seconds = Math.Min(seconds, Time(() => matrix.mm(matrix), isCuda: false));
-        double factor = seconds * _cpu.Value._flopsPerSecond / (2.0 * Side * Side * Side);
+        Tensor matrix = ones([Side, Side], type), reference = ones([Side, Side]);
+        double seconds = double.MaxValue, secondsOfReference = double.MaxValue;
+        for (int run = 0; run < Runs; run++) // in turn, so that a busy machine slows both
+        {
+            seconds = Math.Min(seconds, Time(() => matrix.mm(matrix), isCuda: false));
+            secondsOfReference = Math.Min(secondsOfReference, Time(() => reference.mm(reference), isCuda: false));
+        }
+        double factor = seconds / secondsOfReference;
         return factor > MaxBlocked ? Unblocked : Math.Max(1, factor);
     }
 
