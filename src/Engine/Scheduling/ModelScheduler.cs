@@ -238,7 +238,6 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         {
             job.Run.ExecutionTimer?.Stop();
             _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn.Own.TotalSeconds);
-            if (_turn.Own > 2 * MinTimeSlice) _statementRests.Begin(job.Run.Owner, _turn.Own);
             _turn = _turn.Interrupted;
         }
     }
@@ -252,7 +251,12 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             if (!job.Run.HasFailed) job.Session.CompleteTrace();
         }
         if (!job.Run.CheckCancelled() && !job.Session.IsDone)
+        {
+            TimeSpan before = _turn!.Own;
             using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run(isSliceOver);
+            TimeSpan own = _turn.Own - before; // the inputs of a trace are not read yet
+            if (own > 2 * MinTimeSlice) _statementRests.Begin(job.Run.Owner, own);
+        }
         if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
         else End(job);
