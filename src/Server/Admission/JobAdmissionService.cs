@@ -36,14 +36,12 @@ internal sealed class JobAdmissionService(
         string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
         if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
         if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, request, cancellationToken) is { } existing)
-        {
-            MarkRepeatable();
             return new SubmitReply { Job = existing };
-        }
+
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
         if (request.DryRun)
         {
-            MarkRepeatable();
+            if (RequestScope.Current is { } scope) scope.IsRepeatable = true;
             return new SubmitReply { Estimate = estimate };
         }
 
@@ -65,11 +63,6 @@ internal sealed class JobAdmissionService(
         logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
         Telemetry.Submissions.Add(1);
         return new SubmitReply { Job = job, Estimate = estimate };
-    }
-
-    private static void MarkRepeatable()
-    {
-        if (RequestScope.Current is { } scope) scope.IsRepeatable = true;
     }
 
     private async Task<JobInfo?> FindExistingJobAsync(

@@ -57,7 +57,8 @@ public sealed class OperatorJobsTests
         Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal());
         foreach (string id in (string[])["a", "b"])
             await client.SubmitAsync(TestModels.Submit("hang", id), cancellationToken: TestGateway.Cancel);
-        var lease = await gateway.Backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.Zero, TestGateway.Cancel);
+        var lease = await gateway.Backend.Jobs.LeaseAsync(
+            "worker-1", [TestGateway.Model], TimeSpan.Zero, () => TimeSpan.Zero, [], TestGateway.Cancel);
         if (throughTheGateway)
         {
             Admin.AdminClient admin = await CreateAdminClientAsync(gateway, Scopes.Admin);
