@@ -93,7 +93,9 @@ public sealed partial class RedisJobQueue
     private async Task<IReadOnlyList<JobInfo>> GetJobsAsync(RedisValue[] ids, CancellationToken cancellationToken)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        if (ids.Length == 0) return [];
-        return [.. ((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.GetJobs, ids))!).Select(RedisJobReader.Read)];
+        List<JobInfo> jobs = [];
+        foreach (RedisValue[] chunk in ids.Chunk(64)) // a script blocks Redis while it runs
+            jobs.AddRange(((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.GetJobs, chunk))!).Select(RedisJobReader.Read));
+        return jobs;
     }
 }

@@ -37,14 +37,12 @@ internal sealed class JobAdmissionService(
         string id = request.JobId.Length == 0 ? JobIds.New()
             : QueueJobIds.Find(request.JobId, caller.Id) ?? throw ServerErrors.BadJobId();
         if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, request, cancellationToken) is { } existing)
-        {
-            MarkRepeatable();
             return new SubmitReply { Job = existing };
-        }
+
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
         if (request.DryRun)
         {
-            MarkRepeatable();
+            if (RequestScope.Current is { } scope) scope.IsRepeatable = true;
             return new SubmitReply { Estimate = estimate };
         }
 
@@ -66,11 +64,6 @@ internal sealed class JobAdmissionService(
         logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
         Telemetry.Submissions.Add(1);
         return new SubmitReply { Job = job, Estimate = estimate };
-    }
-
-    private static void MarkRepeatable()
-    {
-        if (RequestScope.Current is { } scope) scope.IsRepeatable = true;
     }
 
     private async Task<JobInfo?> FindExistingJobAsync(

@@ -6,7 +6,7 @@ namespace Ndif.Server.Grpc;
 
 /// <summary>
 /// Turns every exception of a gRPC handler into a status with the complete error in a trailer, and lets large unary requests of a key wait
-/// for their turn (<see cref="RequestScope.TakeTurnAsync"/>).
+/// for their turn (<see cref="RequestScope.TakeTurnIfLargeAsync"/>).
 /// </summary>
 internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) : Interceptor
 {
@@ -15,7 +15,7 @@ internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) 
     {
         try
         {
-            if (RequestScope.Current is { } scope) await scope.TakeTurnAsync(context.CancellationToken);
+            if (RequestScope.Current is { } scope) await scope.TakeTurnIfLargeAsync(context.CancellationToken);
             return await continuation(request, context);
         }
         catch (Exception failure) { throw Translate(failure, context); }

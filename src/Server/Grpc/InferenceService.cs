@@ -96,6 +96,7 @@ internal sealed class InferenceService(
     /// <summary>Lists the jobs of the caller, newest first: 100 if no limit is given, at most 1000.</summary>
     public override async Task<ListJobsReply> ListJobs(ListJobsRequest request, ServerCallContext context)
     {
+        await TakeTurnAsync(context);
         int limit = request.Limit == 0 ? 100 : (int)Math.Min(request.Limit, MaxListLength);
         IReadOnlyList<JobInfo> listed = await jobs.ListAsync(GetCaller(context).Id, limit, request.ActiveOnly, context.CancellationToken);
         return new ListJobsReply { Jobs = { listed.Select(ForOwner) } };
@@ -151,6 +152,7 @@ internal sealed class InferenceService(
         Caller caller = GetCaller(context);
         if (request.Key.Length > 0 && request.Key != caller.Id) throw ServerErrors.NotYourUsage();
         (DateOnly since, DateOnly until) = UsageDateRange.Parse(request, time);
+        await TakeTurnAsync(context);
         return new GetUsageReply
         {
             Rows = { await jobs.GetUsageAsync(caller.Id, since, until, context.CancellationToken) },
@@ -170,8 +172,14 @@ internal sealed class InferenceService(
         WithoutBlobs(await edits.PublishAsync(GetCaller(context), request, context.CancellationToken));
 
     /// <summary>Lists the published edits that the caller may use.</summary>
-    public override async Task<ListEditsReply> ListEdits(ListEditsRequest request, ServerCallContext context) =>
-        new() { Edits = { (await edits.ListAsync(GetCaller(context), context.CancellationToken)).Select(WithoutBlobs) } };
+    public override async Task<ListEditsReply> ListEdits(ListEditsRequest request, ServerCallContext context)
+    {
+        await TakeTurnAsync(context);
+        return new ListEditsReply
+        {
+            Edits = { (await edits.ListAsync(GetCaller(context), context.CancellationToken)).Select(WithoutBlobs) },
+        };
+    }
 
     public override async Task<EditsInfo> GetEdits(GetEditsRequest request, ServerCallContext context) =>
         await edits.FindAsync(GetCaller(context), request.Name, context.CancellationToken) is { } info ? WithoutBlobs(info)
@@ -190,6 +198,10 @@ internal sealed class InferenceService(
         described.Constants.Clear();
         return described;
     }
+
+    /// <summary>Lists are long for the queue: a key reads one at a time.</summary>
+    private static Task TakeTurnAsync(ServerCallContext context) =>
+        RequestScope.Current?.TakeTurnAsync(context.CancellationToken) ?? Task.CompletedTask;
 
     private static Caller GetCaller(ServerCallContext context) => context.GetHttpContext().GetCaller();
 }

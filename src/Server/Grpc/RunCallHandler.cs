@@ -44,7 +44,7 @@ internal sealed class RunCallHandler(
             && requests.Current.KindCase == RunRequest.KindOneofCase.Submit;
         if (!hasSubmission) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
-        if (RequestScope.Current is { } request) await request.TakeTurnAsync(callCancelled);
+        if (RequestScope.Current is { } request) await request.TakeTurnIfLargeAsync(callCancelled);
         _jobId = (await admissionService.SubmitAsync(caller, requests.Current.Submit, callCancelled)).Job.Id;
         // The stream stays open while the job runs, and the reader keeps its current message.
         (requests.Current.Submit.Program, requests.Current.Submit.ReceivedProgram) = (null, default);

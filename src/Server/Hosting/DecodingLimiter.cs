@@ -45,7 +45,7 @@ internal sealed class DecodingLimiter : IDisposable
         throw ServerErrors.GatewayBusy();
     }
 
-    /// <summary>Waits until no other large message of the key is being checked.</summary>
+    /// <summary>Waits until no other request of the key has the turn.</summary>
     public Task TakeTurnAsync(string owner, CancellationToken cancellationToken) =>
         _keys.GetOrAdd(owner, _ => new KeyState()).Turn.WaitAsync(cancellationToken);
 

@@ -8,15 +8,18 @@ namespace Ndif.Server.Hosting;
 /// being checked. Each takes memory until it ends, and each stream that follows a job reads the queue. The counts are those of one
 /// gateway.
 /// </summary>
-internal sealed class OpenRequestLimiter(GatewayOptions options)
+internal sealed class OpenRequestLimiter(GatewayOptions options) : IDisposable
 {
-    public const int MaxWithoutKey = 256, MaxChecks = 1024;
+    public const int MaxWithoutKey = 256;
+
+    private const int MaxChecks = 256, MaxWaitingChecks = 16_384;
 
     /// <summary>A key may have several requests for each of its jobs: its stream, its position, downloads of its results.</summary>
     private const int RequestsPerJob = 4, MinRequests = 64;
 
     private readonly ConcurrentDictionary<string, Counter> _byKey = new(StringComparer.Ordinal);
-    private readonly Counter _withoutKey = new(), _checks = new();
+    private readonly Counter _withoutKey = new(), _waitingChecks = new();
+    private readonly SemaphoreSlim _checks = new(MaxChecks);
 
     /// <summary>Counts a request as open until the returned object is disposed.</summary>
     /// <param name="caller">Null for a stream that needs no key.</param>
@@ -29,9 +32,19 @@ internal sealed class OpenRequestLimiter(GatewayOptions options)
         return _byKey.GetOrAdd(caller.Id, _ => new Counter()).TryAdd(limit) ?? throw ServerErrors.TooManyOpenRequests(limit);
     }
 
-    /// <summary>Counts a request whose key is being checked.</summary>
-    /// <exception cref="Protocol.NdifException">UNAVAILABLE: there are too many.</exception>
-    public IDisposable EnterCheck() => _checks.TryAdd(MaxChecks) ?? throw ServerErrors.TooManyWithoutKey();
+    /// <summary>
+    /// Waits until the key of a request may be checked, in the order of arrival, so that a burst of one client delays the others and refuses
+    /// none. Dispose the result after the check.
+    /// </summary>
+    /// <exception cref="Protocol.NdifException">UNAVAILABLE: too many wait, or for too long.</exception>
+    public async Task<IDisposable> EnterCheckAsync(CancellationToken cancellationToken)
+    {
+        using IDisposable waiting = _waitingChecks.TryAdd(MaxWaitingChecks) ?? throw ServerErrors.TooManyWithoutKey();
+        if (!await _checks.WaitAsync(options.RequestTimeout, cancellationToken)) throw ServerErrors.TooManyWithoutKey();
+        return new Check(_checks);
+    }
+
+    public void Dispose() => _checks.Dispose();
 
     private int GetLimit(string tier) =>
         (int)Math.Clamp((long)options.GetTier(tier).JobsInFlight * RequestsPerJob, MinRequests, int.MaxValue);
@@ -49,6 +62,11 @@ internal sealed class OpenRequestLimiter(GatewayOptions options)
         }
 
         public void Remove() => Interlocked.Decrement(ref _count);
+    }
+
+    private sealed class Check(SemaphoreSlim checks) : IDisposable
+    {
+        public void Dispose() => checks.Release();
     }
 
     private sealed class Entry(Counter counter) : IDisposable

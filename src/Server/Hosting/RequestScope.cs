@@ -2,7 +2,7 @@ namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// What one request of a key uses of the gateway: a place among the requests whose message is being received, memory for the decoded
-/// message, and a turn to check a large one. All are given back when the program is queued or the request ends, whichever is first.
+/// message, and a turn if it takes long. All are given back when the program is queued or the request ends, whichever is first.
 /// </summary>
 internal sealed class RequestScope(DecodingLimiter limiter, string owner, int maxMessageBytes) : IDisposable
 {
@@ -45,12 +45,18 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     }
 
     /// <summary>
-    /// Waits for the turn to check a large message, and has it until <see cref="Release"/>: one key checks one at a time, so that it uses
-    /// one processor at most.
+    /// Waits for the turn of the request if its message is large: to check it takes long.
+    /// </summary>
+    public Task TakeTurnIfLargeAsync(CancellationToken cancellationToken) =>
+        ReceivedBytes < LargeMessageBytes ? Task.CompletedTask : TakeTurnAsync(cancellationToken);
+
+    /// <summary>
+    /// Waits for the turn of the request, and has it until <see cref="Release"/>. One key has one request at a time that takes long, so that
+    /// it uses one processor at most, and one connection's worth of the queue.
     /// </summary>
     public async Task TakeTurnAsync(CancellationToken cancellationToken)
     {
-        if (ReceivedBytes < LargeMessageBytes) return;
+        if (_hasTurn == 1) return;
         await limiter.TakeTurnAsync(owner, cancellationToken);
         _hasTurn = 1;
     }

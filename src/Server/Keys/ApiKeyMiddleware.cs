@@ -50,7 +50,7 @@ internal sealed class ApiKeyMiddleware(
     {
         if (authorization.Length == 0) return options.AllowAnonymous ? Caller.Anonymous : throw ServerErrors.MissingKey();
         if (!authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) throw ServerErrors.MalformedKey();
-        using IDisposable check = openRequests.EnterCheck();
+        using IDisposable check = await openRequests.EnterCheckAsync(cancellationToken);
         return await keys.VerifyAsync(authorization[Scheme.Length..].Trim(), cancellationToken);
     }
 

@@ -31,7 +31,7 @@ internal sealed class CompletionHandler(
         CancellationToken cancellationToken = context.RequestAborted;
         Caller caller = context.GetCaller();
         CompletionRequest request = await ReadAsync(context, read);                                       // 1
-        if (RequestScope.Current is { } scope) await scope.TakeTurnAsync(cancellationToken);
+        if (RequestScope.Current is { } scope) await scope.TakeTurnIfLargeAsync(cancellationToken);
         CompletionModel model = await models.FindAsync(caller, request.Model, cancellationToken);         // 2
         IReadOnlyList<CompletionPrompt> prompts = model.Encode(request);
         int maxTokens = model.GetMaxTokens(request, prompts);

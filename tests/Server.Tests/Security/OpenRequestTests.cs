@@ -58,16 +58,14 @@ public sealed class OpenRequestTests
         foreach (AsyncServerStreamingCall<HealthCheckResponse> watch in watches) watch.Dispose();
     }
 
-    /// <summary>A dry run, and a program that was submitted before, are checked as any other and count for no quota of jobs.</summary>
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task RequestsThatQueueNothing_HaveALimit(bool isDryRun)
+    /// <summary>A dry run is checked as any other submission, and counts for no quota of jobs.</summary>
+    [Fact]
+    public async Task DryRuns_HaveALimit()
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsPerMinute: 20));
         Inference.InferenceClient client = await gateway.CreateClientAsync();
         SubmitRequest request = TestModels.Submit("echo", "same");
-        request.DryRun = isDryRun;
+        request.DryRun = true;
         Error refused = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, async () =>
         {
             for (int i = 0; i < 60; i++) await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel);
@@ -79,7 +77,7 @@ public sealed class OpenRequestTests
     }
 
     [Fact]
-    public async Task OneKey_ChecksOneLargeMessageAtATime()
+    public async Task OneKey_HasOneTurn_ForWhatTakesLong()
     {
         using var limiter = new DecodingLimiter(new GatewayOptions());
         using var first = new RequestScope(limiter, "ada", 1 << 20);
@@ -88,10 +86,10 @@ public sealed class OpenRequestTests
         using var other = new RequestScope(limiter, "bob", 1 << 20);
         foreach (RequestScope scope in (RequestScope[])[first, second, other]) scope.OnMessageReceived(100_000);
         small.OnMessageReceived(1000);
-        await first.TakeTurnAsync(TestGateway.Cancel);
-        Task waiting = second.TakeTurnAsync(TestGateway.Cancel);
-        await small.TakeTurnAsync(TestGateway.Cancel);
-        await other.TakeTurnAsync(TestGateway.Cancel);
+        await first.TakeTurnIfLargeAsync(TestGateway.Cancel);
+        Task waiting = second.TakeTurnIfLargeAsync(TestGateway.Cancel);
+        await small.TakeTurnIfLargeAsync(TestGateway.Cancel);
+        await other.TakeTurnIfLargeAsync(TestGateway.Cancel);
         Assert.False(waiting.IsCompleted);
         first.Release();
         await waiting;
@@ -106,7 +104,7 @@ public sealed class OpenRequestTests
         for (int i = 0; i < requests; i++)
             using (await http.GetAsync(new Uri($"v1/models/{new string('x', 2000)}", UriKind.Relative), TestGateway.Cancel)) { }
         string[] lines = [.. gateway.Log.Events.Where(line => LogCapture.GetEventId(line) is 3010 or 3011).Select(LogCapture.GetText)];
-        Assert.InRange(lines.Length, 10, (int)(1.8 * requests)); // of two for each; some are added while the test runs
+        Assert.InRange(lines.Length, 10, (2 * requests) - 1); // of two for each; more are added while the test runs
         Assert.All(lines, line => Assert.InRange(line.Length, 1, 1000));
         gateway.Time.Advance(TimeSpan.FromSeconds(10));
         using (await http.GetAsync(new Uri("v1/models", UriKind.Relative), TestGateway.Cancel)) { }
