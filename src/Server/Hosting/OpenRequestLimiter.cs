@@ -33,8 +33,8 @@ internal sealed class OpenRequestLimiter(GatewayOptions options) : IDisposable
     }
 
     /// <summary>
-    /// Waits until the key of a request may be checked, in the order of arrival, so that a burst of one client delays the others and refuses
-    /// none. Dispose the result after the check.
+    /// Waits until the key of a request may be checked, in the order of arrival, so that a burst of one client delays the others and
+    /// refuses none. Dispose the result after the check.
     /// </summary>
     /// <exception cref="Protocol.NdifException">UNAVAILABLE: too many wait, or for too long.</exception>
     public async Task<IDisposable> EnterCheckAsync(CancellationToken cancellationToken)

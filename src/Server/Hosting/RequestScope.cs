@@ -51,8 +51,8 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
         ReceivedBytes < LargeMessageBytes ? Task.CompletedTask : TakeTurnAsync(cancellationToken);
 
     /// <summary>
-    /// Waits for the turn of the request, and has it until <see cref="Release"/>. One key has one request at a time that takes long, so that
-    /// it uses one processor at most, and one connection's worth of the queue.
+    /// Waits for the turn of the request, and has it until <see cref="Release"/>. One key has one request at a time that takes long, so
+    /// that it uses one processor at most, and reads one list of the queue at a time.
     /// </summary>
     public async Task TakeTurnAsync(CancellationToken cancellationToken)
     {
