@@ -68,7 +68,9 @@ internal static partial class KernelTable
     private static object CheckedDivisor(in OpArguments a)
     {
         object divisor = a.Operand(1);
-        KernelGuards.IntegerDivision(a.Schema.Name, a.Tensor(0), divisor);
+        long[] shape = a.Tensor(0).shape;
+        bool fits = divisor is not Tensor other || ShapeMath.Broadcast(shape, other.shape)?.AsSpan().SequenceEqual(shape) == true;
+        if (fits) KernelGuards.IntegerDivision(a.Schema.Name, a.Tensor(0), divisor); // else libtorch reports the shapes
         return divisor;
     }
 

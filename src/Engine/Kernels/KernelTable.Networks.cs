@@ -117,6 +117,10 @@ internal static partial class KernelTable
     private static Tensor RmsNorm(in OpArguments a)
     {
         (Tensor input, long[] shape) = NormalizedShape(a);
+        if (a.OptionalTensor(2) is { } scale && !scale.shape.AsSpan().SequenceEqual(shape))
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"rms_norm(): the weight has the shape {Describe.Shape(scale)}; it must be that of normalized_shape, "
+                + $"[{string.Join(", ", shape)}].");
         double eps = a.OptionalFloat(3) ?? finfo(input.dtype).eps;
         Tensor x = input.dtype is ScalarType.Float16 or ScalarType.BFloat16 ? input.to(ScalarType.Float32) : input;
         long[] dims = [.. Enumerable.Range(1, shape.Length).Select(i => (long)-i)];

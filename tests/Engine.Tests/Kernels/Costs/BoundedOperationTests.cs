@@ -22,7 +22,8 @@ public sealed class BoundedOperationTests
         "nonzero", "argwhere", "mask", "masked_select", "clone", "sort", "cumsum", "softmax", "kron", "cdist", "svd", "attention", "einsum",
         "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
         "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
-        "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values",
+        "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
+        "remainder_",
     ];
 
     [Theory]
@@ -68,6 +69,9 @@ public sealed class BoundedOperationTests
             "gather" => Run(context, what, one.expand(1_000, 30_000), 0L, zeros(1, 1, dtype: ScalarType.Int64).expand(1_000, 30_000)),
             "softsign" => Run(context, what, one.to(ScalarType.Int32).expand(20_000_000, 1)),
             "cumsum of integers" => Run(context, "cumsum", one.to(ScalarType.Int32).expand(20_000_000, 1), 0L),
+            "rms_norm" => Run(context, what, one.expand(1, 20_000, 1), new long[] { 1 }, one.expand(20_000, 20_000, 1)),
+            "remainder_" => Run(context, what, ones(64, 10_000, dtype: ScalarType.Int32),
+                one.to(ScalarType.Int32).expand(400_000, 1_000)),
             "positions" => Run(context, "index_put_", one.expand(3, 1), new List<object?>
             {
                 zeros(1, 1, dtype: ScalarType.Int32).expand(40_000_000, 1),
