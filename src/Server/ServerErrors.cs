@@ -120,14 +120,9 @@ internal static class ServerErrors
             suggestion.Length > 0 ? $"{suggestion} {list}" : list);
     }
 
-    public static Exception NotDescribed(string model) => new NdifException(new Error
-    {
-        Code = ErrorCode.Unavailable,
-        Message = $"The model `{model}` is deployed, but no worker has published its description yet.",
-        Hint = "Try again in a moment.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception NotDescribed(string model) => Retryable(ErrorCode.Unavailable,
+        $"The model `{model}` is deployed, but no worker has published its description yet.",
+        "Try again in a moment.");
 
     public static Exception NoModelName() => Errors.CreateException(
         ErrorCode.UnknownModel, "The program has no model name, or it is longer than 256 characters.",
@@ -224,64 +219,35 @@ internal static class ServerErrors
     public static Exception BlobTooLarge(long maxBytes) => Errors.CreateException(
         ErrorCode.LimitExceeded, $"The blob has more than {FormatNumber(maxBytes)} bytes, which is the limit of this service.");
 
-    public static Exception TooManyUploads(long limit, TimeSpan wait) => new NdifException(new Error
-    {
-        Code = ErrorCode.QuotaExceeded,
-        Message = $"Your key may upload {FormatNumber(limit)} bytes in an hour, and has done so.",
-        Hint = "Constants that were uploaded before are kept for a time and need no upload; a narrower type needs fewer bytes.",
-        Retryable = true,
-        RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
-    });
+    public static Exception TooManyUploads(long limit, TimeSpan wait) => Retryable(ErrorCode.QuotaExceeded,
+        $"Your key may upload {FormatNumber(limit)} bytes in an hour, and has done so.",
+        "Constants that were uploaded before are kept for a time and need no upload; a narrower type needs fewer bytes.",
+        Math.Ceiling(wait.TotalSeconds));
 
     public static Exception TooManyBlobIds(int count, int limit) => Errors.CreateException(
         ErrorCode.LimitExceeded, $"The call has {FormatNumber(count)} blob ids; {FormatNumber(limit)} are allowed.", "Use several calls.");
 
     // the call itself
 
-    public static Exception TooManyRefusals(int limit, TimeSpan wait) => new NdifException(new Error
-    {
-        Code = ErrorCode.QuotaExceeded,
-        Message = $"Too many requests of this key were refused: {FormatNumber(limit)} are allowed per minute, and large ones count more.",
-        Hint = "Correct the program or the call; the errors of the refused requests say what is wrong.",
-        Retryable = true,
-        RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
-    });
+    public static Exception TooManyRefusals(int limit, TimeSpan wait) => Retryable(ErrorCode.QuotaExceeded,
+        $"Too many requests of this key were refused: {FormatNumber(limit)} are allowed per minute, and large ones count more.",
+        "Correct the program or the call; the errors of the refused requests say what is wrong.", Math.Ceiling(wait.TotalSeconds));
 
-    public static Exception TooManyRequestsOfKey(int limit) => new NdifException(new Error
-    {
-        Code = ErrorCode.QuotaExceeded,
-        Message = $"{FormatNumber(limit)} requests of this key are being received, which is the limit, and none of them is complete.",
-        Hint = "Send the message of each call at once, or use fewer calls at a time.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception TooManyRequestsOfKey(int limit) => Retryable(ErrorCode.QuotaExceeded,
+        $"{FormatNumber(limit)} requests of this key are being received, which is the limit, and none of them is complete.",
+        "Send the message of each call at once, or use fewer calls at a time.");
 
-    public static Exception TooManyOpenRequests(int limit) => new NdifException(new Error
-    {
-        Code = ErrorCode.QuotaExceeded,
-        Message = $"{FormatNumber(limit)} requests and streams of this key are open at this gateway, which is the limit.",
-        Hint = "End streams that are not needed. Several readers of one program can share a stream.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception TooManyOpenRequests(int limit) => Retryable(ErrorCode.QuotaExceeded,
+        $"{FormatNumber(limit)} requests and streams of this key are open at this gateway, which is the limit.",
+        "End streams that are not needed. Several readers of one program can share a stream.");
 
-    public static Exception TooManyWithoutKey() => new NdifException(new Error
-    {
-        Code = ErrorCode.Unavailable,
-        Message = "Too many requests without a valid key are open at this gateway.",
-        Hint = "Try again.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception TooManyWithoutKey() => Retryable(ErrorCode.Unavailable,
+        "Too many requests without a valid key are open at this gateway.",
+        "Try again.");
 
-    public static Exception GatewayBusy() => new NdifException(new Error
-    {
-        Code = ErrorCode.Unavailable,
-        Message = "The gateway has no memory for another large request at the moment.",
-        Hint = "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception GatewayBusy() => Retryable(ErrorCode.Unavailable,
+        "The gateway has no memory for another large request at the moment.",
+        "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.");
 
     public static Exception GatewayStopping() => new NdifException(new Error
     {
@@ -293,23 +259,13 @@ internal static class ServerErrors
         JobContinues = true,
     });
 
-    public static Exception CompletionInterrupted() => new NdifException(new Error
-    {
-        Code = ErrorCode.Unavailable,
-        Message = "The gateway is shutting down, and has cancelled the job of this completion.",
-        Hint = "Send the request again.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception CompletionInterrupted() => Retryable(ErrorCode.Unavailable,
+        "The gateway is shutting down, and has cancelled the job of this completion.",
+        "Send the request again.");
 
-    public static Exception ClientTimedOut(TimeSpan timeout) => new NdifException(new Error
-    {
-        Code = ErrorCode.Unavailable,
-        Message = $"Nothing came from the client for {FormatSeconds(timeout)} s, which is the timeout of the gateway.",
-        Hint = "Try again. Check the network connection if this happens repeatedly.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
+    public static Exception ClientTimedOut(TimeSpan timeout) => Retryable(ErrorCode.Unavailable,
+        $"Nothing came from the client for {FormatSeconds(timeout)} s, which is the timeout of the gateway.",
+        "Try again. Check the network connection if this happens repeatedly.");
 
     public static Error StoreUnavailable() => new()
     {
@@ -344,6 +300,11 @@ internal static class ServerErrors
     /// line.
     /// </summary>
     internal static string Truncate(string text, int maxLength = 100) => ErrorText.Truncate(text, maxLength);
+
+    private static NdifException Retryable(ErrorCode code, string message, string hint, double afterSeconds = 1) => new(new Error
+    {
+        Code = code, Message = message, Hint = hint, Retryable = true, RetryAfterSeconds = afterSeconds,
+    });
 
     private static string FormatNumber(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

@@ -47,7 +47,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly List<ScheduledJob> _unfinished = []; // their slices ended between two statements
     private readonly OwnerShares _shares = new(), _statementShares = new();
-    private readonly OwnerRests _statementRests = new(), _batchRests = new();
+    private readonly OwnerCooldowns _statementCooldowns = new(), _batchCooldowns = new();
     private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
 
     /// <summary>
@@ -145,12 +145,13 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
             (int rows, string owner) = (RowCount(batch), batch.Traces.FirstOrDefault()?.Job.Owner ?? "");
             bool isLarge = rows > MaxSharedRows;
-            if (isLarge && _waiting.Count + _exclusive.Count + _unfinished.Count + _batches.Count > 1 && _batchRests.IsResting(owner))
+            if (isLarge && _waiting.Count + _exclusive.Count + _unfinished.Count + _batches.Count > 1
+                && _batchCooldowns.IsCoolingDown(owner))
                 continue;
             _stepping.Add(batch);
             long start = Stopwatch.GetTimestamp();
             bool hasRun = TryRun([.. batch.Traces], batch.Step, isLarge ? rows : null);
-            if (isLarge) _batchRests.Begin(owner, Stopwatch.GetElapsedTime(start));
+            if (isLarge) _batchCooldowns.Begin(owner, Stopwatch.GetElapsedTime(start));
             _stepping.Remove(batch);
             if (!hasRun || batch.HasEnded)
             {
@@ -205,8 +206,9 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         foreach (ScheduledJob job in _jobs.ToList())
         {
             if (!CanRunStatements(job) || (_unfinished.Contains(job) && !job.Run.IsStopped)) continue;
-            bool isResting = _statementRests.IsResting(job.Run.Owner) && _jobs.Exists(other => other.Run.Owner != job.Run.Owner);
-            RunSession(job, () => isResting || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
+            bool isCoolingDown = _statementCooldowns.IsCoolingDown(job.Run.Owner)
+                && _jobs.Exists(other => other.Run.Owner != job.Run.Owner);
+            RunSession(job, () => isCoolingDown || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
         }
     }
 
@@ -214,7 +216,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// <param name="isUrgent">Whether nothing else can run.</param>
     private void RunStatements(bool isUrgent)
     {
-        if (_unfinished.Where(job => CanRunStatements(job) && (isUrgent || !_statementRests.IsResting(job.Run.Owner)))
+        if (_unfinished.Where(job => CanRunStatements(job) && (isUrgent || !_statementCooldowns.IsCoolingDown(job.Run.Owner)))
             .MinBy(job => _statementShares.ServiceOf(job.Run.Owner)) is not { } next) return;
         (long start, int statements) = (Stopwatch.GetTimestamp(), 0);
         RunSession(next, () => statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
@@ -255,7 +257,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             TimeSpan before = _turn!.Own;
             using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run(isSliceOver);
             TimeSpan own = _turn.Own - before; // the inputs of a trace are not read yet
-            if (own > 2 * MinTimeSlice) _statementRests.Begin(job.Run.Owner, own);
+            if (own > 2 * MinTimeSlice) _statementCooldowns.Begin(job.Run.Owner, own);
         }
         if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);

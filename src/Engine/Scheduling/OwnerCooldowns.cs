@@ -6,11 +6,11 @@ namespace Ndif.Engine.Scheduling;
 /// Owners whose statements have just taken more than their slice of time: a single statement of a second cannot be cut. Until as much
 /// time has passed, the passes and the statements of others come first.
 /// </summary>
-internal sealed class OwnerRests
+internal sealed class OwnerCooldowns
 {
     private readonly Dictionary<string, long> _ends = [];
 
-    /// <summary>Begins a rest, after the ones that have ended are forgotten.</summary>
+    /// <summary>Begins a cooldown, after those that have ended are removed.</summary>
     public void Begin(string owner, TimeSpan time)
     {
         long now = Stopwatch.GetTimestamp();
@@ -19,5 +19,5 @@ internal sealed class OwnerRests
         _ends[owner] = now + (long)(time.TotalSeconds * Stopwatch.Frequency);
     }
 
-    public bool IsResting(string owner) => _ends.TryGetValue(owner, out long end) && Stopwatch.GetTimestamp() < end;
+    public bool IsCoolingDown(string owner) => _ends.TryGetValue(owner, out long end) && Stopwatch.GetTimestamp() < end;
 }
