@@ -50,7 +50,7 @@ public sealed class ModelSchedulerTests : IDisposable
         using var scheduler = new ModelScheduler(fixture.HookedModel);
         int[] prompt = [.. Enumerable.Range(0, 400).Select(i => i % 40)];
         Program program = fixture.Record(prompt, _ => fixture.Model.Logits.Save("x"));
-        Add(scheduler, "first", program, fixture); // statements that are compiled by the runtime take long, and their owner then has a cooldown
+        Add(scheduler, "first", program, fixture); // a first call is slow, and its owner then has a cooldown
         RunAll(scheduler);
         _ended.Clear();
         for (int i = 0; i < 3; i++) Add(scheduler, $"flood {i}", program, fixture, "flood");
