@@ -1,11 +1,14 @@
 using System.CommandLine;
 using Ndif.Benchmarks.Groups;
 using Ndif.Benchmarks.Groups.Concurrency;
+using Ndif.Benchmarks.Groups.Isolation;
 using Ndif.Benchmarks.Groups.Service;
 using Ndif.Benchmarks.Harness;
 
 // A child process of the Memory group (Groups/MemoryGroup.cs).
 if (args is ["--child", .. var child]) return MemoryChild.Run(child);
+// The child process of the Isolation group (Groups/Isolation/Attacker.cs).
+if (args is ["--attack", .. var attack]) return await Attacker.RunAsync(attack);
 
 var json = new Option<bool>("--json")
 {
@@ -14,7 +17,7 @@ var json = new Option<bool>("--json")
 var only = new Option<string?>("--group")
 {
     Description = "Only this group: Forward, Speed, Families, Sites, Invokes, Remote, Loading, Memory, Service, Concurrency, "
-        + "Activations.",
+        + "Isolation, Activations.",
 };
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name contains this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
@@ -26,7 +29,7 @@ command.SetAction(async (parsed, cancellationToken) =>
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
     foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
         () => new FamiliesGroup(), () => new SitesGroup(), () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(),
-        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup(), () => new ActivationsGroup()])
+        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup(), () => new IsolationGroup(), () => new ActivationsGroup()])
     {
         BenchmarkGroup group = create();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;

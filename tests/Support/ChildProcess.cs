@@ -100,6 +100,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Ends the standard input of the process.</summary>
+    public void CloseStandardInput() => _process.StandardInput.Close();
+
     /// <summary>Waits until the process ends by itself.</summary>
     /// <returns>The exit code.</returns>
     public async Task<int> WaitForExitAsync()

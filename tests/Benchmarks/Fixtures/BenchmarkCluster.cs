@@ -30,6 +30,9 @@ internal sealed class BenchmarkCluster : ServiceCluster
 
     public Uri Address { get; private set; } = null!;
 
+    /// <summary>The address for HTTP/1.1: status, metrics and dashboard.</summary>
+    public Uri HttpAddress { get; private set; } = null!;
+
     /// <summary>This process's connection to the queue of the cluster.</summary>
     public QueueBackend Backend { get; private set; } = null!;
 
@@ -52,7 +55,7 @@ internal sealed class BenchmarkCluster : ServiceCluster
             cluster.Backend =
                 QueueBackend.Redis(cluster.RedisAddress, blobs: new BlobOptions { Root = Path.Combine(cluster.DataFolder, "blobs") });
             Task<ChildProcess> started = cluster.StartWorkerProcessAsync("w1", ["--model", model, .. worker]);
-            if (gateway) (cluster.Gateway, cluster.Address, _) = await cluster.StartGatewayProcessAsync();
+            if (gateway) (cluster.Gateway, cluster.Address, cluster.HttpAddress) = await cluster.StartGatewayProcessAsync();
             cluster.Worker = await started;
             return cluster;
         }
