@@ -8,7 +8,11 @@ namespace Ndif.Engine.Scheduling;
 /// <summary>What runs in the middle of a long turn (5), and how long the statements of a job may keep others waiting.</summary>
 internal sealed partial class ModelScheduler
 {
+    /// <summary>The turns, each in the middle of another, between whose modules others run: every one takes memory and stack.</summary>
+    private const int MaxInterruptedTurns = 2;
+
     private Turn? _turn;
+    private int _turnCount;
     private long _lastStatement;
 
     /// <summary>
@@ -20,7 +24,7 @@ internal sealed partial class ModelScheduler
     /// <summary>Between two modules of a pass: lets the others go on if the pass is long.</summary>
     private void OnPreemptionPoint()
     {
-        if (_turn is { Interrupted: null, PromptTokens: { } tokens, IsSliceOver: true } turn) Interrupt(turn, tokens / 2);
+        if (_turn is { Depth: < MaxInterruptedTurns, PromptTokens: { } tokens, IsSliceOver: true } turn) Interrupt(turn, tokens / 2);
     }
 
     /// <summary>
@@ -47,21 +51,60 @@ internal sealed partial class ModelScheduler
         _lastStatement = now;
     }
 
-    /// <summary>Whether the statements of a job, with those of its owner's jobs that have left the turn, keep the others waiting.</summary>
-    private bool IsTooSlow(Turn turn, JobRun job)
+    /// <summary>Whether the statements of a job keep the others waiting; those of its owner's jobs count too, for other owners.</summary>
+    private bool IsTooSlow(Turn turn, JobRun job) => turn.ExcessOf(job)
+        + (turn.HasOtherOwners(job.Owner) ? _delays.Of(job.Owner) : job.DelayOfOthers) > MaxStatementTime;
+
+    /// <summary>Whether jobs of this owner have kept other owners waiting for so long that none of them shares a pass now.</summary>
+    private bool HasDelayedOthers(string owner) => _delays.Of(owner) > MaxStatementTime;
+
+    private void BeginTurn(Turn turn)
     {
-        TimeSpan excess = turn.ExcessOf(job);
-        if (excess > TimeSpan.Zero) excess += turn.ExcessOfPreempted(job.Owner);
-        return job.DelayOfOthers + excess > MaxStatementTime;
+        _turn = turn;
+        _turnCount++;
     }
 
-    /// <summary>Lets the others go on in the middle of a turn. Their time is not charged to its jobs.</summary>
+    /// <summary>Ends the current turn. Its last slice of time counts for the owners of its jobs by their parts of it.</summary>
+    private void EndTurn(IReadOnlyList<JobRun> jobs, IReadOnlyList<double> parts)
+    {
+        Turn turn = _turn!;
+        AddDelays(turn);
+        BeginCooldowns(jobs, parts, turn.SinceResumed);
+        _turn = turn.Interrupted;
+    }
+
+    /// <summary>Jobs have had a slice of time: their owners let the others have as much, by their weights.</summary>
+    private void BeginCooldowns(IReadOnlyList<JobRun> jobs, IReadOnlyList<double> parts, TimeSpan time)
+    {
+        double total = parts.Sum();
+        foreach (var owner in jobs.Index().GroupBy(job => job.Item.Owner))
+        {
+            double others = _jobs.Where(job => job.Run.Owner != owner.Key).Select(job => job.Run.Weight).DefaultIfEmpty(0).Max();
+            double part = total > 0 ? owner.Sum(job => parts[job.Index]) / total : 1;
+            if (others > 0) _cooldowns.Begin(owner.Key, time * part * (others / owner.First().Item.Weight));
+        }
+    }
+
+    /// <summary>Whether an owner has just had a turn, and another owner who can run has not, or waits for less time.</summary>
+    private bool Yields(string owner) => _cooldowns.IsCoolingDown(owner, out long end)
+        && _jobs.Exists(job => job.Run.Owner != owner && CanRunNow(job) && _cooldowns.EndOf(job.Run.Owner) < end);
+
+    /// <summary>
+    /// Lets the others go on in the middle of a turn, for as long as its last slice was. Their time is not charged to its jobs.
+    /// </summary>
     /// <param name="maxTokens">The tokens of the prompts that may run.</param>
     private void Interrupt(Turn turn, long maxTokens)
     {
-        long start = Stopwatch.GetTimestamp();
+        (long start, TimeSpan slice) = (Stopwatch.GetTimestamp(), turn.SinceResumed);
         int[] sharers = [.. turn.Jobs.Select(job => job.ExecutionTimer?.Suspend() ?? 0)];
-        RunOthers(maxTokens);
+        BeginCooldowns(turn.Jobs, [.. turn.Jobs.Select(_ => 1.0)], slice);
+        int turns;
+        do
+        {
+            turns = _turnCount;
+            RunOthers(maxTokens);
+        } while (_turnCount > turns && Stopwatch.GetElapsedTime(start) < slice
+            && _jobs.Exists(job => CanRunNow(job) && !turn.HasOwner(job.Run.Owner)));
         for (int i = 0; i < sharers.Length; i++)
             if (sharers[i] > 0) turn.Jobs[i].ExecutionTimer!.Start(sharers[i]);
         turn.Resume(Stopwatch.GetElapsedTime(start));
@@ -91,22 +134,25 @@ internal sealed partial class ModelScheduler
             if (maxTokens == long.MaxValue && model.CanBatch
                 && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner)) ?? TakeNext(_exclusive, CanStartNow))
                     is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
-            RunStatements(isUrgent: false);
+            RunStatements();
         }
     }
 
     /// <summary>Notes how long a job has kept others waiting in a turn that ends. The earlier, the less it counts.</summary>
-    private static void AddDelays(Turn turn)
+    private void AddDelays(Turn turn)
     {
         const double Kept = 0.9;
         if (!turn.KeepsOthersWaiting) return;
         foreach (JobRun job in turn.Jobs) job.DelayOfOthers = Kept * job.DelayOfOthers + turn.ExcessOf(job);
+        foreach (JobRun job in turn.Jobs.DistinctBy(job => job.Owner))
+            if (turn.HasOtherOwners(job.Owner)) _delays.Add(job.Owner, turn.ExcessOf(job));
     }
 
     private bool NeedsOwnTurn(JobRun run) => _jobs.Find(job => job.Run == run) is { NeedsOwnTurn: true };
 
     /// <summary>Whether a trace that shares no pass may start in the middle of the current turn.</summary>
-    private static bool CanStartNow(ScheduledJob job) => job is { NeedsOwnTurn: false, HasLocalCalls: false };
+    private bool CanStartNow(ScheduledJob job) =>
+        job is { NeedsOwnTurn: false, HasLocalCalls: false } && !HasDelayedOthers(job.Run.Owner) && !Yields(job.Run.Owner);
 
     /// <summary>Whether a job is not part of a turn that has begun, and may run in the middle of those that have.</summary>
     private bool CanRunNow(ScheduledJob job) => _turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run));

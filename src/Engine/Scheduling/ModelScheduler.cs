@@ -23,6 +23,7 @@ namespace Ndif.Engine.Scheduling;
 ///    statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another turn,
 ///    or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
+/// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
 /// <param name="onPreemptionPoint">Called between passes and in long ones; it may add jobs.</param>
@@ -47,7 +48,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly List<ScheduledJob> _unfinished = []; // their slices ended between two statements
     private readonly OwnerShares _shares = new(), _statementShares = new();
-    private readonly OwnerCooldowns _statementCooldowns = new(), _batchCooldowns = new();
+    private readonly OwnerCooldowns _cooldowns = new();
+    private readonly OwnerDelays _delays = new();
     private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
 
     /// <summary>
@@ -81,12 +83,13 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
+        int turns = _turnCount;
         RunSessions(); // 1
-        bool hasPasses = _waiting.Count + _batches.Count + _exclusive.Count > 0;
         RunPrefill();
         RunBatches();
-        if (TakeNext(_exclusive, _ => true) is { } exclusive) Start([exclusive]);
-        RunStatements(isUrgent: !hasPasses);
+        if (TakeNext(_exclusive, job => !Yields(job.Run.Owner)) is { } exclusive) Start([exclusive]);
+        RunStatements();
+        if (_turnCount == turns) _cooldowns.Clear(); // those who could run cannot, for example because there is no memory for them
     }
 
     public void Dispose()
@@ -102,6 +105,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         _waiting.RemoveAll(job => job.Run.CheckCancelled());
         if (_waiting.Count == 0) return;
         List<ScheduledJob> pass = [], candidates = [.. _waiting.Where(job => TokenCount([job]) <= maxTokens)];
+        candidates.RemoveAll(job => Yields(job.Run.Owner));
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
         long cacheBytes = _jobs.Where(job => job.HasStarted).Sum(CacheBytes);
         while (candidates.MinBy(job => service[job.Run.Owner]) is { } next)
@@ -132,10 +136,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private long CacheBytes(ScheduledJob job) => maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens }
         ? tokens * model.CacheBytesPerToken + job.Prepared.RowCount * model.CacheBytesPerRow : 0;
 
-    /// <summary>
-    /// Runs a step of each batch that generates. One of many rows is preempted as a long prompt is, and waits after a step for as long as
-    /// it took if there is something else to run.
-    /// </summary>
+    /// <summary>Runs a step of each batch that generates. One of many rows is preempted as a long prompt is.</summary>
     private void RunBatches()
     {
         foreach (ITraceBatch batch in _batches.ToList())
@@ -143,15 +144,10 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             // a nested call may have ended it, or it stands in the middle of a step
             if (!_batches.Contains(batch) || _stepping.Contains(batch)) continue;
             if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
-            (int rows, string owner) = (RowCount(batch), batch.Traces.FirstOrDefault()?.Job.Owner ?? "");
-            bool isLarge = rows > MaxSharedRows;
-            if (isLarge && _waiting.Count + _exclusive.Count + _unfinished.Count + _batches.Count > 1
-                && _batchCooldowns.IsCoolingDown(owner))
-                continue;
+            if (batch.Traces.Any() && batch.Traces.All(trace => Yields(trace.Job.Owner))) continue;
+            int rows = RowCount(batch);
             _stepping.Add(batch);
-            long start = Stopwatch.GetTimestamp();
-            bool hasRun = TryRun([.. batch.Traces], batch.Step, isLarge ? rows : null);
-            if (isLarge) _batchCooldowns.Begin(owner, Stopwatch.GetElapsedTime(start));
+            bool hasRun = TryRun([.. batch.Traces], batch.Step, rows > MaxSharedRows ? rows : null);
             _stepping.Remove(batch);
             if (!hasRun || batch.HasEnded)
             {
@@ -206,17 +202,15 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         foreach (ScheduledJob job in _jobs.ToList())
         {
             if (!CanRunStatements(job) || (_unfinished.Contains(job) && !job.Run.IsStopped)) continue;
-            bool isCoolingDown = _statementCooldowns.IsCoolingDown(job.Run.Owner)
-                && _jobs.Exists(other => other.Run.Owner != job.Run.Owner);
-            RunSession(job, () => isCoolingDown || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
+            bool yields = Yields(job.Run.Owner);
+            RunSession(job, () => yields || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
         }
     }
 
     /// <summary>Runs a slice of the statements that the last one has left.</summary>
-    /// <param name="isUrgent">Whether nothing else can run.</param>
-    private void RunStatements(bool isUrgent)
+    private void RunStatements()
     {
-        if (_unfinished.Where(job => CanRunStatements(job) && (isUrgent || !_statementCooldowns.IsCoolingDown(job.Run.Owner)))
+        if (_unfinished.Where(job => CanRunStatements(job) && !Yields(job.Run.Owner))
             .MinBy(job => _statementShares.ServiceOf(job.Run.Owner)) is not { } next) return;
         (long start, int statements) = (Stopwatch.GetTimestamp(), 0);
         RunSession(next, () => statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice);
@@ -230,7 +224,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
     {
         _unfinished.Remove(job);
-        _turn = new Turn([job.Run], [], _turn, MinTimeSlice);
+        BeginTurn(new Turn([job.Run], [], _turn, MinTimeSlice));
         job.Run.ExecutionTimer?.Start(sharers: 1);
         try
         {
@@ -239,8 +233,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         finally
         {
             job.Run.ExecutionTimer?.Stop();
-            _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn.Own.TotalSeconds);
-            _turn = _turn.Interrupted;
+            _statementShares.Charge(job.Run.Owner, job.Run.Weight, _turn!.Own.TotalSeconds);
+            EndTurn([job.Run], [1]);
         }
     }
 
@@ -254,10 +248,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         if (!job.Run.CheckCancelled() && !job.Session.IsDone)
         {
-            TimeSpan before = _turn!.Own;
             using (torch.set_grad_enabled(job.Run.Plan.Autograd.IsUsed)) job.Session.Run(isSliceOver);
-            TimeSpan own = _turn.Own - before; // the inputs of a trace are not read yet
-            if (own > 2 * MinTimeSlice) _statementCooldowns.Begin(job.Run.Owner, own);
         }
         if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
@@ -289,7 +280,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     /// <summary>Whether a trace can be in one pass with those of other jobs.</summary>
     private bool CanShare(TraceRun trace) => model.CanBatch && !trace.RequiresGrad && !trace.Job.Plan.IsExclusive
-        && !_jobs.Any(job => job.Trace == trace && job.IsAlone);
+        && !HasDelayedOthers(trace.Job.Owner) && !_jobs.Any(job => job.Trace == trace && job.IsAlone);
 
     private void End(ScheduledJob job)
     {
@@ -322,7 +313,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             trace.Job.LastWriteNode = null;
             trace.Job.ExecutionTimer?.Start(traces.Count);
         }
-        _turn = new Turn([.. traces.Select(trace => trace.Job)], traces, _turn, MinTimeSlice) { PromptTokens = promptTokens };
+        BeginTurn(new Turn([.. traces.Select(trace => trace.Job)], traces, _turn, MinTimeSlice) { PromptTokens = promptTokens });
+        var computed = new double[traces.Count];
         try
         {
             using (Work.BeginPass(traces))
@@ -349,11 +341,10 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             {
                 JobRun job = traces[i].Job;
                 job.ExecutionTimer?.Stop();
-                long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
-                _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
+                computed[i] = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
+                _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed[i] : computed[i]);
             }
-            AddDelays(_turn);
-            _turn = _turn.Interrupted;
+            EndTurn([.. traces.Select(trace => trace.Job)], computed);
         }
         return false;
     }

@@ -21,6 +21,9 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
 
     public Turn? Interrupted => interrupted;
 
+    /// <summary>The number of turns that it interrupts, each in the middle of the next.</summary>
+    public int Depth { get; } = interrupted is null ? 0 : interrupted.Depth + 1;
+
     /// <summary>Whether it is a pass with gradients.</summary>
     public bool HasGraph { get; } = pass.Any(trace => trace.RequiresGrad);
 
@@ -33,14 +36,20 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Its time without that of others.</summary>
     public TimeSpan Own => Stopwatch.GetElapsedTime(_start) - Others;
 
+    /// <summary>The time of its current slice.</summary>
+    public TimeSpan SinceResumed => _sinceResumed.Elapsed;
+
     /// <summary>Whether others may run now.</summary>
-    public bool IsSliceOver => _sinceResumed.Elapsed >= (_others > minSlice ? _others : minSlice);
+    public bool IsSliceOver => SinceResumed >= (_others > minSlice ? _others : minSlice);
 
     /// <summary>Whether a job is part of it or of a turn that it interrupts.</summary>
     public bool Includes(JobRun job) => jobs.Contains(job) || interrupted?.Includes(job) == true;
 
     /// <summary>Whether a job of this owner is part of it or of a turn that it interrupts.</summary>
     public bool HasOwner(string owner) => jobs.Any(job => job.Owner == owner) || interrupted?.HasOwner(owner) == true;
+
+    /// <summary>Whether a job of another owner is part of it or of a turn that it interrupts.</summary>
+    public bool HasOtherOwners(string owner) => jobs.Any(job => job.Owner != owner) || interrupted?.HasOtherOwners(owner) == true;
 
     /// <summary>Whether others wait for what a job does: those that share the pass, or those in whose middle it runs.</summary>
     public bool KeepsOthersWaiting => jobs.Count > 1 || interrupted is not null;
@@ -51,20 +60,29 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Notes that a job leaves the turn because of its statements.</summary>
     public void OnPreempted(JobRun job) => _preempted.Add(job);
 
-    /// <summary>By how much the jobs of an owner that have left the turn have kept the others waiting.</summary>
-    public TimeSpan ExcessOfPreempted(string owner) =>
-        _preempted.Where(job => job.Owner == owner).Aggregate(TimeSpan.Zero, (sum, job) => sum + ExcessOf(job));
-
     /// <summary>
-    /// The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more. The statements of
-    /// jobs that have left are not of the rest: each of several loops would run twice as long as the one before.
+    /// The time of the statements of a job beyond that of the rest; a backward pass, which is a statement, takes more. If other owners
+    /// wait, the statements of all its owner's jobs count; else those of its owner's jobs that have left the turn, if its own are more than
+    /// the rest. What jobs that have left have taken is not of the rest: each of several loops would run twice as long as the one before.
     /// </summary>
     public TimeSpan ExcessOf(JobRun job)
     {
+        bool isByOwner = HasOtherOwners(job.Owner);
+        (TimeSpan statements, TimeSpan rest) = (TimeSpan.Zero, Own);
+        foreach ((JobRun other, TimeSpan time) in _statements)
+        {
+            bool hasLeft = _preempted.Contains(other);
+            bool counts = other == job || (other.Owner == job.Owner && (isByOwner || hasLeft));
+            if (counts) statements += time;
+            if (counts || hasLeft) rest -= time;
+        }
+        if (!isByOwner && ExcessOf(_statements.GetValueOrDefault(job), rest) == TimeSpan.Zero) return TimeSpan.Zero;
+        return ExcessOf(statements, rest);
+    }
+
+    private TimeSpan ExcessOf(TimeSpan statements, TimeSpan rest)
+    {
         const int GradientPasses = 3; // forward, and backward through values and weights
-        TimeSpan statements = _statements.GetValueOrDefault(job), rest = Own - statements;
-        foreach (JobRun left in _preempted)
-            if (left != job) rest -= _statements.GetValueOrDefault(left);
         TimeSpan excess = statements - (HasGraph ? GradientPasses * rest : rest);
         return excess > TimeSpan.Zero ? excess : TimeSpan.Zero;
     }

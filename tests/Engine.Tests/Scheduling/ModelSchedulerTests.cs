@@ -30,7 +30,7 @@ public sealed class ModelSchedulerTests : IDisposable
         for (int i = 0; i < 4; i++) Add(scheduler, $"flood {i}", Gradient(), owner: "flood");
         Add(scheduler, "single", Gradient(), owner: "single");
         RunAll(scheduler);
-        Assert.Equal(["flood 0", "single", "flood 1", "flood 2", "flood 3"], _ended);
+        Assert.InRange(_ended.IndexOf("single"), 0, 1);
     }
 
     [Fact]
