@@ -40,7 +40,7 @@ internal sealed class JobRun : IDisposable
             {
                 FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLeft = timeLeft, OnPart = OnPart,
+                TimeLeft = timeLeft, OnPart = OnPart, OnLongOperation = OnLongOperation,
                 Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
@@ -50,6 +50,12 @@ internal sealed class JobRun : IDisposable
     private bool OnPart()
     {
         OnOperationPart?.Invoke();
+        return !HasFailed;
+    }
+
+    private bool OnLongOperation(TimeSpan time)
+    {
+        BeforeLongOperation?.Invoke(time);
         return !HasFailed;
     }
 
@@ -84,6 +90,12 @@ internal sealed class JobRun : IDisposable
     /// the job runs without a scheduler.
     /// </summary>
     internal Action? OnOperationPart { get; set; }
+
+    /// <summary>
+    /// Called before an operation that takes about this time: the job is preempted where others would wait for it. Null if the job runs
+    /// without a scheduler.
+    /// </summary>
+    internal Action<TimeSpan>? BeforeLongOperation { get; set; }
 
     /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
     internal CurrentWork? Work { get; set; }

@@ -1,11 +1,14 @@
-using Ndif.Engine.Kernels.Costs;
+using Ndif.Engine.Kernels;
 using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
 /// <summary>What the operations of a job may still take: memory, and time until it is cancelled or over.</summary>
 internal sealed class OperationLimits
 {
+    private volatile bool _isStopped;
+
     /// <summary>Returns the bytes that the job may still allocate.</summary>
     public Func<long> FreeBytes { get; init; } = () => long.MaxValue;
 
@@ -26,6 +29,17 @@ internal sealed class OperationLimits
     /// <summary>Lets other jobs go on between two parts of an operation, and returns whether this one does.</summary>
     public Func<bool>? OnPart { get; init; }
 
+    /// <summary>
+    /// Called before an operation that takes about this time. Returns whether the job goes on; it does not where others would wait for it.
+    /// </summary>
+    public Func<TimeSpan, bool>? OnLongOperation { get; init; }
+
+    /// <summary>Whether other jobs may run while an operation of this one does.</summary>
+    public bool RunsOthers => OnPart is not null;
+
+    /// <summary>Whether an operation of the job is computed on another thread.</summary>
+    public bool IsBesideOthers { get; private set; }
+
     /// <summary>Looks at the operations that are recorded in graphs; null if the job has no gradients.</summary>
     public Gradients.BackwardCancellation? Backward { get; init; }
 
@@ -40,6 +54,39 @@ internal sealed class OperationLimits
     /// </summary>
     /// <exception cref="OperationCanceledException">The job was cancelled or preempted, or its time is over.</exception>
     public void BetweenParts()
+    {
+        ThrowIfCancelled();
+        if (IsBesideOthers) // the thread of the model lets others run
+        {
+            if (_isStopped) throw new OperationCanceledException();
+            return;
+        }
+        LetOthersRun();
+    }
+
+    /// <exception cref="OperationCanceledException">The job left a pass in which others would wait for it.</exception>
+    public void BeforeLongOperation(TimeSpan time)
+    {
+        if (OnLongOperation?.Invoke(time) == false) throw new OperationCanceledException();
+    }
+
+    /// <summary>Computes an operation without a graph on another thread, and lets other jobs run on this one until it has ended.</summary>
+    /// <exception cref="OperationCanceledException">The job was cancelled or preempted, or its time is over.</exception>
+    /// <param name="arguments">The tensors that the result may contain without being new.</param>
+    public object? RunBesideOthers(Func<object?> compute, HashSet<torch.Tensor> arguments)
+    {
+        (IsBesideOthers, _isStopped) = (true, false);
+        try
+        {
+            return OperationThread.Run(compute, arguments, LetOthersRun, () => _isStopped = true);
+        }
+        finally
+        {
+            IsBesideOthers = false;
+        }
+    }
+
+    private void LetOthersRun()
     {
         ThrowIfCancelled();
         if (OnPart?.Invoke() == false) throw new OperationCanceledException();

@@ -37,13 +37,9 @@ internal sealed partial class ModelScheduler
         if (turn.KeepsOthersWaiting)
         {
             turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
-            if (IsTooSlow(turn, job) && (turn.Jobs.Count > 1 || !NeedsOwnTurn(job)))
-            {
-                turn.OnPreempted(job);
-                job.Preempt();
-            }
+            if (IsTooSlow(turn, job, TimeSpan.Zero)) Preempt(turn, job);
         }
-        if (turn is { Interrupted: null, IsSliceOver: true } && !job.HasFailed)
+        if (turn.Interrupted is null && (turn.IsSliceOver || job.Limits.IsBesideOthers) && !job.HasFailed)
         {
             Interrupt(turn, long.MaxValue);
             now = Stopwatch.GetTimestamp();
@@ -51,9 +47,24 @@ internal sealed partial class ModelScheduler
         _lastStatement = now;
     }
 
+    /// <summary>A statement of a job is about to take this time.</summary>
+    private void BeforeLongOperation(JobRun job, TimeSpan time)
+    {
+        if (_turn is { KeepsOthersWaiting: true } turn && turn.Jobs.Contains(job) && IsTooSlow(turn, job, time)) Preempt(turn, job);
+    }
+
     /// <summary>Whether the statements of a job keep the others waiting; those of its owner's jobs count too, for other owners.</summary>
-    private bool IsTooSlow(Turn turn, JobRun job) => turn.ExcessOf(job)
+    /// <param name="next">The time that its current statement will take.</param>
+    private bool IsTooSlow(Turn turn, JobRun job, TimeSpan next) => turn.ExcessOf(job, next)
         + (turn.HasOtherOwners(job.Owner) ? _delays.Of(job.Owner) : job.DelayOfOthers) > MaxStatementTime;
+
+    /// <summary>Takes a job out of a turn, unless the turn is its own already.</summary>
+    private void Preempt(Turn turn, JobRun job)
+    {
+        if (turn.Jobs.Count == 1 && NeedsOwnTurn(job)) return;
+        turn.OnPreempted(job);
+        job.Preempt();
+    }
 
     /// <summary>Whether jobs of this owner have kept other owners waiting for so long that none of them shares a pass now.</summary>
     private bool HasDelayedOthers(string owner) => _delays.Of(owner) > MaxStatementTime;
@@ -103,7 +114,7 @@ internal sealed partial class ModelScheduler
         {
             turns = _turnCount;
             RunOthers(maxTokens);
-        } while (_turnCount > turns && Stopwatch.GetElapsedTime(start) < slice
+        } while (_turnCount > turns && Stopwatch.GetElapsedTime(start) < (slice > MinTimeSlice ? slice : MinTimeSlice)
             && _jobs.Exists(job => CanRunNow(job) && !turn.HasOwner(job.Run.Owner)));
         for (int i = 0; i < sharers.Length; i++)
             if (sharers[i] > 0) turn.Jobs[i].ExecutionTimer!.Start(sharers[i]);

@@ -72,7 +72,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     {
         (job.RunOthers, job.Work) = (RunWhileWaiting, Work);
         (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
-        job.OnOperationPart = job.OnStatementEnded;
+        (job.OnOperationPart, job.BeforeLongOperation) = (job.OnStatementEnded, time => BeforeLongOperation(job, time));
         _shares.AddJob(job.Owner);
         _statementShares.AddJob(job.Owner);
         _jobs.Add(new ScheduledJob(job, onEnded));

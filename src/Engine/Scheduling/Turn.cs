@@ -65,10 +65,11 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// wait, the statements of all its owner's jobs count; else those of its owner's jobs that have left the turn, if its own are more than
     /// the rest. What jobs that have left have taken is not of the rest: each of several loops would run twice as long as the one before.
     /// </summary>
-    public TimeSpan ExcessOf(JobRun job)
+    /// <param name="next">The time of a statement of the job that has not run yet.</param>
+    public TimeSpan ExcessOf(JobRun job, TimeSpan next = default)
     {
         bool isByOwner = HasOtherOwners(job.Owner);
-        (TimeSpan statements, TimeSpan rest) = (TimeSpan.Zero, Own);
+        (TimeSpan statements, TimeSpan rest) = (next, Own);
         foreach ((JobRun other, TimeSpan time) in _statements)
         {
             bool hasLeft = _preempted.Contains(other);
@@ -76,7 +77,7 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
             if (counts) statements += time;
             if (counts || hasLeft) rest -= time;
         }
-        if (!isByOwner && ExcessOf(_statements.GetValueOrDefault(job), rest) == TimeSpan.Zero) return TimeSpan.Zero;
+        if (!isByOwner && ExcessOf(_statements.GetValueOrDefault(job) + next, rest) == TimeSpan.Zero) return TimeSpan.Zero;
         return ExcessOf(statements, rest);
     }
 

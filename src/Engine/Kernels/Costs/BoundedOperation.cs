@@ -14,11 +14,12 @@ namespace Ndif.Engine.Kernels.Costs;
 /// 2. A call that takes longer than the job may is refused.
 /// 3. A long call is computed in blocks of independent rows, between which it can be cancelled.
 /// 4. One that has no such rows is computed in a process of its own, which is killed if the job is cancelled.
+/// 5. While a long call is computed, other jobs of the model run (<see cref="OperationThread"/>).
 /// </summary>
 internal static class BoundedOperation
 {
-    /// <summary>The estimated seconds from which a call is computed in parts.</summary>
-    private const double SplitAbove = 0.3;
+    /// <summary>The estimated seconds from which a call is long: it is computed in parts, and beside the passes of other jobs.</summary>
+    private const double LongAbove = 0.015;
 
     /// <summary>The estimated seconds from which a call that cannot be divided runs in another process.</summary>
     private const double IsolateAbove = 1;
@@ -30,7 +31,7 @@ internal static class BoundedOperation
     private const double MaxSecondsUninterrupted = 1;
 
     /// <summary>The intended seconds of a part.</summary>
-    private const double PartSeconds = 0.1;
+    private const double PartSeconds = 0.02;
 
     /// <summary>The bytes of the results and the workspace of a part that are intended at most.</summary>
     private const double PartBytes = 16 << 20;
@@ -52,11 +53,22 @@ internal static class BoundedOperation
         limits.RequireMemory($"{a.Schema.Name}()", cost.OutputBytes, cost.WorkspaceBytes);                              // 1
         DeviceType device = a.Context.Device.type;
         double seconds = Throughput.Seconds(cost, device);
-        if (seconds <= SplitAbove && !limits.DividesAll) return kernel(a);
+        if (seconds <= LongAbove && !limits.DividesAll) return kernel(a);
         limits.RequireTime($"{a.Schema.Name}()", seconds);                                                                   // 2
+        limits.BeforeLongOperation(TimeSpan.FromSeconds(seconds));
+        bool isRecorded = IsRecorded(a);
+        if (isRecorded || device != DeviceType.CPU || !limits.RunsOthers) return ComputeLong(kernel, entry, a, cost, seconds, isRecorded);
+        OpArguments call = a;
+        HashSet<Tensor> tensors = TensorOwnership.NewTensorSet();
+        for (int i = 0; i < a.Count; i++) TensorOwnership.CollectTensors(a[i], tensors);
+        return limits.RunBesideOthers(() => ComputeLong(kernel, entry, call, cost, seconds, isRecorded), tensors);            // 5
+    }
+
+    private static object? ComputeLong(Kernel kernel, CostEntry entry, in OpArguments a, OpCost cost, double seconds, bool isRecorded)
+    {
+        OperationLimits limits = a.Context.Limits!;
         if (entry.Split?.Invoke(a) is { } split) return RunInParts(kernel, entry, a, split, seconds);                   // 3
         if (entry.IsCancellable) return kernel(a);
-        bool isRecorded = IsRecorded(a);
         if (isRecorded || IsDraw(a))
         {
             RequireShort(seconds, a, isRecorded ? "With gradients" : "As a draw", isRecorded
@@ -139,7 +151,7 @@ internal static class BoundedOperation
         for (int i = 0; i < bound.Length; i++)
             bound[i] = split.ArgumentDims[i] is >= 0 and var dim ? ((Tensor)a[i]!).narrow(dim, start, count) : a[i];
         var part = new OpArguments(a.Schema, bound, a.Context);
-        return seconds > 2 * SplitAbove && entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
+        return seconds > 2 * LongAbove && entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
             && (inner.OutputDim != split.OutputDim || inner.Length > inner.Alignment && inner.Length > count)
             ? RunInParts(kernel, entry, part, inner, seconds) : kernel(part);
     }

@@ -1,0 +1,101 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using Ndif.Engine.Running;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels;
+
+/// <summary>
+/// Computes long operations beside the thread of a model, which serves other jobs meanwhile. It has a lower priority, which its threads of
+/// arithmetic inherit, so that the passes of others come first.
+/// </summary>
+/// <remarks>Threads are kept, because each has threads of arithmetic of its own (OpenMP).</remarks>
+internal sealed partial class OperationThread
+{
+    /// <summary>The increment of the nice value; 0 is the normal priority and 19 the lowest.</summary>
+    private const int Niceness = 10;
+
+    private const int PollMilliseconds = 1;
+
+    private static readonly ConcurrentBag<OperationThread> _idle = [];
+
+    private readonly BlockingCollection<Action> _work = [];
+
+    private OperationThread() => new Thread(() =>
+    {
+        _ = SetPriority(0, 0, Niceness); // of the calling thread
+        foreach (Action action in _work.GetConsumingEnumerable()) action();
+    }) { IsBackground = true, Name = "long operations" }.Start();
+
+    /// <summary>Computes a value without a graph, and returns it in the dispose scope of the caller.</summary>
+    /// <param name="arguments">The tensors that the value may contain without being new.</param>
+    /// <param name="wait">Called again and again until the value is there.</param>
+    /// <param name="stop">Called when <paramref name="wait"/> has thrown: the operation should end, and is waited for.</param>
+    public static object? Run(Func<object?> compute, HashSet<Tensor> arguments, Action wait, Action stop)
+    {
+        if (!_idle.TryTake(out OperationThread? thread)) thread = new OperationThread();
+        Task<Computed> computed = thread.RunAsync(compute, arguments);
+        try
+        {
+            while (Task.WaitAny([computed], PollMilliseconds) < 0) wait();
+        }
+        catch
+        {
+            stop();
+            Task.WaitAny(computed); // it reads what belongs to the caller
+            if (computed.IsCompletedSuccessfully)
+                foreach (Tensor tensor in computed.Result.NewTensors) tensor.Dispose();
+            throw;
+        }
+        finally
+        {
+            _idle.Add(thread);
+        }
+        (object? value, List<Tensor> created) = computed.GetAwaiter().GetResult();
+        using DisposeScope scope = NewDisposeScope();
+        foreach (Tensor tensor in created)
+        {
+            scope.Attach(tensor);
+            tensor.MoveToOuterDisposeScope();
+        }
+        return value;
+    }
+
+    private Task<Computed> RunAsync(Func<object?> compute, HashSet<Tensor> arguments)
+    {
+        var completion = new TaskCompletionSource<Computed>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _work.Add(() =>
+        {
+            try
+            {
+                completion.SetResult(Compute(compute, arguments));
+            }
+            catch (Exception e)
+            {
+                completion.SetException(e);
+            }
+        });
+        return completion.Task;
+    }
+
+    /// <summary>Computes a value whose new tensors belong to no dispose scope.</summary>
+    private static Computed Compute(Func<object?> compute, HashSet<Tensor> arguments)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using var noGraph = no_grad();
+        object? value = compute();
+        List<Tensor> created = [];
+        TensorOwnership.ForEachTensor(value, tensor =>
+        {
+            if (!arguments.Contains(tensor)) created.Add(tensor.DetachFromDisposeScope());
+        });
+        return new Computed(value, created);
+    }
+
+    private readonly record struct Computed(object? Value, List<Tensor> NewTensors);
+
+    [LibraryImport("libc", EntryPoint = "setpriority")]
+    private static partial int SetPriority(int which, int who, int priority);
+}
