@@ -1,3 +1,5 @@
+using Ndif.Models.CpuKernels;
+
 namespace Ndif.Models;
 
 /// <summary>
@@ -10,7 +12,7 @@ public abstract class SiteHook
     private static SiteHook?[]? _hooks;
 
     [ThreadStatic]
-    private static Action? _checkCancellation;
+    private static Action? _onPreemptionPoint;
 
     /// <summary>
     /// Calls a module. A hook may change the arguments, must call <see cref="SiteModule.Run"/> unless it skips the module, and may
@@ -33,28 +35,34 @@ public abstract class SiteHook
         return false;
     }
 
-    /// <summary>Long operations of a module call this periodically; it throws to end the pass.</summary>
-    internal static void CheckCancellation() => _checkCancellation?.Invoke();
+    /// <summary>
+    /// Long operations of a module call this periodically. Passes of others may run in it; it throws to end the pass.
+    /// </summary>
+    internal static void OnPreemptionPoint()
+    {
+        if (_onPreemptionPoint is not { } callback) return;
+        using (ScratchBuffer.Suspend()) callback();
+    }
 
     /// <summary>
     /// Registers hooks of modules (by <see cref="SiteModule.Index"/>) on the current thread until the result is disposed.
     /// </summary>
-    /// <param name="checkCancellation">Called during long operations; it may throw to end the pass.</param>
-    public static Registration Register(SiteHook?[]? hooksByModuleIndex, Action? checkCancellation = null)
+    /// <param name="onPreemptionPoint">Called during long operations: it may run other passes, or throw to end this one.</param>
+    public static Registration Register(SiteHook?[]? hooksByModuleIndex, Action? onPreemptionPoint = null)
     {
-        var registration = new Registration(_hooks, _checkCancellation);
-        (_hooks, _checkCancellation) = (hooksByModuleIndex, checkCancellation);
+        var registration = new Registration(_hooks, _onPreemptionPoint);
+        (_hooks, _onPreemptionPoint) = (hooksByModuleIndex, onPreemptionPoint);
         return registration;
     }
 
     public readonly struct Registration : IDisposable
     {
         private readonly SiteHook?[]? _previousHooks;
-        private readonly Action? _previousCheck;
+        private readonly Action? _previousCallback;
 
-        internal Registration(SiteHook?[]? previousHooks, Action? previousCheck) =>
-            (_previousHooks, _previousCheck) = (previousHooks, previousCheck);
+        internal Registration(SiteHook?[]? previousHooks, Action? previousCallback) =>
+            (_previousHooks, _previousCallback) = (previousHooks, previousCallback);
 
-        public void Dispose() => (_hooks, _checkCancellation) = (_previousHooks, _previousCheck);
+        public void Dispose() => (_hooks, _onPreemptionPoint) = (_previousHooks, _previousCallback);
     }
 }

@@ -33,7 +33,7 @@ internal sealed partial class LanguageModelBatch
             ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
         ModelInputs inputs = NewInputs(done, positions);
         if (_encoderTokens is not null) _batchShape.EncoderLength = inputs.AttentionMask.size(1);
-        using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
+        using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.OnPreemptionPoint);
         ModelOutput output;
         try
         {
@@ -89,7 +89,7 @@ internal sealed partial class LanguageModelBatch
     private int RunPrefillChunks(int start)
     {
         int chunk = _model.PrefillChunkSize;
-        using var registration = SiteHook.Register(null, _interleaver.CheckCancelled);
+        using var registration = SiteHook.Register(null, _interleaver.OnPreemptionPoint);
         for (; start + chunk < _tokens.Length; start += chunk)
         {
             using var scope = torch.NewDisposeScope();

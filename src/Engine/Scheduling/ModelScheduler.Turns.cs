@@ -41,7 +41,8 @@ internal sealed partial class ModelScheduler
         }
         if (turn.Interrupted is null && (turn.IsSliceOver || job.Limits.IsBesideOthers) && !job.HasFailed)
         {
-            Interrupt(turn, long.MaxValue);
+            if (HasOverrun(turn, job)) job.Preempt();
+            else Interrupt(turn, long.MaxValue);
             now = Stopwatch.GetTimestamp();
         }
         _lastStatement = now;
@@ -99,6 +100,17 @@ internal sealed partial class ModelScheduler
     /// <summary>Whether an owner has just had a turn, and another owner who can run has not, or waits for less time.</summary>
     private bool Yields(string owner) => _cooldowns.IsCoolingDown(owner, out long end)
         && _jobs.Exists(job => job.Run.Owner != owner && CanRunNow(job) && _cooldowns.EndOf(job.Run.Owner) < end);
+
+    /// <summary>
+    /// Whether a job has a turn to itself and its time is over, while other owners wait for such turns. It gets more the next time.
+    /// </summary>
+    private bool HasOverrun(Turn turn, JobRun run)
+    {
+        if (turn.Jobs.Count > 1 || Find(run) is not { HasLocalCalls: false } job || turn.Own < job.OwnTurnLimit
+            || !_exclusive.Exists(other => other.Run.Owner != run.Owner && !CanInterrupt(other))) return false;
+        job.OwnTurnLimit *= 2;
+        return true;
+    }
 
     /// <summary>
     /// Lets the others go on in the middle of a turn, for as long as its last slice was. Their time is not charged to its jobs.
@@ -159,11 +171,16 @@ internal sealed partial class ModelScheduler
             if (turn.HasOtherOwners(job.Owner)) _delays.Add(job.Owner, turn.ExcessOf(job));
     }
 
-    private bool NeedsOwnTurn(JobRun run) => _jobs.Find(job => job.Run == run) is { NeedsOwnTurn: true };
+    private ScheduledJob? Find(JobRun run) => _jobs.Find(job => job.Run == run);
+
+    private bool NeedsOwnTurn(JobRun run) => Find(run) is { NeedsOwnTurn: true };
+
+    /// <summary>Whether a trace that shares no pass may run in the middle of turns of others, which then wait for it.</summary>
+    private bool CanInterrupt(ScheduledJob job) =>
+        job is { NeedsOwnTurn: false, HasLocalCalls: false } && !HasDelayedOthers(job.Run.Owner);
 
     /// <summary>Whether a trace that shares no pass may start in the middle of the current turn.</summary>
-    private bool CanStartNow(ScheduledJob job) =>
-        job is { NeedsOwnTurn: false, HasLocalCalls: false } && !HasDelayedOthers(job.Run.Owner) && !Yields(job.Run.Owner);
+    private bool CanStartNow(ScheduledJob job) => CanInterrupt(job) && !Yields(job.Run.Owner);
 
     /// <summary>Whether a job is not part of a turn that has begun, and may run in the middle of those that have.</summary>
     private bool CanRunNow(ScheduledJob job) => _turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run));

@@ -33,6 +33,12 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     /// </summary>
     public bool NeedsOwnTurn => IsAlone || (HasLocalCalls && _hasBlocks.Value);
 
+    /// <summary>
+    /// The time after which its turn ends and it starts again later, if jobs of other owners wait for turns of their own. It doubles each
+    /// time, so that at most half of what a job computes is lost. Initially 2 s.
+    /// </summary>
+    public TimeSpan OwnTurnLimit { get; set; } = TimeSpan.FromSeconds(2);
+
     public bool HasLocalCalls => _hasLocalCalls.Value;
 
     private readonly Lazy<bool> _hasLocalCalls = new(() => run.Plan.Statements.OfType<LocalCallStatement>().Any(), isThreadSafe: false);
@@ -57,7 +63,7 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     public void RestartAlone()
     {
         EndTrace();
-        if (run.IsPreempted) run.ExecutionTimer?.Discard();
+        if (run.IsPreempted && !IsAlone) run.ExecutionTimer?.Discard();
         run.Restart();
         (Session, IsAlone) = (new Interpreter(run, 0, null), true);
     }

@@ -16,8 +16,8 @@ namespace Ndif.Models.CpuKernels;
 /// 5. Between two loops a worker prefetches the next weight (<see cref="WeightPrefetcher"/>), spins, and finally sleeps.
 /// </summary>
 /// <remarks>
-/// A caller that finds the pool busy runs its whole loop itself. <see cref="SiteHook.CheckCancellation"/> runs between two parts on the
-/// calling thread and may throw to end the pass.
+/// A caller that finds the pool busy runs its whole loop itself. <see cref="SiteHook.OnPreemptionPoint"/> runs between two parts on the
+/// calling thread. It may throw to end the pass, or run other loops: the workers then leave this one, and return to it after them.
 /// </remarks>
 internal static class KernelThreadPool
 {
@@ -37,25 +37,28 @@ internal static class KernelThreadPool
     {
         if (parts > 1 && ThreadCount > 1 && _busy.TryEnter())
         {
+            ParallelWork? interrupted = _currentWork;
+            var work = new ParallelWork(body, parts); // 1
+            WorkerThread[] workers = _workers ??= [.. Enumerable.Range(0, ThreadCount - 1).Select(WorkerThread.Start)];
             try
             {
                 if (weightAddress != 0) WeightPrefetcher.BeginWeight(weightAddress);
-                WorkerThread[] workers = _workers ??= [.. Enumerable.Range(0, ThreadCount - 1).Select(WorkerThread.Start)];
-                var work = new ParallelWork(body, parts); // 1
                 _currentWork = work;
                 foreach (WorkerThread worker in workers) worker.Wake();
                 // 2, 3: the caller takes the last range, because a worker may have prefetched the start of the first one
-                work.RunParts(ThreadCount - 1, SiteHook.CheckCancellation);
+                work.RunParts(ThreadCount - 1, SiteHook.OnPreemptionPoint);
                 work.WaitForCompleted(parts); // 4
             }
             catch
             {
-                _currentWork?.Abandon();
+                work.Abandon();
                 throw;
             }
             finally
             {
-                _currentWork = null;
+                _currentWork = interrupted;
+                if (interrupted is not null)
+                    foreach (WorkerThread worker in workers) worker.Wake();
                 _busy.Exit();
             }
         }
@@ -63,7 +66,7 @@ internal static class KernelThreadPool
         {
             for (int i = 0; i < parts; i++)
             {
-                if (i > 0) SiteHook.CheckCancellation();
+                if (i > 0) SiteHook.OnPreemptionPoint();
                 body(i);
             }
         }
@@ -87,8 +90,10 @@ internal static class KernelThreadPool
             }
         }
 
-        /// <summary>Claims and runs parts until none is left, starting in <paramref name="ownRange"/>.</summary>
-        /// <param name="betweenParts">Called after each part.</param>
+        /// <summary>
+        /// Claims and runs parts until none is left, starting in <paramref name="ownRange"/>. A worker leaves when another loop begins.
+        /// </summary>
+        /// <param name="betweenParts">Called after each part; null for a worker.</param>
         public void RunParts(int ownRange, Action? betweenParts = null)
         {
             for (int i = 0; i < ThreadCount; i++)
@@ -104,7 +109,8 @@ internal static class KernelThreadPool
                     {
                         Interlocked.Increment(ref _completed);
                     }
-                    betweenParts?.Invoke();
+                    if (betweenParts is not null) betweenParts();
+                    else if (_currentWork != this) return;
                 }
             }
         }

@@ -14,12 +14,36 @@ internal sealed unsafe class ScratchBuffer
     [ThreadStatic]
     private static ScratchBuffer?[]? _buffers;
 
+    [ThreadStatic]
+    private static Stack<ScratchBuffer?[]>? _unused;
+
     private float* _start;
     private long _count;
 
     private ScratchBuffer() { }
 
     ~ScratchBuffer() => NativeMemory.AlignedFree(_start);
+
+    /// <summary>Gives other buffers to the code that the thread runs in the middle of a kernel, until the result is disposed.</summary>
+    public static Suspension Suspend()
+    {
+        ScratchBuffer?[]? suspended = _buffers;
+        _buffers = _unused is { Count: > 0 } unused ? unused.Pop() : null;
+        return new Suspension(suspended);
+    }
+
+    public readonly struct Suspension : IDisposable
+    {
+        private readonly ScratchBuffer?[]? _suspended;
+
+        internal Suspension(ScratchBuffer?[]? suspended) => _suspended = suspended;
+
+        public void Dispose()
+        {
+            if (_buffers is not null) (_unused ??= []).Push(_buffers);
+            _buffers = _suspended;
+        }
+    }
 
     /// <summary>
     /// Returns memory for <paramref name="count"/> elements with undefined content. It is valid until the thread requests the same slot

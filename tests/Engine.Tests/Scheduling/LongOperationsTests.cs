@@ -10,24 +10,14 @@ namespace Ndif.Engine.Tests.Scheduling;
 /// One long operation, a loop of operations that are long for a time slice, or a generation of many rows does not keep other jobs of the
 /// model waiting.
 /// </summary>
-public sealed class LongOperationsTests : IDisposable
+public sealed class LongOperationsTests : SchedulingTests
 {
-    private static readonly int[] _prompt = [1, 2, 3];
-
-    private readonly EngineFixture _fixture = EngineFixture.Llama();
-    private readonly List<JobRun> _jobs = [];
-
-    private LanguageModel Model => _fixture.Model;
-
-    public void Dispose()
-    {
-        foreach (JobRun job in _jobs) job.Dispose();
-        _fixture.Dispose();
-    }
-
-    /// <summary>Operations of at least 5 s on an idle machine: one that is divided, and one that runs in another process.</summary>
+    /// <summary>
+    /// Operations of at least 5 s on an idle machine, one that is divided and one that runs in another process; and one of half a second
+    /// that can be neither divided nor stopped.
+    /// </summary>
     public static TheoryData<string, string> LongOperations => new MatrixTheoryData<string, string>(
-        ["a product", "a factorization"], ["between traces", "in a pass", "in a generation"]);
+        ["a product", "a factorization", "a short factorization"], ["between traces", "in a pass", "in a generation"]);
 
     [Theory]
     [MemberData(nameof(LongOperations))]
@@ -36,26 +26,34 @@ public sealed class LongOperationsTests : IDisposable
         bool hasBegun = false, hasEnded = false, areAdded = false;
         int victims = 0;
         Action addVictims = () => { };
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => addVictims());
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addVictims());
         using var cancel = new CancellationTokenSource();
         Add(scheduler, "attacker", At(place, t =>
         {
             t.Log("begins");
-            Value x = operation == "a product" ? Op.Ones(new long[] { 7000, 7000 }) : Op.Rand(new long[] { 3000, 3000 });
-            (operation == "a product" ? x.Mm(x).Sum() : Op.LinalgSvdVals(x).Sum()).Save("sum");
-        }), cancel.Token, () => hasBegun = true, () => hasEnded = true);
+            if (operation == "a product")
+            {
+                Value x = Op.Ones(new long[] { 7000, 7000 });
+                x.Mm(x).Sum().Save("sum");
+            }
+            else
+            {
+                long size = operation == "a factorization" ? 3000 : 900;
+                Op.LinalgSvdVals(Op.Rand(new long[] { size, size })).Sum().Save("sum");
+            }
+        }), cancel: cancel.Token, onLog: () => hasBegun = true, onEnded: () => hasEnded = true);
         addVictims = () =>
         {
             if (areAdded || !hasBegun) return;
             areAdded = true;
-            Add(scheduler, "trace", _fixture.Record(_prompt, _ => Model.Logits.Save("x")), onEnded: VictimEnded);
-            Add(scheduler, "hidden", _fixture.Record(_prompt, _ => Model.Layers[0].Hidden.Save("x")), onEnded: VictimEnded);
+            Add(scheduler, "trace", Fixture.Record(Prompt, _ => Model.Logits.Save("x")), onEnded: VictimEnded);
+            Add(scheduler, "hidden", Fixture.Record(Prompt, _ => Model.Layers[0].Hidden.Save("x")), onEnded: VictimEnded);
             Add(scheduler, "generation", Generation(5), onEnded: VictimEnded);
         };
         while (scheduler.JobCount > 0) scheduler.Step();
         Assert.Equal(3, victims);
-        Assert.All(_jobs.Skip(1), job => Assert.Null(job.Error));
-        Assert.Equal(ErrorCode.JobCancelled, _jobs[0].Error!.Code);
+        Assert.All(Jobs.Skip(1), job => Assert.Null(job.Error));
+        Assert.Equal(ErrorCode.JobCancelled, Jobs[0].Error!.Code);
 
         void VictimEnded()
         {
@@ -69,7 +67,7 @@ public sealed class LongOperationsTests : IDisposable
     [InlineData(6)]
     public void OthersGetAsMuchTime_AsALoopOfSlowStatements(int loops)
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel);
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
         using var cancel = new CancellationTokenSource();
         int statements = 0;
         for (int i = 0; i < loops; i++)
@@ -82,7 +80,7 @@ public sealed class LongOperationsTests : IDisposable
                     t.Log(Op.LinalgSvdVals(x)[0]); // tens of milliseconds
                     count.Set(count.Value + 1);
                 }, int.MaxValue);
-            }), cancel.Token, () => statements++, owner: "attacker");
+            }), "attacker", cancel.Token, onLog: () => statements++);
         while (statements < 2 * loops) scheduler.Step();
         statements = 0;
         bool hasEnded = false;
@@ -98,10 +96,10 @@ public sealed class LongOperationsTests : IDisposable
     [Fact]
     public void OthersGetAsMuchTime_AsAGenerationOfManyRows()
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel);
-        int[][] rows = [.. Enumerable.Repeat(_prompt, 3000)];
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        int[][] rows = [.. Enumerable.Repeat(Prompt, 3000)];
         bool hasEnded = false, hasManyEnded = false;
-        Add(scheduler, "many", _fixture.RecordIn(Model.Generate(rows, 20, new() { IgnoreEos = true, RepetitionPenalty = 1.1 }),
+        Add(scheduler, "many", Fixture.RecordIn(Model.Generate(rows, 20, new() { IgnoreEos = true, RepetitionPenalty = 1.1 }),
             t => t.Result.Save("ids")), onEnded: () => hasManyEnded = true);
         scheduler.Step();
         scheduler.Step();
@@ -109,7 +107,25 @@ public sealed class LongOperationsTests : IDisposable
         while (!hasEnded && !hasManyEnded) scheduler.Step();
         Assert.True(hasEnded); // with the others in one batch, its 40 tokens would need more steps than they have
         while (scheduler.JobCount > 0) scheduler.Step();
-        Assert.All(_jobs, job => Assert.Null(job.Error));
+        Assert.All(Jobs, job => Assert.Null(job.Error));
+    }
+
+    /// <summary>Statements that are short for themselves keep a pass waiting together.</summary>
+    [Fact]
+    public void StatementsOfAllJobsOfAnOwner_CountForThePassThatTheyShareWithOthers()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromMilliseconds(20) };
+        const int Count = 10;
+        for (int i = 0; i < Count; i++)
+            Add(scheduler, $"loop {i}", At("in a pass", t =>
+            {
+                Value x = Op.Rand(new long[] { 200, 200 });
+                t.ForEach(Enumerable.Range(0, 3), _ => t.Log(Op.LinalgSvdVals(x)[0])); // several milliseconds
+            }), "attacker");
+        Add(scheduler, "trace", Fixture.Record(Prompt, _ => Model.Logits.Save("x")));
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.InRange(Ended.IndexOf("trace"), 0, Count / 2);
+        Assert.All(Jobs, job => Assert.Null(job.Error));
     }
 
     private Program At(string place, Action<Tracer> run)
@@ -120,18 +136,18 @@ public sealed class LongOperationsTests : IDisposable
                 using (Session session = Model.Session())
                 {
                     run(session);
-                    using (Model.Trace(_prompt)) Model.Logits.Save("after");
+                    using (Model.Trace(Prompt)) Model.Logits.Save("after");
                     return session.ToProgram();
                 }
             case "in a generation":
-                return _fixture.RecordIn(Model.Generate(_prompt, 4, new() { IgnoreEos = true }),
+                return Fixture.RecordIn(Model.Generate(Prompt, 4, new() { IgnoreEos = true }),
                     t => t.Iter.Each(step =>
                     {
                         Model.Layers[0].Hidden.Sum().Save("hidden");
                         t.If(step.Eq(1), () => run(t));
                     }));
             case "in a pass":
-                return _fixture.Record(_prompt, t =>
+                return Fixture.Record(Prompt, t =>
                 {
                     Model.Layers[0].Hidden.Save("hidden");
                     run(t);
@@ -140,16 +156,4 @@ public sealed class LongOperationsTests : IDisposable
             default: throw new ArgumentException(place);
         }
     }
-
-    private void Add(ModelScheduler scheduler, string name, Program program, CancellationToken? cancel = null, Action? onLog = null,
-        Action? onEnded = null, string? owner = null)
-    {
-        var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), new JobOutcome { OnLog = onLog },
-            cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner ?? name };
-        _jobs.Add(job);
-        scheduler.Add(job, onEnded);
-    }
-
-    private Program Generation(int steps) =>
-        _fixture.RecordIn(Model.Generate(_prompt, steps, new() { IgnoreEos = true }), t => t.Result.Save("ids"));
 }

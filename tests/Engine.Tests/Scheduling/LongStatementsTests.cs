@@ -8,47 +8,48 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Scheduling;
 
 /// <summary>Loops of statements do not keep other jobs of the model waiting, wherever they run.</summary>
-public sealed class LongStatementsTests : IDisposable
+public sealed class LongStatementsTests : SchedulingTests
 {
-    private static readonly int[] _prompt = [1, 2, 3];
-
-    private readonly EngineFixture _fixture = EngineFixture.Llama();
-    private readonly List<JobRun> _jobs = [];
-    private readonly List<string> _ended = [];
-
-    private LanguageModel Model => _fixture.Model;
-
-    public void Dispose()
-    {
-        foreach (JobRun job in _jobs) job.Dispose();
-        _fixture.Dispose();
-    }
-
     public static TheoryData<string, bool> Places => new MatrixTheoryData<string, bool>(
         ["between traces", "in a pass", "before the first module", "after the pass", "in an iteration", "in a backward block",
             "in a backward block between traces"], [false, true]);
 
+    public static TheoryData<string, bool, string?> PlacesAndOwners
+    {
+        get
+        {
+            var data = new TheoryData<string, bool, string?>();
+            foreach (TheoryDataRow<string, bool> row in Places)
+            {
+                (string place, bool startsTogether) = row.Data;
+                data.Add(place, startsTogether, null);
+                data.Add(place, startsTogether, "the owner of all");
+            }
+            return data;
+        }
+    }
+
     [Theory]
-    [MemberData(nameof(Places))]
-    public void BesideAnEndlessLoop_OthersGoOn(string place, bool startsTogether)
+    [MemberData(nameof(PlacesAndOwners))]
+    public void BesideAnEndlessLoop_OthersGoOn(string place, bool startsTogether, string? owner)
     {
         Action addVictims = () => { };
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => addVictims.Invoke());
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addVictims.Invoke());
         using var cancel = new CancellationTokenSource();
         var time = new ExecutionTimer(TimeSpan.FromSeconds(20), cancel);
         var wait = new Stopwatch();
         bool isAdded = false, isLooping = startsTogether;
         TimeSpan usedByLoop = TimeSpan.Zero;
-        JobRun loop = Add(scheduler, "loop", Loop(place, long.MaxValue), time, cancel.Token, onLog: () => isLooping = true);
+        JobRun loop = Add(scheduler, "loop", Loop(place, long.MaxValue), owner, cancel.Token, time, onLog: () => isLooping = true);
         addVictims = AddVictims;
         do
         {
             AddVictims();
             scheduler.Step();
         } while (scheduler.JobCount > 0);
-        Assert.Equal("loop", _ended[^1]);
-        Assert.Equal(["generation", "gradient", "trace"], _ended[..^1].Order());
-        Assert.All(_jobs.Where(job => job != loop), job => Assert.Null(job.Error));
+        Assert.Equal("loop", Ended[^1]);
+        Assert.Equal(["generation", "gradient", "trace"], Ended[..^1].Order());
+        Assert.All(Jobs.Where(job => job != loop), job => Assert.Null(job.Error));
         Assert.Equal(ErrorCode.JobCancelled, loop.Error!.Code);
         Assert.True(wait.Elapsed < TimeSpan.FromSeconds(5), $"{wait.Elapsed}"); // half a second on an idle machine
         Assert.InRange(usedByLoop.TotalSeconds, 0, 3);
@@ -58,14 +59,14 @@ public sealed class LongStatementsTests : IDisposable
             if (isAdded || !isLooping) return;
             isAdded = true;
             wait.Start();
-            Add(scheduler, "trace", _fixture.Record(_prompt, _ => Model.Logits.Save("x")), onEnded: VictimEnded);
-            Add(scheduler, "gradient", Gradient(), onEnded: VictimEnded);
-            Add(scheduler, "generation", Generation(5), onEnded: VictimEnded);
+            Add(scheduler, "trace", Fixture.Record(Prompt, _ => Model.Logits.Save("x")), owner, onEnded: VictimEnded);
+            Add(scheduler, "gradient", Gradient(), owner, onEnded: VictimEnded);
+            Add(scheduler, "generation", Generation(5), owner, onEnded: VictimEnded);
         }
 
         void VictimEnded()
         {
-            if (_ended.Count < 3) return;
+            if (Ended.Count < 3) return;
             wait.Stop();
             usedByLoop = time.Used;
             cancel.Cancel();
@@ -77,8 +78,8 @@ public sealed class LongStatementsTests : IDisposable
     public void ABatchedLoop_HasTheResultsThatItHasAlone(string place, bool startsTogether)
     {
         Program program = Loop(place, 600);
-        JobOutcome alone = _fixture.Run(program)[0].AssertCompleted(), batched = new();
-        using (var scheduler = new ModelScheduler(_fixture.HookedModel)
+        JobOutcome alone = Fixture.Run(program)[0].AssertCompleted(), batched = new();
+        using (var scheduler = new ModelScheduler(Fixture.HookedModel)
             { MinTimeSlice = TimeSpan.FromMilliseconds(1), MaxStatementTime = TimeSpan.FromMilliseconds(2) })
         {
             JobRun? loop = null;
@@ -91,25 +92,76 @@ public sealed class LongStatementsTests : IDisposable
             while (scheduler.JobCount > 0) scheduler.Step();
             batched.Error = loop.Error;
         }
-        Assert.All(_jobs, job => Assert.Null(job.Error));
+        Assert.All(Jobs, job => Assert.Null(job.Error));
         OutcomeAssert.Same(alone, batched, place);
     }
 
     [Fact]
     public void OwnersTakeTurns_WhereStatementsAreLong()
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel) { MinTimeSlice = TimeSpan.FromMilliseconds(1) };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MinTimeSlice = TimeSpan.FromMilliseconds(1) };
         for (int i = 0; i < 4; i++) Add(scheduler, $"flood {i}", Loop("between traces", 3000), owner: "flood");
         Add(scheduler, "single", Loop("between traces", 3000), owner: "single");
         while (scheduler.JobCount > 0) scheduler.Step();
-        Assert.Equal("single", _ended[0]);
+        Assert.Equal("single", Ended[0]);
+    }
+
+    /// <summary>A generation has about half of the time, not one token for each slice of the loop.</summary>
+    [Theory]
+    [MemberData(nameof(Places))]
+    public void OthersGetAsMuchTime_AsALoop(string place, bool startsTogether)
+    {
+        Action addGeneration = () => { };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addGeneration());
+        using var cancel = new CancellationTokenSource();
+        using var never = new CancellationTokenSource();
+        var time = new ExecutionTimer(TimeSpan.FromMinutes(1), cancel);
+        var timeOfOther = new ExecutionTimer(TimeSpan.FromMinutes(1), never);
+        bool isLooping = startsTogether, isAdded = false;
+        TimeSpan before = TimeSpan.Zero, usedByLoop = TimeSpan.Zero;
+        Program generation = Generation(100);
+        Add(scheduler, "loop", Loop(place, long.MaxValue), cancel: cancel.Token, time: time, onLog: () => isLooping = true);
+        addGeneration = () =>
+        {
+            if (isAdded || !isLooping) return;
+            (isAdded, before) = (true, time.Used);
+            Add(scheduler, "generation", generation, time: timeOfOther, onEnded: () =>
+            {
+                usedByLoop = time.Used - before;
+                cancel.Cancel();
+            });
+        };
+        do
+        {
+            addGeneration();
+            scheduler.Step();
+        } while (scheduler.JobCount > 0);
+        Assert.Equal("generation", Ended[0]);
+        // a pass that the loop shares with the generation waits for a quarter of a second before the loop leaves it
+        TimeSpan limit = 2 * timeOfOther.Used + 3 * scheduler.MaxStatementTime;
+        Assert.True(usedByLoop < limit, $"{usedByLoop}, {timeOfOther.Used} of the generation");
+    }
+
+    /// <summary>Jobs that run in no other's turn wait for each other, but not for an endless one.</summary>
+    [Fact]
+    public void ALongTurnOfItsOwn_EndsForTheNext()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel)
+            { MinTimeSlice = TimeSpan.FromMilliseconds(1), MaxStatementTime = TimeSpan.FromMilliseconds(2) };
+        using var cancel = new CancellationTokenSource();
+        Add(scheduler, "endless", Loop("in a pass", long.MaxValue), cancel: cancel.Token);
+        Add(scheduler, "trace", Fixture.Record(Prompt, _ => Model.Logits.Save("x"))); // shares the first pass with both
+        Add(scheduler, "long", Loop("in a pass", 20_000), onEnded: cancel.Cancel);
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(["trace", "long", "endless"], Ended);
+        Assert.Null(Jobs[2].Error);
     }
 
     [Theory]
     [MemberData(nameof(Places))]
     public void ALoop_CanBeCancelled_WhileOthersRun(string place, bool startsTogether)
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel);
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
         using var cancel = new CancellationTokenSource();
         var wait = new Stopwatch();
         long lines = 0;
@@ -121,7 +173,7 @@ public sealed class LongStatementsTests : IDisposable
             wait.Start();
             cancel.Cancel();
         });
-        while (!_ended.Contains("loop")) scheduler.Step();
+        while (!Ended.Contains("loop")) scheduler.Step();
         Assert.Equal(ErrorCode.JobCancelled, loop.Error!.Code);
         Assert.True(wait.ElapsedMilliseconds < 250, $"{wait.Elapsed}");
         while (scheduler.JobCount > 0) scheduler.Step();
@@ -143,11 +195,11 @@ public sealed class LongStatementsTests : IDisposable
                     Run(session, turns);
                 });
             }
-            using (Model.Trace(_prompt)) Model.Logits.Save("after");
+            using (Model.Trace(Prompt)) Model.Logits.Save("after");
             return session.ToProgram();
         }
         if (place is "in an iteration")
-            return _fixture.RecordIn(Model.Generate(_prompt, 4, new() { IgnoreEos = true }), t =>
+            return Fixture.RecordIn(Model.Generate(Prompt, 4, new() { IgnoreEos = true }), t =>
             {
                 ValueList sums = t.List();
                 sums.Save("sums");
@@ -158,7 +210,7 @@ public sealed class LongStatementsTests : IDisposable
                 });
                 t.Result.Save("ids");
             });
-        return _fixture.RecordIn(Model.Trace(_prompt, grad: place is "in a backward block"), t =>
+        return Fixture.RecordIn(Model.Trace(Prompt, grad: place is "in a backward block"), t =>
         {
             if (place is "before the first module") Run(t, turns);
             Value hidden = Model.Layers[0].Hidden;
@@ -194,27 +246,10 @@ public sealed class LongStatementsTests : IDisposable
         }, int.MaxValue);
     }
 
-    private JobRun Add(ModelScheduler scheduler, string name, Program program, ExecutionTimer? time = null,
-        CancellationToken? cancel = null, string owner = "", Action? onLog = null, Action? onEnded = null, JobOutcome? outcome = null)
-    {
-        var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), outcome ?? new JobOutcome { OnLog = onLog },
-            cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner, ExecutionTimer = time };
-        _jobs.Add(job);
-        scheduler.Add(job, () =>
-        {
-            _ended.Add(name);
-            onEnded?.Invoke();
-        });
-        return job;
-    }
-
-    private Program Gradient() => _fixture.RecordIn(Model.Trace(_prompt, grad: true), t =>
+    private Program Gradient() => Fixture.RecordIn(Model.Trace(Prompt, grad: true), t =>
     {
         Value weight = Model.LmHead.Parameter("weight").RequiresGrad(), hidden = Model.Layers[0].Hidden;
         t.Backward(Model.Logits.Sum(), () => hidden.Grad.Save("gradient"));
         weight.Grad.Save("weight");
     });
-
-    private Program Generation(int steps) =>
-        _fixture.RecordIn(Model.Generate(_prompt, steps, new() { IgnoreEos = true }), t => t.Result.Save("ids"));
 }
