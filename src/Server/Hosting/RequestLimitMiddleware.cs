@@ -75,7 +75,7 @@ internal sealed class RequestLimitMiddleware(
         }
         RequestScope.Current = scope;
         await next(context);
-        if (scope.IsRepeatable || IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope.ReceivedBytes);
+        if (scope.IsRepeatable || IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope);
     }
 
     private Task RefuseAsync(HttpContext context, bool isGrpc, Exception refusal)

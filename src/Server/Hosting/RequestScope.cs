@@ -27,6 +27,9 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     /// <summary>The bytes of the messages that were received.</summary>
     public long ReceivedBytes { get; private set; }
 
+    /// <summary>The memory that was reserved for the objects of these messages.</summary>
+    public long DecodedBytes { get; private set; }
+
     public async Task EnterAsync(CancellationToken cancellationToken)
     {
         await limiter.EnterAsync(owner, cancellationToken);
@@ -94,6 +97,7 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
             throw ServerErrors.GatewayBusy();
         }
         Interlocked.Add(ref _reserved, bytes);
+        DecodedBytes += bytes;
     }
 
     /// <summary>Gives back the place, the turn, and the memory of the decoded message.</summary>

@@ -149,6 +149,19 @@ public sealed class DecodingLimitTests
         Assert.True(await started);
     }
 
+    /// <summary>50,000 regions are 100 KB on the wire and 100 times that as objects.</summary>
+    [Fact]
+    public async Task RefusedPrograms_CountForTheMemoryOfTheirObjects()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsPerMinute: 60));
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
+        var empty = new SubmitRequest { Program = new Program { Regions = { Enumerable.Repeat(new Region(), 50_000) } } };
+        int refused = 0;
+        while ((await Assert.ThrowsAsync<RpcException>(async () =>
+            await client.SubmitAsync(empty, cancellationToken: TestGateway.Cancel))).StatusCode == StatusCode.NotFound) refused++;
+        Assert.InRange(refused, 1, 12); // 24 by their bytes alone
+    }
+
     /// <summary>A client that sends its refused requests again at once waits for each answer.</summary>
     [Fact]
     public async Task ARequestOverTheLimitOfRefusals_IsAnsweredAfterAPause()
