@@ -248,7 +248,7 @@ internal static class ServerErrors
     public static Exception TooManyKeylessRequests(int perSecond, int waitSeconds) => Retryable(ErrorCode.QuotaExceeded,
         $"Callers without a valid key together send more than {FormatNumber(perSecond)} requests a second, which is the limit of this "
         + "gateway.",
-        "Try again, or send a key: requests with a key do not count.", waitSeconds);
+        "Try again. Calls with a valid key do not count.", waitSeconds);
 
     public static Exception GatewayBusy() => Retryable(ErrorCode.Unavailable,
         "The gateway has no memory for another large request at the moment.",

@@ -13,7 +13,8 @@ namespace Ndif.Server.Keys;
 /// </summary>
 internal sealed class ApiKeyMiddleware(
     RequestDelegate next, KeyService keys, GatewayOptions options, OpenRequestLimiter openRequests,
-    KeylessRequestLimiter keylessRequests, RequestLogLimiter lines, ExceptionTranslator exceptionTranslator, ILogger<ApiKeyMiddleware> logger)
+    KeylessRequestLimiter keylessRequests, RequestLogLimiter lines, ExceptionTranslator exceptionTranslator,
+    ILogger<ApiKeyMiddleware> logger)
 {
     private const string Scheme = "Bearer ";
 
