@@ -31,7 +31,7 @@ namespace Ndif.Server;
 /// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
 /// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
 /// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes; before it, the port of the scaler (<see cref="ScalerSetup"/>).
-/// 6. <see cref="RequestLimitMiddleware"/>: how many requests are open, and what those of a key may cost.
+/// 6. <see cref="RequestLimitMiddleware"/>: how many requests are open, and what those of a key, and those without one, may cost.
 /// 7. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
 ///    HTTP endpoint (blobs, OpenAI's API, status, dashboard, metrics).
 /// </summary>
@@ -100,7 +100,8 @@ public static class GatewayHost
         services.AddSingleton<UploadLimiter>().AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>();
         services.AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
         services.AddSingleton<OpenRequestLimiter>().AddSingleton<RefusalLimiter>().AddSingleton(_ => new DecodingLimiter(options));
-        services.AddSingleton<RequestLogLimiter>();
+        services.AddSingleton<RequestLogLimiter>().AddSingleton<KeylessRequestLimiter>();
+        services.AddSingleton<QueueHealthCheck>().AddSingleton<WorkersHealthCheck>(); // one of each: they keep their last result
         ScalerSetup.AddServices(services);
         OpenAiEndpoints.AddServices(services);
         services.AddSingleton<PublishedEditsService>().AddHostedService<PublishedEditsRenewalService>();
@@ -143,7 +144,7 @@ public static class GatewayHost
 
         IEndpointConventionBuilder[] keyed = [app.MapGrpcService<InferenceService>(), app.MapGrpcService<AdminService>()];
         if (!options.AllowAnonymous) foreach (IEndpointConventionBuilder service in keyed) service.RequireCors(CorsPolicies.AnyOrigin);
-        app.MapGrpcHealthChecksService().WithMetadata(new AllowWithoutKeyAttribute());
+        app.MapGrpcHealthChecksService().WithMetadata(new AllowWithoutKeyAttribute { IsProbe = true });
         app.MapGrpcReflectionService().WithMetadata(new AllowWithoutKeyAttribute());
         BlobEndpoints.Map(app);
         OpenAiEndpoints.Map(app, options);

@@ -46,6 +46,14 @@ public sealed class GatewayOptions
     public bool AllowAnonymous { get; init; }
 
     /// <summary>
+    /// How many requests without a valid key the gateway answers per second, of all callers together: status, metrics, dashboard,
+    /// reflection, wrong keys. As many as are answered in 5 seconds wait, and further ones are refused; probes are only delayed, by at
+    /// most 0.1 seconds. Default: 200.
+    /// </summary>
+    [Range(1, 1_000_000)]
+    public int KeylessRequestsPerSecond { get; init; } = 200;
+
+    /// <summary>
     /// Folders of the workers: operators may deploy the folders and GGUF files below them by their paths. Without any, only ids on the
     /// Hugging Face hub and the bundled model can be deployed; a worker loads any folder with its own `--model`. Default: none.
     /// </summary>

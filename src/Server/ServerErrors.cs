@@ -245,6 +245,11 @@ internal static class ServerErrors
         "Too many requests without a valid key are open at this gateway.",
         "Try again.");
 
+    public static Exception TooManyKeylessRequests(int perSecond, int waitSeconds) => Retryable(ErrorCode.QuotaExceeded,
+        $"Callers without a valid key together send more than {FormatNumber(perSecond)} requests a second, which is the limit of this "
+        + "gateway.",
+        "Try again. Calls with a valid key do not count.", waitSeconds);
+
     public static Exception GatewayBusy() => Retryable(ErrorCode.Unavailable,
         "The gateway has no memory for another large request at the moment.",
         "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.");

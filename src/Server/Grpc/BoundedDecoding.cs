@@ -9,7 +9,9 @@ namespace Ndif.Server.Grpc;
 
 /// <summary>
 /// Decodes request messages within limits (<see cref="WireScan"/>), and reserves the memory of a large one (<see cref="RequestScope"/>).
-/// A refusal is a complete gRPC status, because grpc-dotnet decodes the first message before any interceptor runs.
+/// A large message with a program is decoded when its request has its turn (<see cref="RequestScope.TakeTurnIfLargeAsync"/>); grpc-dotnet
+/// receives it empty. A refusal before that is a complete gRPC status, because grpc-dotnet decodes the first message before any interceptor
+/// runs.
 /// </summary>
 internal static class BoundedDecoding
 {
@@ -30,28 +32,37 @@ internal static class BoundedDecoding
         return new Marshaller<T>(Serialize, context =>
         {
             byte[] bytes = context.PayloadAsNewBuffer();
-            var message = (T)Decode(bytes, type);
-            onParsed?.Invoke(message, bytes);
+            var message = Activator.CreateInstance<T>();
+            RequestScope? scope = RequestScope.Current;
+            scope?.OnMessageReceived(bytes.Length);
+            if (HasProgram(type) && scope?.TryDecodeInTurn(Decode) == true) return message;
+            try
+            {
+                Decode();
+            }
+            catch (NdifException refusal)
+            {
+                throw ErrorWireFormat.ToRpcException(refusal.Error);
+            }
             return message;
+
+            void Decode()
+            {
+                BoundedDecoding.Decode(bytes, (IMessage)message, scope);
+                onParsed?.Invoke(message, bytes);
+            }
         });
     }
 
-    private static IMessage Decode(byte[] bytes, MessageDescriptor type)
+    private static bool HasProgram(MessageDescriptor type) => type == SubmitRequest.Descriptor || type == RunRequest.Descriptor;
+
+    private static void Decode(byte[] bytes, IMessage message, RequestScope? scope)
     {
-        RequestScope? scope = RequestScope.Current;
-        scope?.OnMessageReceived(bytes.Length);
-        try
-        {
-            bool hasProgram = type == SubmitRequest.Descriptor || type == RunRequest.Descriptor;
-            long needed = WireScan.Measure(
-                bytes, type, hasProgram ? WireLimits.ForMessagesOf(scope?.MaxMessageBytes ?? bytes.Length) : WireLimits.SmallRequest);
-            if (needed >= MinReservedBytes) scope?.Reserve(needed);
-            return type.Parser.ParseFrom(bytes);
-        }
-        catch (NdifException refusal)
-        {
-            throw ErrorWireFormat.ToRpcException(refusal.Error);
-        }
+        WireLimits limits = HasProgram(message.Descriptor)
+            ? WireLimits.ForMessagesOf(scope?.MaxMessageBytes ?? bytes.Length) : WireLimits.SmallRequest;
+        long needed = WireScan.Measure(bytes, message.Descriptor, limits);
+        if (needed >= MinReservedBytes) scope?.Reserve(needed);
+        message.MergeFrom(bytes);
     }
 
     private static void Serialize<T>(T message, SerializationContext context) where T : class

@@ -40,11 +40,10 @@ internal sealed class RunCallHandler(
     public async Task RunAsync(CancellationToken gatewayStopping, CancellationToken callCancelled)
     {
         // 1. Submit.
-        bool hasSubmission = await requests.ReadNextAsync(options.RequestTimeout, callCancelled)
-            && requests.Current.KindCase == RunRequest.KindOneofCase.Submit;
-        if (!hasSubmission) throw ServerErrors.NoSubmission();
-        if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
+        bool hasMessage = await requests.ReadNextAsync(options.RequestTimeout, callCancelled);
         if (RequestScope.Current is { } request) await request.TakeTurnIfLargeAsync(callCancelled);
+        if (!hasMessage || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         _jobId = (await admissionService.SubmitAsync(caller, requests.Current.Submit, callCancelled)).Job.Id;
         // The stream stays open while the job runs, and the reader keeps its current message.
         (requests.Current.Submit.Program, requests.Current.Submit.ReceivedProgram) = (null, default);

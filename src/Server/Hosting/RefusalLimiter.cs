@@ -4,12 +4,12 @@ namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// Limits how often a key's requests may be refused: reading and checking a request that is refused costs the gateway as much as one that
-/// is accepted. Each refusal counts as one, and one more for each 64 KiB that were received; a minute allows as many as the key's tier
-/// allows jobs. The counts are those of one gateway.
+/// is accepted. Each refusal counts as one, and one more for each 64 KiB that were received and each MiB of objects that was decoded from
+/// them; a minute allows as many as the key's tier allows jobs. The counts are those of one gateway.
 /// </summary>
 internal sealed class RefusalLimiter(GatewayOptions options, TimeProvider time)
 {
-    private const double BytesPerRefusal = 64 << 10, Minute = 60;
+    private const double ReceivedBytesPerRefusal = 64 << 10, DecodedBytesPerRefusal = 1 << 20, Minute = 60;
 
     private readonly ConcurrentDictionary<string, Allowance> _allowances = new(StringComparer.Ordinal);
 
@@ -26,15 +26,16 @@ internal sealed class RefusalLimiter(GatewayOptions options, TimeProvider time)
     }
 
     /// <summary>Counts a refusal.</summary>
-    /// <param name="receivedBytes">The size of the message that was received and refused.</param>
-    public void Add(string owner, string tier, long receivedBytes)
+    /// <param name="request">What the request has used.</param>
+    public void Add(string owner, string tier, RequestScope request)
     {
+        double refusals = 1 + (request.ReceivedBytes / ReceivedBytesPerRefusal) + (request.DecodedBytes / DecodedBytesPerRefusal);
         int limit = options.GetTier(tier).JobsPerMinute;
         Allowance allowance = _allowances.GetOrAdd(owner, _ => new Allowance { Left = limit, Time = time.GetUtcNow() });
         lock (allowance)
         {
             Refill(allowance, limit);
-            allowance.Left = Math.Max(allowance.Left - 1 - receivedBytes / BytesPerRefusal, -limit);
+            allowance.Left = Math.Max(allowance.Left - refusals, -limit);
         }
     }
 

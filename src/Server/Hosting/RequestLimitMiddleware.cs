@@ -8,28 +8,28 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// Limits how many requests are open (<see cref="OpenRequestLimiter"/>), and what those of a key cost the gateway
-/// (<see cref="RefusalLimiter"/>, <see cref="DecodingLimiter"/>). It runs after the key is known and before the body is read.
+/// Limits how many requests are open (<see cref="OpenRequestLimiter"/>), what those of a key cost the gateway
+/// (<see cref="RefusalLimiter"/>, <see cref="DecodingLimiter"/>), and those without one (<see cref="KeylessRequestLimiter"/>). It runs
+/// after the key is known and before the body is read.
 /// </summary>
 internal sealed class RequestLimitMiddleware(
-    RequestDelegate next, GatewayOptions options, OpenRequestLimiter openRequests, RefusalLimiter refusals, DecodingLimiter decoding,
-    ExceptionTranslator exceptionTranslator)
+    RequestDelegate next, GatewayOptions options, OpenRequestLimiter openRequests, KeylessRequestLimiter keylessRequests,
+    RefusalLimiter refusals, DecodingLimiter decoding, ExceptionTranslator exceptionTranslator)
 {
+    /// <summary>A client whose requests are refused for some time, and that sends them again at once, waits for each answer.</summary>
+    private static readonly TimeSpan _pauseBeforeRefusal = TimeSpan.FromSeconds(1);
+
     public async Task InvokeAsync(HttpContext context)
     {
         bool isGrpc = ApiKeyMiddleware.IsGrpc(context.Request);
         Caller? caller = context.Features.Get<Caller>();
-        if (caller is null && !IsPublicStream(context.Request))
-        {
-            await next(context); // answered at once
-            return;
-        }
-        IDisposable open;
+        IDisposable? open = null;
         try
         {
-            open = openRequests.Enter(caller);
+            if (caller is null) await EnterWithoutKeyAsync(context);
+            if (caller is not null || IsPublicStream(context.Request)) open = openRequests.Enter(caller);
         }
-        catch (NdifException refusal)
+        catch (Exception refusal)
         {
             await RefuseAsync(context, isGrpc, refusal);
             return;
@@ -41,6 +41,11 @@ internal sealed class RequestLimitMiddleware(
         }
     }
 
+    private Task EnterWithoutKeyAsync(HttpContext context) =>
+        context.GetEndpoint()?.Metadata.GetMetadata<AllowWithoutKeyAttribute>() is { IsProbe: true }
+            ? keylessRequests.DelayProbeAsync(context.RequestAborted)
+            : keylessRequests.EnterAsync(context.RequestAborted);
+
     /// <summary>Returns whether a call without a key may stay open: of reflection, and Watch of health checks.</summary>
     private static bool IsPublicStream(HttpRequest request) =>
         request.Path.Value is { } path && path.StartsWith("/grpc.", StringComparison.Ordinal)
@@ -50,6 +55,7 @@ internal sealed class RequestLimitMiddleware(
     {
         if (refusals.GetWait(caller.Id, caller.Tier) is var wait && wait > TimeSpan.Zero)
         {
+            await Task.Delay(_pauseBeforeRefusal, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await RefuseAsync(context, isGrpc, ServerErrors.TooManyRefusals(options.GetTier(caller.Tier).JobsPerMinute, wait));
             return;
         }
@@ -69,7 +75,7 @@ internal sealed class RequestLimitMiddleware(
         }
         RequestScope.Current = scope;
         await next(context);
-        if (scope.IsRepeatable || IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope.ReceivedBytes);
+        if (scope.IsRepeatable || IsRefusal(context, isGrpc)) refusals.Add(caller.Id, caller.Tier, scope);
     }
 
     private Task RefuseAsync(HttpContext context, bool isGrpc, Exception refusal)

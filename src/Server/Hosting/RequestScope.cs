@@ -12,6 +12,8 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     private static readonly AsyncLocal<RequestScope?> _current = new();
     private long _reserved;
     private int _hasPlace, _hasTurn;
+    private bool _isReleased;
+    private Action? _decode;
 
     /// <summary>The scope of the request that is being handled; null for requests without a limit.</summary>
     public static RequestScope? Current
@@ -24,6 +26,9 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
 
     /// <summary>The bytes of the messages that were received.</summary>
     public long ReceivedBytes { get; private set; }
+
+    /// <summary>The memory that was reserved for the objects of these messages.</summary>
+    public long DecodedBytes { get; private set; }
 
     public async Task EnterAsync(CancellationToken cancellationToken)
     {
@@ -45,10 +50,26 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     }
 
     /// <summary>
-    /// Waits for the turn of the request if its message is large: to check it takes long.
+    /// Keeps the decoding of a large message for <see cref="TakeTurnIfLargeAsync"/>. Returns false if the message is to be decoded at once.
     /// </summary>
-    public Task TakeTurnIfLargeAsync(CancellationToken cancellationToken) =>
-        ReceivedBytes < LargeMessageBytes ? Task.CompletedTask : TakeTurnAsync(cancellationToken);
+    public bool TryDecodeInTurn(Action decode)
+    {
+        if (ReceivedBytes < LargeMessageBytes || _isReleased) return false;
+        _decode = decode;
+        return true;
+    }
+
+    /// <summary>
+    /// Waits for the turn of the request if its message is large: to decode and check it takes long.
+    /// </summary>
+    /// <exception cref="Protocol.NdifException">The message is over a limit.</exception>
+    public async Task TakeTurnIfLargeAsync(CancellationToken cancellationToken)
+    {
+        if (ReceivedBytes >= LargeMessageBytes) await TakeTurnAsync(cancellationToken);
+        Action? decode = _decode;
+        _decode = null;
+        decode?.Invoke();
+    }
 
     /// <summary>
     /// Waits for the turn of the request, and has it until <see cref="Release"/>. One key has one request at a time that takes long, so
@@ -76,11 +97,13 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
             throw ServerErrors.GatewayBusy();
         }
         Interlocked.Add(ref _reserved, bytes);
+        DecodedBytes += bytes;
     }
 
     /// <summary>Gives back the place, the turn, and the memory of the decoded message.</summary>
     public void Release()
     {
+        _isReleased = true;
         LeavePlace();
         if (Interlocked.Exchange(ref _hasTurn, 0) == 1) limiter.LeaveTurn(owner);
         if (Interlocked.Exchange(ref _reserved, 0) is > 0 and long bytes) limiter.Release(owner, bytes);

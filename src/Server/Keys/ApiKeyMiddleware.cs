@@ -13,7 +13,8 @@ namespace Ndif.Server.Keys;
 /// </summary>
 internal sealed class ApiKeyMiddleware(
     RequestDelegate next, KeyService keys, GatewayOptions options, OpenRequestLimiter openRequests,
-    RequestLogLimiter lines, ExceptionTranslator exceptionTranslator, ILogger<ApiKeyMiddleware> logger)
+    KeylessRequestLimiter keylessRequests, RequestLogLimiter lines, ExceptionTranslator exceptionTranslator,
+    ILogger<ApiKeyMiddleware> logger)
 {
     private const string Scheme = "Bearer ";
 
@@ -36,7 +37,7 @@ internal sealed class ApiKeyMiddleware(
         }
         catch (Exception refusal)
         {
-            Error error = exceptionTranslator.ToError(refusal);
+            Error error = await WaitForAnswerAsync(exceptionTranslator.ToError(refusal), context.RequestAborted);
             if (lines.TryTake("")) logger.Refused(endpoint.DisplayName ?? "", ErrorCodeNames.GetName(error.Code), error.Message);
             Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(error.Code)));
             if (IsGrpc(context.Request)) ErrorWireFormat.WriteTrailersOnly(context.Response, error);
@@ -52,6 +53,21 @@ internal sealed class ApiKeyMiddleware(
         if (!authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) throw ServerErrors.MalformedKey();
         using IDisposable check = await openRequests.EnterCheckAsync(cancellationToken);
         return await keys.VerifyAsync(authorization[Scheme.Length..].Trim(), cancellationToken);
+    }
+
+    /// <summary>Waits until a caller without a valid key may be answered; returns the answer.</summary>
+    private async Task<Error> WaitForAnswerAsync(Error refusal, CancellationToken cancellationToken)
+    {
+        if (refusal.Code != ErrorCode.Unauthenticated) return refusal;
+        try
+        {
+            await keylessRequests.EnterAsync(cancellationToken);
+            return refusal;
+        }
+        catch (Exception failure) when (failure is NdifException or OperationCanceledException)
+        {
+            return exceptionTranslator.ToError(failure);
+        }
     }
 
     /// <summary>Returns whether the request is a gRPC or gRPC-Web call.</summary>

@@ -15,9 +15,11 @@ internal sealed class MetricsEndpoint : IDisposable
 {
     private readonly CollectorRegistry _registry = Prometheus.Metrics.NewCustomRegistry();
     private readonly IDisposable _meters;
+    private readonly TimeProvider _time;
 
-    public MetricsEndpoint(ServiceStatusReader statusReader, QueueBackend backend)
+    public MetricsEndpoint(ServiceStatusReader statusReader, QueueBackend backend, TimeProvider time)
     {
+        _time = time;
         MetricFactory metrics = Prometheus.Metrics.WithCustomRegistry(_registry);
         _meters = PrometheusExporter.StartListening(_registry, metrics);
         _ = new QueueMetrics(_registry, metrics, statusReader);
@@ -26,7 +28,8 @@ internal sealed class MetricsEndpoint : IDisposable
             _ = new DiskMetrics(_registry, metrics, new Dictionary<string, string> { ["blobs"] = folder });
     }
 
-    public void Map(IEndpointRouteBuilder routes) => routes.MapMetrics("/metrics", _registry).WithMetadata(new AllowWithoutKeyAttribute());
+    public void Map(IEndpointRouteBuilder routes) =>
+        PrometheusEndpoint.Map(routes, _registry, _time).WithMetadata(new AllowWithoutKeyAttribute());
 
     public void Dispose() => _meters.Dispose();
 }

@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.Json;
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -9,45 +10,50 @@ namespace Ndif.Server.Monitoring;
 /// Reads the public status of the service, without job ids and owners. The status is cached for a fraction of a second, so that many
 /// callers do not load the queue.
 /// </summary>
-internal sealed class ServiceStatusReader(
-    IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, GatewayOptions options, TimeProvider time)
+internal sealed class ServiceStatusReader
 {
-    private static readonly TimeSpan _cacheDuration = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan _lifetime = TimeSpan.FromMilliseconds(200);
 
-    private readonly Timestamp _started = Timestamp.FromDateTimeOffset(time.GetUtcNow());
-    private readonly Lock _lock = new();
-    private Task<ServiceStatus>? _cachedRead;
-    private long _cachedReadTimestamp;
+    private readonly IJobQueue _jobs;
+    private readonly IWorkerRegistry _workers;
+    private readonly IDeployments _deployments;
+    private readonly GatewayOptions _options;
+    private readonly TimeProvider _time;
+    private readonly Timestamp _started;
+    private readonly SharedRead<(ServiceStatus Status, byte[] Json)> _read;
+
+    public ServiceStatusReader(
+        IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, GatewayOptions options, TimeProvider time)
+    {
+        (_jobs, _workers, _deployments, _options, _time) = (jobs, workers, deployments, options, time);
+        _started = Timestamp.FromDateTimeOffset(time.GetUtcNow());
+        _read = new(ReadUncachedAsync, _lifetime, time);
+    }
 
     public static string Version { get; } =
         typeof(ServiceStatusReader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0]
             ?? "";
 
-    public async Task<ServiceStatus> ReadAsync(CancellationToken cancellationToken = default)
-    {
-        Task<ServiceStatus> shared;
-        lock (_lock)
-        {
-            bool isExpired = _cachedRead is null || (_cachedRead.IsCompleted
-                && (!_cachedRead.IsCompletedSuccessfully || time.GetElapsedTime(_cachedReadTimestamp) >= _cacheDuration));
-            if (isExpired)
-            {
-                _cachedReadTimestamp = time.GetTimestamp();
-                _cachedRead = ReadUncachedAsync(CancellationToken.None); // shared by several callers: none of them can cancel it
-            }
-            shared = _cachedRead!;
-        }
-        return (await shared.WaitAsync(cancellationToken)).Clone();
-    }
+    public async Task<ServiceStatus> ReadAsync(CancellationToken cancellationToken = default) =>
+        (await _read.GetAsync(cancellationToken)).Status.Clone();
+
+    /// <summary>Returns the status as the UTF-8 text of a <see cref="StatusJson"/>.</summary>
+    public async Task<byte[]> ReadJsonAsync(CancellationToken cancellationToken) => (await _read.GetAsync(cancellationToken)).Json;
 
     /// <summary>Returns false for a model that is deployed, or has waiting jobs, but that no live worker reports.</summary>
     public static bool IsServed(ModelStatus model) => model.Heat != Heat.Unspecified;
 
-    private async Task<ServiceStatus> ReadUncachedAsync(CancellationToken cancellationToken)
+    private async Task<(ServiceStatus Status, byte[] Json)> ReadUncachedAsync()
     {
-        QueueCounts counts = await jobs.CountAsync(cancellationToken);
-        List<ModelStatus> models =
-            WithDeployments(await workers.ListModelsAsync(cancellationToken), await deployments.ListAsync(cancellationToken));
+        ServiceStatus status = await ReadStatusAsync();
+        var json = StatusJson.Of(status, _time.GetUtcNow());
+        return (status, JsonSerializer.SerializeToUtf8Bytes(json, StatusJsonContext.Default.StatusJson));
+    }
+
+    private async Task<ServiceStatus> ReadStatusAsync()
+    {
+        QueueCounts counts = await _jobs.CountAsync();
+        List<ModelStatus> models = WithDeployments(await _workers.ListModelsAsync(), await _deployments.ListAsync());
         var status = new ServiceStatus
         {
             Version = Version,
@@ -58,7 +64,7 @@ internal sealed class ServiceStatusReader(
             Failed = (ulong)counts.Failed,
             Cancelled = (ulong)counts.Cancelled,
             TimedOut = (ulong)counts.TimedOut,
-            Storage = options.DescribeStorage(await jobs.Storage.GetAsync("", cancellationToken), tier: null),
+            Storage = _options.DescribeStorage(await _jobs.Storage.GetAsync(""), tier: null),
         };
         var unserved = new Dictionary<string, (int Waiting, int Running)>(counts.ByModel);
         foreach (ModelStatus model in models)
@@ -76,7 +82,7 @@ internal sealed class ServiceStatusReader(
         }
         foreach ((string name, (int waiting, int running)) in unserved.Where(model => model.Value.Waiting + model.Value.Running > 0))
             status.Models.Add(new ModelStatus { Id = name, Waiting = (uint)waiting, Running = (uint)running });
-        foreach (WorkerStatus worker in await workers.ListWorkersAsync(cancellationToken)) status.Workers.Add(WithoutJobIds(worker));
+        foreach (WorkerStatus worker in await _workers.ListWorkersAsync()) status.Workers.Add(WithoutJobIds(worker));
         status.Problems.AddRange(ServiceNotices.GetProblems(status));
         return status;
     }

@@ -16,18 +16,20 @@ namespace Ndif.Server.Monitoring;
 /// </summary>
 internal static class StatusEndpoints
 {
-    private static readonly AllowWithoutKeyAttribute _allowWithoutKey = new();
+    private static readonly AllowWithoutKeyAttribute _allowWithoutKey = new(), _probe = new() { IsProbe = true };
 
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(
-            "/status", async (ServiceStatusReader reader, ExceptionTranslator translator, TimeProvider time, HttpContext context) =>
+            "/status", async (ServiceStatusReader reader, ExceptionTranslator translator, HttpContext context) =>
         {
             context.Response.Headers.CacheControl = "no-store";
             try
             {
-                StatusJson status = StatusJson.Of(await reader.ReadAsync(context.RequestAborted), time.GetUtcNow());
-                await context.Response.WriteAsJsonAsync(status, StatusJsonContext.Default.StatusJson);
+                byte[] json = await reader.ReadJsonAsync(context.RequestAborted);
+                context.Response.ContentType = "application/json; charset=utf-8";
+                context.Response.ContentLength = json.Length;
+                await context.Response.Body.WriteAsync(json, context.RequestAborted);
             }
             catch (Exception failure) when (!context.RequestAborted.IsCancellationRequested)
             {
@@ -37,12 +39,12 @@ internal static class StatusEndpoints
 
         routes.MapGet("/", Dashboard.WriteAsync).WithMetadata(_allowWithoutKey);
         // of this process: an orchestrator restarts it otherwise
-        routes.MapHealthChecks("/livez", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_allowWithoutKey);
+        routes.MapHealthChecks("/livez", new HealthCheckOptions { Predicate = _ => false }).WithMetadata(_probe);
         // of the gateway: it reaches the queue, and can accept jobs
         routes.MapHealthChecks("/healthz", new HealthCheckOptions { Predicate = check => check.Name == QueueHealthCheck.Name })
-            .WithMetadata(_allowWithoutKey);
+            .WithMetadata(_probe);
         // of the service: a worker is alive too
-        routes.MapHealthChecks("/readyz", new HealthCheckOptions { ResponseWriter = WriteHealthAsync }).WithMetadata(_allowWithoutKey);
+        routes.MapHealthChecks("/readyz", new HealthCheckOptions { ResponseWriter = WriteHealthAsync }).WithMetadata(_probe);
     }
 
     /// <summary>Writes the state, and a sentence for each check that failed.</summary>

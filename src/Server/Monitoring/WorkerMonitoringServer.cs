@@ -28,7 +28,7 @@ public static class WorkerMonitoringServer
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false).UseUrls($"http://{host}:{port}");
         builder.Services.AddRoutingCore();
         WebApplication app = builder.Build();
-        app.MapMetrics("/metrics", registry);
+        PrometheusEndpoint.Map(app, registry, TimeProvider.System);
         app.MapGet("/livez", (HttpContext context) => context.Response.WriteAsync("Healthy"));
         app.MapGet("/readyz", (HttpContext context) =>
         {

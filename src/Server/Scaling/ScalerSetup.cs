@@ -25,7 +25,8 @@ internal static class ScalerSetup
     {
         if (options.ScalerPort == 0) return;
         app.UseMiddleware<ScalerPortMiddleware>();
-        app.MapGrpcService<ExternalScalerService>().WithMetadata(new AllowWithoutKeyAttribute(), new ScalerEndpointAttribute());
+        app.MapGrpcService<ExternalScalerService>()
+            .WithMetadata(new AllowWithoutKeyAttribute { IsProbe = true }, new ScalerEndpointAttribute());
     }
 
     private static void ConfigureEndpoint(ListenOptions endpoint) => endpoint.Protocols = HttpProtocols.Http2;

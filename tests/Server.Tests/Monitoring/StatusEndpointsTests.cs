@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Text.Json;
 using Ndif.Protocol;
@@ -96,6 +97,24 @@ public sealed class StatusEndpointsTests
         Assert.Contains("ndif_jobs_total{outcome=\"cancelled\"} 0", metrics, StringComparison.Ordinal);
         Assert.Contains("ndif_disk_free_bytes{folder=\"blobs\"} ", metrics, StringComparison.Ordinal);
         Assert.Matches("ndif_stored_bytes\\{kind=\"queue\"\\} [1-9]", metrics);
+    }
+
+    /// <summary>Each text counts the requests before it, so that two that were produced separately differ.</summary>
+    [Fact]
+    public async Task Metrics_AreProducedOnce_ForTheRequestsOfAShortTime()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        HttpClient http = gateway.CreateHttpClient();
+        await http.GetStringAsync("/metrics", TestGateway.Cancel); // compiles
+        long start = Stopwatch.GetTimestamp();
+        List<string> texts = [];
+        for (int i = 0; i < 10; i++)
+            texts.AddRange(await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => http.GetStringAsync("/metrics", TestGateway.Cancel))));
+        int periods = (int)(Stopwatch.GetElapsedTime(start) / TimeSpan.FromMilliseconds(300));
+        Assert.InRange(texts.Distinct(StringComparer.Ordinal).Count(), 1, periods + 2);
+
+        await Task.Delay(400, TestGateway.Cancel);
+        Assert.DoesNotContain(await http.GetStringAsync("/metrics", TestGateway.Cancel), texts);
     }
 
     [Fact]

@@ -1,8 +1,11 @@
+using System.Diagnostics;
 using Google.Protobuf;
 using Grpc.Core;
+using Microsoft.Extensions.DependencyInjection;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
@@ -112,6 +115,73 @@ public sealed class DecodingLimitTests
         }
 
         Task SubmitAsync(Inference.InferenceClient with) => with.SubmitAsync(invalid, cancellationToken: TestGateway.Cancel).ResponseAsync;
+    }
+
+    /// <summary>Objects of a large message take processor time and memory before anything is checked.</summary>
+    [Fact]
+    public async Task LargePrograms_OfOneKey_AreDecodedOneAtATime()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 4 << 20));
+        CreatedKey key = await gateway.CreateKeyAsync();
+        Inference.InferenceClient client = gateway.CreateClient(key.Key.Reveal()), other = await gateway.CreateClientAsync();
+        SubmitRequest large = TestModels.Submit("echo"), invalid = new() { Program = new Program() };
+        large.Program.Constants.Add(new Tensor
+        {
+            Dtype = DataType.Uint8, Shape = { 100_000 }, Inline = ByteString.CopyFrom(new byte[100_000]),
+        });
+        invalid.Program.Regions.Add(Enumerable.Repeat(new Region(), 2_000_000)); // refused by its decoding
+        var limiter = gateway.App.Services.GetRequiredService<DecodingLimiter>();
+        await limiter.TakeTurnAsync(key.Record.Id, TestGateway.Cancel); // as a request of this key that is being checked
+        Task<SubmitReply> submitted = client.SubmitAsync(large, cancellationToken: TestGateway.Cancel).ResponseAsync;
+        Task<Error> refused = GrpcAssert.FailsAsync(
+            StatusCode.ResourceExhausted, async () => await client.SubmitAsync(invalid, cancellationToken: TestGateway.Cancel));
+        using AsyncDuplexStreamingCall<RunRequest, Event> run = client.Run(cancellationToken: TestGateway.Cancel);
+        await run.RequestStream.WriteAsync(new RunRequest { Submit = large }, TestGateway.Cancel);
+        Task<bool> started = run.ResponseStream.MoveNext(TestGateway.Cancel);
+        await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel); // a small one needs no turn
+        await other.SubmitAsync(large, cancellationToken: TestGateway.Cancel);
+        await Task.Delay(300, TestGateway.Cancel);
+        Assert.False(submitted.IsCompleted || refused.IsCompleted || started.IsCompleted);
+
+        limiter.LeaveTurn(key.Record.Id);
+        Assert.NotEmpty((await submitted).Job.Id);
+        Assert.Equal(ErrorCode.LimitExceeded, (await refused).Code);
+        Assert.True(await started);
+    }
+
+    /// <summary>50,000 regions are 100 KB on the wire and 100 times that as objects.</summary>
+    [Fact]
+    public async Task RefusedPrograms_CountForTheMemoryOfTheirObjects()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsPerMinute: 60));
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
+        var empty = new SubmitRequest { Program = new Program { Regions = { Enumerable.Repeat(new Region(), 50_000) } } };
+        int refused = 0;
+        while ((await Assert.ThrowsAsync<RpcException>(async () =>
+            await client.SubmitAsync(empty, cancellationToken: TestGateway.Cancel))).StatusCode == StatusCode.NotFound) refused++;
+        Assert.InRange(refused, 1, 12); // 24 by their bytes alone
+    }
+
+    /// <summary>A client that sends its refused requests again at once waits for each answer.</summary>
+    [Fact]
+    public async Task ARequestOverTheLimitOfRefusals_IsAnsweredAfterAPause()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsPerMinute: 5));
+        Inference.InferenceClient client = await gateway.CreateClientAsync(), other = await gateway.CreateClientAsync();
+        for (int i = 0; i < 6; i++) await RefusedAsync();
+        long start = Stopwatch.GetTimestamp();
+        Task<ErrorCode> refused = RefusedAsync();
+        await other.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
+        Assert.False(refused.IsCompleted);
+        Assert.Equal(ErrorCode.QuotaExceeded, await refused);
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0.9, 30);
+
+        async Task<ErrorCode> RefusedAsync()
+        {
+            RpcException failure = await Assert.ThrowsAsync<RpcException>(async () =>
+                await client.GetJobAsync(new GetJobRequest { JobId = "none" }, cancellationToken: TestGateway.Cancel));
+            return Error.Parser.ParseFrom(failure.Trailers.GetValueBytes(Server.Grpc.ErrorWireFormat.Trailer)!).Code;
+        }
     }
 
     [Fact]

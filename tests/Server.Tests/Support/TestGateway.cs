@@ -63,11 +63,13 @@ internal sealed class TestGateway : IAsyncDisposable
     /// <summary>Options with free ports and short intervals of the periodic services.</summary>
     public static GatewayOptions CreateOptions(
         bool anonymous = false, int messageBytes = 64 << 20, int nodes = 100_000, int jobsInFlight = 64, long constantBytes = 4L << 30,
-        long blobBytes = 4L << 30, int tokens = 1_000_000, int jobsPerMinute = 100_000, int queueDepth = 100_000) => new()
+        long blobBytes = 4L << 30, int tokens = 1_000_000, int jobsPerMinute = 100_000, int queueDepth = 100_000,
+        int keylessRequestsPerSecond = 200) => new()
         {
             GrpcPort = 0,
             HttpPort = 0,
             AllowAnonymous = anonymous,
+            KeylessRequestsPerSecond = keylessRequestsPerSecond,
             MessageBytes = messageBytes,
             Nodes = nodes,
             ConstantBytes = constantBytes,

@@ -79,12 +79,14 @@ internal sealed record Attack(string Name, int Clients, Func<Attacker, Cancellat
             await call.ResponseAsync;
         }),
         new("wrong keys", Requests, async (attacker, cancellationToken) => await attacker.Calls.ListJobsAsync(new ListJobsRequest(),
-            new Metadata { { "authorization", "Bearer ndif_0123456789ab_0123456789abcdef0123456789abcdef" } },
+            new Metadata { { "authorization", $"Bearer ndif_wrong000_{new string('a', 43)}" } },
             cancellationToken: cancellationToken)),
         new("metrics without a key", Requests,
             async (attacker, cancellationToken) => await attacker.Http.GetByteArrayAsync("metrics", cancellationToken)),
         new("status without a key", Requests,
             async (attacker, cancellationToken) => await attacker.Http.GetByteArrayAsync("status", cancellationToken)),
+        new("probes without a key", Requests,
+            async (attacker, cancellationToken) => await attacker.Http.GetByteArrayAsync("readyz", cancellationToken)),
         new("reflection without a key", Requests, async (attacker, cancellationToken) =>
         {
             using AsyncDuplexStreamingCall<ServerReflectionRequest, ServerReflectionResponse> call =
