@@ -44,7 +44,7 @@ internal sealed class JobOutcome : IRunSink
         return Error;
     }
 
-    void IRunSink.OnValueSaved(uint node, string name, object? value) =>
+    void IRunSink.OnValueSaved(uint node, string name, object? value, bool isFinal) =>
         _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
 
     void IRunSink.OnLogged(uint node, string text)
