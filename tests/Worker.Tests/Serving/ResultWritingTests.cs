@@ -9,6 +9,8 @@ public sealed class ResultWritingTests : IAsyncDisposable
 {
     private const long Mebi = 1 << 20;
 
+    private static readonly TimeSpan _timeout = TimeSpan.FromSeconds(60);
+
     private readonly WorkerTestCluster _cluster = new();
     private readonly GatedBlobStore _disk;
 
@@ -25,7 +27,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string large = await _cluster.SubmitAsync(model, TestPrograms.HugeTensor(model, 64 * Mebi)); // 256 MB
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await _cluster.RunAsync(model);
         Assert.Equal(JobState.Running, (await _cluster.Backend.Jobs.GetAsync(large, WorkerTestCluster.Cancel))!.State);
         _disk.Open();
@@ -39,9 +41,9 @@ public sealed class ResultWritingTests : IAsyncDisposable
     [Fact]
     public async Task AJobThatSavesFasterThanTheDiskWrites_WaitsWithinItsMemory_AndOthersRun()
     {
-        string model = await StartAsync(options => options with { JobMemory = 160 * Mebi });
+        string model = await StartAsync(options => options with { JobMemory = 256 * Mebi });
         string fast = await _cluster.SubmitAsync(model, TestPrograms.SavesInAPass(model, 12, 8 * Mebi)); // 384 MB
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await Task.Delay(300, WorkerTestCluster.Cancel); // so that it saves as much as it can
         for (int i = 0; i < 3; i++) await _cluster.RunAsync(model);
         Assert.Equal(JobState.Running, (await _cluster.Backend.Jobs.GetAsync(fast, WorkerTestCluster.Cancel))!.State);
@@ -55,7 +57,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string job = await _cluster.SubmitAsync(model, TestPrograms.SavesInAPass(model, 3, Mebi));
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await _cluster.RunAsync(model);
         _disk.Open();
         await AssertSavedAsync(job, 3, 4 * Mebi);
@@ -66,13 +68,13 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string job = await _cluster.SubmitAsync(model, TestPrograms.SavesOfAnEditedTensor(model, 4 * Mebi));
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await _cluster.RunAsync(model); // the statements have run
         _disk.Open();
         Event[] saved = [.. (await _cluster.GetEventsAsync(job)).Where(e => e.Value is not null)];
         Assert.Equal(["before", "after"], saved.Select(e => e.Value.Name));
-        Assert.All(await ReadAsync(saved[0]), element => Assert.Equal(1, element));
-        Assert.All(await ReadAsync(saved[1]), element => Assert.Equal(2, element));
+        Assert.True((await ReadAsync(saved[0])).All(element => element == 1));
+        Assert.True((await ReadAsync(saved[1])).All(element => element == 2));
     }
 
     [Fact]
@@ -80,7 +82,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync(options => options with { JobMemory = 24 * Mebi });
         string job = await _cluster.SubmitAsync(model, TestPrograms.SavesOfAnEditedTensor(model, 4 * Mebi)); // 16 MB
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await _cluster.RunAsync(model);
         _disk.Open();
         Event[] saved = [.. (await _cluster.GetEventsAsync(job)).Where(e => e.Value is not null)];
@@ -92,7 +94,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string job = await _cluster.SubmitAsync(model, TestPrograms.SavesInAPass(model, 1000, 8 * Mebi));
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         _disk.Fail(new IOException("No space left on device"));
         List<Event> events = await _cluster.GetEventsAsync(job);
         StateChanged end = events[^1].State;
@@ -120,7 +122,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string job = await _cluster.SubmitAsync(model, TestPrograms.SavesInAPass(model, 12, 8 * Mebi));
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         Assert.NotEmpty(Drafts);
         await _cluster.Backend.Jobs.CancelAsync(job, "", WorkerTestCluster.Cancel);
         Assert.Equal(JobState.Cancelled, (await _cluster.WaitForEndAsync(job)).State);
@@ -133,7 +135,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
     {
         string model = await StartAsync();
         string job = await _cluster.SubmitAsync(model, TestPrograms.HugeTensor(model, Mebi));
-        await _disk.Entered;
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         _cluster.StopWorker();
         await _cluster.WaitForWorkerAsync();
         JobInfo returned = (await _cluster.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!;
@@ -148,7 +150,7 @@ public sealed class ResultWritingTests : IAsyncDisposable
         string model = _cluster.NewModel("model");
         await _cluster.StartWorkerAsync(configure: options => options with { Models = [model] }, blobs: stuck);
         string job = await _cluster.SubmitAsync(model, TestPrograms.HugeTensor(model, Mebi), limit: TimeSpan.FromSeconds(1));
-        await stuck.Entered;
+        await stuck.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
         await _cluster.RunAsync(model);
         Assert.Equal(ErrorCode.JobTimeout, (await _cluster.WaitForEndAsync(job)).Error.Code);
         stuck.Release();
