@@ -20,8 +20,8 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobTensorStore(
     Lease lease, IBlobStore blobs, JobEventPublisher events, ResultWriters writers, CancellationTokenSource cancel)
 {
-    /// <summary>The bytes of a job that may wait to be written; one value may have more.</summary>
-    private const long MaxUnwrittenBytes = 128 << 20;
+    /// <summary>The bytes of a job that may wait to be written, so that it computes the next value meanwhile; one may have more.</summary>
+    private const long MaxUnwrittenBytes = 32 << 20;
 
     /// <summary>How long a write may go on that was cancelled.</summary>
     private static readonly TimeSpan _cancelTimeout = TimeSpan.FromSeconds(5);
