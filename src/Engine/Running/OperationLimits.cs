@@ -46,7 +46,7 @@ internal sealed class OperationLimits
         ThrowIfCancelled();
     }
 
-    /// <summary>Waits until a saved value has been written, whose memory the job then no longer holds. Returns false if there is none.</summary>
+    /// <summary>Waits until a saved value is written, whose memory the job then no longer holds; returns false if there is none.</summary>
     public Func<bool>? WaitForKept { get; init; }
 
     /// <summary>Returns whether the job may still allocate some bytes.</summary>

@@ -4,8 +4,8 @@ using Ndif.Worker.Tests.Support;
 namespace Ndif.Worker.Tests.Serving;
 
 /// <summary>
-/// The thread of a model is in a call that looks at no cancellation: it reads a constant from a disk that does not answer. The end of the process is a
-/// callback here; tests/EndToEnd.Tests/UnresponsiveCallTests.cs has real processes.
+/// The thread of a model is in a call that looks at no cancellation: it reads a constant from a disk that does not answer. The end of the
+/// process is a callback here; tests/EndToEnd.Tests/UnresponsiveCallTests.cs has real processes.
 /// </summary>
 public sealed class WatchdogTests : IAsyncDisposable
 {

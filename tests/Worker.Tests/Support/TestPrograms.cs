@@ -98,7 +98,10 @@ internal static class TestPrograms
     {
         Version = 1,
         Model = new ModelRef { Id = model },
-        Constants = { new Tensor { Dtype = DataType.Float32, Shape = { 1024 }, Blob = new BlobRef { Id = new string('0', 64), Length = 4096 } } },
+        Constants =
+        {
+            new Tensor { Dtype = DataType.Float32, Shape = { 1024 }, Blob = new BlobRef { Id = new string('0', 64), Length = 4096 } },
+        },
         Nodes =
         {
             new Node { Call = new Call { Op = "sum", Arguments = { new Argument { Constant = 0 } } } },
