@@ -21,8 +21,8 @@ namespace Ndif.Worker.Serving;
 /// 2. The model thread runs the program. It enqueues events (values, logs, tokens), which a background task publishes in order, so that a
 ///    client receives a value while the forward pass still runs.
 /// 3. <see cref="RenewLeaseAsync"/> renews the lease meanwhile. If the lease is lost, the run is cancelled.
-/// 4. <see cref="CompleteAsync"/> waits for the values that are being written, and publishes the remaining events and the outcome, or returns
-///    the job to the queue if the worker stops.
+/// 4. <see cref="CompleteAsync"/> waits for the values that are being written, and publishes the remaining events and the outcome,
+///    or returns the job to the queue if the worker stops.
 /// </summary>
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
