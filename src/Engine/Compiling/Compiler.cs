@@ -34,6 +34,7 @@ internal static class Compiler
         uint[][] regions = [.. program.Regions.Select(r => r.Nodes.ToArray())];
         ValueLifetimes lifetimes = ValueLifetimes.Analyze(program);
         foreach (Statement statement in statements.OfType<Statement>()) statement.FreedAfter = lifetimes.FreedAfter(statement.Id);
+        foreach (CallStatement call in statements.OfType<CallStatement>()) call.IsOnlySaved = lifetimes.IsOnlySaved(call.Id);
         HashSet<HookPoint> hookPoints = [.. statements.OfType<Statement>().SelectMany(statement => statement.HookPoints)];
         model.CheckTogether(hookPoints);
         return new Plan(program, model, statements, regions, hookPoints, lifetimes.OwnerRegions, autograd);

@@ -62,6 +62,9 @@ internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Ope
     /// <summary>Whether the result has no memory of its own.</summary>
     public bool IsView { get; } = Schema.InPlace || Kernels.Costs.CostTable.IsFree(Schema.Name);
 
+    /// <summary>Whether the result is used once, by a statement that saves it.</summary>
+    public bool IsOnlySaved { get; set; }
+
     /// <summary>Whether it draws random numbers, for which it can be given a seed.</summary>
     public bool IsRandom { get; } = Schema.IndexOf("seed") >= 0;
 

@@ -11,10 +11,12 @@ namespace Ndif.Engine.Compiling;
 internal sealed class ValueLifetimes
 {
     private readonly List<uint>[] _freedAfter;
+    private readonly int[] _uses;
+    private readonly bool[] _isSaved;
 
     private ValueLifetimes(int nodes)
     {
-        _freedAfter = new List<uint>[nodes];
+        (_freedAfter, _uses, _isSaved) = (new List<uint>[nodes], new int[nodes], new bool[nodes]);
         OwnerRegions = new int[nodes];
     }
 
@@ -22,6 +24,9 @@ internal sealed class ValueLifetimes
     public int[] OwnerRegions { get; }
 
     public uint[] FreedAfter(uint node) => _freedAfter[node] is { } frees ? [.. frees] : [];
+
+    /// <summary>Whether the value of a node is used once, by a statement that saves it.</summary>
+    public bool IsOnlySaved(uint node) => _isSaved[node] && _uses[node] == 1;
 
     public static ValueLifetimes Analyze(Program program)
     {
@@ -37,7 +42,11 @@ internal sealed class ValueLifetimes
         for (uint id = 0; id < last.Length; id++) last[id] = id;
         for (uint user = 0; user < program.Nodes.Count; user++)
             foreach (uint used in Uses(program.Nodes[(int)user]))
+            {
                 last[used] = Later(last[used], Lift(user, used));
+                lifetimes._uses[used]++;
+                lifetimes._isSaved[used] |= program.Nodes[(int)user].KindCase is Node.KindOneofCase.Save;
+            }
         for (uint id = 0; id < last.Length; id++)
         {
             if (program.Nodes[(int)id].KindCase is Node.KindOneofCase.RegionParameter) continue;

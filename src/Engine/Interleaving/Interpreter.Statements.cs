@@ -218,6 +218,7 @@ internal sealed partial class Interpreter
         object? result = KernelTable.Run(call.Schema, arguments, Job.Context);
         if (result is not torch.Tensor) Job.Limits.RequireMemory($"{call.Schema.Name}()", ValueMemory.ItemBytesOf(result), 0); // a copy
         if (call is { IsView: true, Schema.InPlace: false }) result = WithoutEmptyViews(result);
+        if (call.IsOnlySaved) Job.OnOnlySavedValue(call.Id, isOwn: !call.IsView && !HeldStorages.SharesMemory(result, borrowed));
         return TensorOwnership.TakeOwnership(result, borrowed);
     }
 

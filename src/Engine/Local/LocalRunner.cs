@@ -73,7 +73,7 @@ internal sealed class LocalRunner(Func<CancellationToken, HookedModel> loadModel
             return reply.Error is { } error ? throw Errors.ToException(error) : reply.Value;
         }
 
-        public void OnValueSaved(uint node, string name, object? value)
+        public void OnValueSaved(uint node, string name, object? value, bool isFinal)
         {
             long from = Stopwatch.GetTimestamp();
             client.OnEvent(new Event { Value = new SavedValue { Node = node, Name = name, Data = ValueSerializer.Serialize(value) } });

@@ -52,6 +52,15 @@ internal sealed class HeldStorages
         _storages.Remove(found.Storage);
     }
 
+    /// <summary>Whether a tensor in a value has memory of one of these tensors.</summary>
+    public static bool SharesMemory(object? value, IReadOnlyCollection<torch.Tensor> others)
+    {
+        bool isShared = false;
+        TensorOwnership.ForEachTensor(value, tensor =>
+            isShared |= StorageOf(tensor) is { Storage: var storage } && others.Any(other => StorageOf(other)?.Storage == storage));
+        return isShared;
+    }
+
     /// <summary>The addresses of a tensor's storage and of its first element; null if it has no memory.</summary>
     public static (nint Storage, nint Elements)? StorageOf(torch.Tensor tensor)
     {

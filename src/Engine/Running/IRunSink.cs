@@ -10,7 +10,9 @@ internal interface IRunSink
     /// A saved value: a <see cref="torch.Tensor"/>, long, double, bool, string, null, tuple (<c>object?[]</c>),
     /// <c>List&lt;object?&gt;</c> or <c>Dictionary&lt;string, object?&gt;</c> of these.
     /// </summary>
-    void OnValueSaved(uint node, string name, object? value);
+    /// <param name="isFinal">Whether nobody changes its tensors any more, so that who keeps other handles of them needs no copies.</param>
+    /// <exception cref="OperationCanceledException">The run was cancelled or preempted, and the value is not reported.</exception>
+    void OnValueSaved(uint node, string name, object? value, bool isFinal);
 
     void OnLogged(uint node, string text);
 

@@ -14,12 +14,16 @@ namespace Ndif.Engine.Running;
 /// </summary>
 internal sealed class JobRun : IDisposable
 {
+    private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(1);
+
     private readonly List<(uint Node, string Name, uint Value)> _containersToSave = [];
     private readonly HashSet<uint> _retainedNodes = [];
     private readonly HashSet<object> _savedContainers = new(ReferenceEqualityComparer.Instance);
     private readonly IRunSink _sink;
     private readonly Lazy<torch.Generator> _generator;
+    private readonly HashSet<uint> _ownValues = [];
     private int _reportCount, _reportsBeforeRestart, _seedCount;
+    private bool _isFinishing;
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
@@ -30,7 +34,7 @@ internal sealed class JobRun : IDisposable
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes,
-            sharedMemory);
+            sharedMemory) { WaitForKept = WaitForKept };
         Seed = Random.Shared.NextInt64();
         Context = new KernelContext
         {
@@ -40,7 +44,7 @@ internal sealed class JobRun : IDisposable
             {
                 FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
-                TimeLeft = timeLeft, OnPart = OnPart, OnLongOperation = OnLongOperation,
+                TimeLeft = timeLeft, OnPart = OnPart, OnLongOperation = OnLongOperation, WaitForKept = WaitForKept,
                 Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
@@ -73,7 +77,7 @@ internal sealed class JobRun : IDisposable
     /// <summary>The time that the run has used; null if nobody measures it.</summary>
     public ExecutionTimer? ExecutionTimer { get; init; }
 
-    /// <summary>Lets other jobs of the model go on while this one waits for its client; null if it runs alone. On its thread.</summary>
+    /// <summary>Lets other jobs of the model go on while this one waits; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
 
     /// <summary>Called when statements begin to run, on the thread of the model; null if the job runs without a scheduler.</summary>
@@ -99,6 +103,34 @@ internal sealed class JobRun : IDisposable
 
     /// <summary>What the thread of the model does, for a watchdog; null if the job runs without a scheduler.</summary>
     internal CurrentWork? Work { get; set; }
+
+    /// <summary>
+    /// Waits on the thread of the model for what others do for the job: the answer of its client, or the writing of what it has saved.
+    /// Other jobs go on meanwhile: a job that waits holds no model. The time counts for its limit, and is not charged.
+    /// </summary>
+    /// <param name="canLeave">
+    /// Whether the job may leave a pass whose other jobs would wait with it for too long, to start again (<see cref="Preempt"/>).
+    /// </param>
+    /// <exception cref="OperationCanceledException">The job was preempted, or cancelled.</exception>
+    internal void WaitWhileOthersRun(Task task, bool canLeave)
+    {
+        int sharers = ExecutionTimer?.StartWaiting() ?? 0;
+        try
+        {
+            while (Task.WaitAny([task], _poll) < 0)
+            {
+                CancellationToken.ThrowIfCancellationRequested();
+                if (canLeave && !_isFinishing) Limits.BetweenParts();
+                RunOthers?.Invoke();
+                if (canLeave) OnStatementsStarted?.Invoke(); // the time of the others is not that of a statement
+            }
+        }
+        finally
+        {
+            ExecutionTimer?.Stop();
+            if (sharers > 0) ExecutionTimer!.Start(sharers);
+        }
+    }
 
     /// <summary>Whether nobody waits for what the job still computes.</summary>
     internal bool IsStopped => HasFailed || CancellationToken.IsCancellationRequested;
@@ -177,6 +209,7 @@ internal sealed class JobRun : IDisposable
         _containersToSave.Clear();
         _retainedNodes.Clear();
         _savedContainers.Clear();
+        _ownValues.Clear();
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         if (_generator.IsValueCreated) _generator.Value.manual_seed(Seed);
@@ -187,7 +220,7 @@ internal sealed class JobRun : IDisposable
 
     internal void Log(uint node, string text)
     {
-        if (IsFirstReport()) _sink.OnLogged(node, text);
+        Report(() => _sink.OnLogged(node, text));
     }
 
     /// <summary>Calls a function of the client. The tensors of the result are new.</summary>
@@ -199,12 +232,12 @@ internal sealed class JobRun : IDisposable
 
     internal void Warn(uint node, string module, string message)
     {
-        if (IsFirstReport()) _sink.OnWarning(node, module, message);
+        Report(() => _sink.OnWarning(node, module, message));
     }
 
     internal void ReportToken(NewToken token)
     {
-        if (IsFirstReport()) _sink.OnTokenGenerated(token);
+        Report(() => _sink.OnTokenGenerated(token));
     }
 
     /// <summary>A seed for a generation without one: different for each call, and the same after a restart.</summary>
@@ -231,8 +264,16 @@ internal sealed class JobRun : IDisposable
             object? value = operand.Evaluate(Slots);
             // an expanded tensor is sent with all of its elements
             Limits.RequireMemory("The value that is saved", ValueMemory.MessageBytesOf(value), 0);
-            if (IsFirstReport()) _sink.OnValueSaved(node, name, value);
+            bool isFinal = operand is NodeOperand { Node: var saved } && _ownValues.Contains(saved);
+            Report(() => _sink.OnValueSaved(node, name, value, isFinal));
         }
+    }
+
+    /// <summary>Notes whether a value that is used by its save only has memory of its own.</summary>
+    internal void OnOnlySavedValue(uint node, bool isOwn)
+    {
+        if (isOwn) _ownValues.Add(node);
+        else _ownValues.Remove(node);
     }
 
     /// <summary>Whether the container that is the value of a node has been saved.</summary>
@@ -260,11 +301,12 @@ internal sealed class JobRun : IDisposable
     internal void Finish()
     {
         if (HasFailed) return;
+        _isFinishing = true;
         foreach ((uint node, string name, uint value) in _containersToSave)
         {
             if (!Slots.Has(value)) continue;
             Limits.RequireMemory("The container that is saved", ValueMemory.MessageBytesOf(Slots[value]), 0);
-            _sink.OnValueSaved(node, name, Slots[value]);
+            _sink.OnValueSaved(node, name, Slots[value], isFinal: true);
         }
     }
 
@@ -274,6 +316,18 @@ internal sealed class JobRun : IDisposable
         if (_generator.IsValueCreated) _generator.Value.Dispose();
     }
 
-    /// <summary>Counts a report. Returns false if it was already made before a restart.</summary>
-    private bool IsFirstReport() => ++_reportCount > _reportsBeforeRestart;
+    /// <summary>Reports something, unless it was already reported before a restart. A report that throws has not been made.</summary>
+    private void Report(Action report)
+    {
+        if (_reportCount >= _reportsBeforeRestart) report();
+        _reportCount++;
+    }
+
+    private bool WaitForKept()
+    {
+        if (Slots.KeptUntil is not { } written) return false;
+        if (Limits.IsBesideOthers) Task.WaitAny([written], CancellationToken); // the thread of the model lets the others run
+        else WaitWhileOthersRun(written, canLeave: false);
+        return true;
+    }
 }

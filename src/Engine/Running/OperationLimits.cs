@@ -93,20 +93,27 @@ internal sealed class OperationLimits
         ThrowIfCancelled();
     }
 
+    /// <summary>Waits until a saved value is written, whose memory the job then no longer holds; returns false if there is none.</summary>
+    public Func<bool>? WaitForKept { get; init; }
+
+    /// <summary>Returns whether the job may still allocate some bytes.</summary>
+    public bool HasMemory(double bytes) => MaxBytes == long.MaxValue
+        || (bytes <= FreeBytes() && (Shared is null || bytes <= Math.Max(0, Shared.FreeFor(HeldBytes()))));
+
     /// <summary>Checks that the memory of an operation fits into what the job may still allocate.</summary>
-    /// <exception cref="NdifException">OUT_OF_MEMORY.</exception>
+    /// <exception cref="NdifException">OUT_OF_MEMORY, also when what it has saved is written.</exception>
     public void RequireMemory(string what, double resultBytes, double workspaceBytes)
     {
-        if (MaxBytes == long.MaxValue) return;
+        while (!HasMemory(resultBytes + workspaceBytes))
+            if (WaitForKept?.Invoke() != true) throw MemoryShortage(what, resultBytes, workspaceBytes);
+    }
+
+    private Exception MemoryShortage(string what, double resultBytes, double workspaceBytes)
+    {
         long free = FreeBytes();
-        if (resultBytes + workspaceBytes <= free)
-        {
-            if (Shared is not null && resultBytes + workspaceBytes > Math.Max(0, Shared.FreeFor(HeldBytes())))
-                throw SharedMemoryShortage(what, resultBytes + workspaceBytes, HeldBytes(), Shared);
-            return;
-        }
+        if (resultBytes + workspaceBytes <= free) return SharedMemoryShortage(what, resultBytes + workspaceBytes, HeldBytes(), Shared!);
         string parts = workspaceBytes <= 0 ? "" : $" ({resultBytes:N0} for its result, {workspaceBytes:N0} while it computes)";
-        throw Errors.CreateException(ErrorCode.OutOfMemory,
+        return Errors.CreateException(ErrorCode.OutOfMemory,
             $"{what} needs up to {resultBytes + workspaceBytes:N0} bytes{parts}. A job may hold {MaxBytes:N0} bytes at a time here, of "
             + $"which {Math.Max(free, 0):N0} are left.",
             "Use fewer rows at once or a narrower type. A value is freed after its last use: save what is needed of it (a slice, a mean) "

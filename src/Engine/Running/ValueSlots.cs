@@ -16,10 +16,14 @@ internal sealed class ValueSlots(
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
     private readonly bool[] _isRecorded = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
     private readonly HeldStorages _storages = new();
+    private readonly Queue<(torch.Tensor Tensor, Task Until)> _kept = new();
     private long _itemBytes, _graphBytes, _sharedBytes;
     private int _recordedCount;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
+
+    /// <summary>Waits until one of the kept tensors is freed; returns false if there is none. Null if the run does not wait.</summary>
+    public Func<bool>? WaitForKept { get; init; }
 
     /// <summary>The value of a node, borrowed.</summary>
     public object? this[uint node]
@@ -40,7 +44,14 @@ internal sealed class ValueSlots(
     public bool HasGraph => _recordedCount > 0;
 
     /// <summary>The bytes that the job may still allocate.</summary>
-    public long FreeBytes => maxBytes - HeldBytes;
+    public long FreeBytes
+    {
+        get
+        {
+            if (_kept.Count > 0) FreeKept();
+            return maxBytes - HeldBytes;
+        }
+    }
 
     /// <summary>The bytes of the values, of the constants, and of what graphs keep.</summary>
     public long HeldBytes => _storages.Bytes + _itemBytes + _graphBytes;
@@ -53,9 +64,42 @@ internal sealed class ValueSlots(
     public void Set(uint node, object? value, bool isNew = false)
     {
         Free(node);
+        if (_kept.Count > 0) FreeKept();
         _values[node] = value;
         if (isNew && _isRecorded.Length > 0 && IsRecorded(value)) (_isRecorded[node], _recordedCount) = (true, _recordedCount + 1);
         AddBytes(node, value);
+    }
+
+    /// <summary>
+    /// Keeps a tensor, which the run owns from now on, until a task has ended: a saved value that is being written. It counts with the
+    /// values.
+    /// </summary>
+    public void Keep(torch.Tensor tensor, Task until)
+    {
+        _kept.Enqueue((tensor, until));
+        if (_bytes.Length > 0) _storages.Add(tensor);
+        ReportShared();
+    }
+
+    /// <summary>The task until whose end the first of the kept tensors is kept; null if there is none.</summary>
+    public Task? KeptUntil
+    {
+        get
+        {
+            FreeKept();
+            return _kept.TryPeek(out var first) ? first.Until : null;
+        }
+    }
+
+    private void FreeKept()
+    {
+        while (_kept.TryPeek(out var first) && first.Until.IsCompleted)
+        {
+            _kept.Dequeue();
+            if (_bytes.Length > 0) _storages.Remove(first.Tensor);
+            first.Tensor.Dispose();
+        }
+        ReportShared();
     }
 
     /// <summary>Subtracts an item that will be freed, or changed, from the bytes of the value of a node, such as a list.</summary>
@@ -79,8 +123,11 @@ internal sealed class ValueSlots(
         _itemBytes += bytes;
         _storages.Add(item);
         ReportShared();
-        if (shared is not null && shared.Used > shared.Total && bytes > 0)
-            throw OperationLimits.SharedMemoryShortage("The value", HeldBytes - before, before, shared);
+        bool isSharedExceeded;
+        while ((isSharedExceeded = shared is not null && shared.Used > shared.Total && bytes > 0) || HeldBytes > maxBytes)
+            if (WaitForKept?.Invoke() != true) break;
+        if (isSharedExceeded)
+            throw OperationLimits.SharedMemoryShortage("The value", HeldBytes - before, before, shared!);
         if (HeldBytes > maxBytes)
             throw Errors.CreateException(ErrorCode.OutOfMemory,
                 $"The values that the program holds at this point have {HeldBytes:N0} bytes; "
@@ -145,6 +192,7 @@ internal sealed class ValueSlots(
         return constant;
     }
 
+    /// <summary>Frees everything but what is still kept for a task.</summary>
     public void Dispose()
     {
         for (uint i = 0; i < _values.Length; i++) Free(i);
@@ -154,7 +202,7 @@ internal sealed class ValueSlots(
             _constants[i]?.Dispose();
             _constants[i] = null;
         }
-        ReportShared();
+        FreeKept();
     }
 
     private void ReportShared()

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 using Ndif.Queue;
@@ -19,13 +20,19 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     private const int MaxInlineTensorBytesOfLargeJob = 1 << 10;
 
+    /// <summary>How many times as many events of passes are buffered as of statements: others share a pass, and would wait.</summary>
+    private const int BuffersOfPasses = 16;
+
+    private static readonly TimeSpan _roomPoll = TimeSpan.FromMilliseconds(1);
+
     private readonly Lease _lease;
     private readonly IJobQueue _jobs;
     private readonly JobLeaseClient _leases;
     private readonly JobPhases _phases;
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel, _waiting;
-    private readonly Channel<Event> _events;
+    private readonly CancellationToken _cancelled;
+    private readonly Channel<(Event Event, Task Written)> _events;
     private readonly Task _publishing;
     private long _sentBytes, _eventBytes;
 
@@ -35,8 +42,10 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         CancellationTokenSource cancel, CancellationToken stopping)
     {
         (_lease, _jobs, _leases, _phases, _options, _cancel) = (lease, jobs, leases, phases, options, cancel);
+        _cancelled = cancel.Token;
         _waiting = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        _events = Channel.CreateBounded<Event>(new BoundedChannelOptions(options.EventBufferSize) { SingleReader = true });
+        _events = Channel.CreateBounded<(Event, Task)>(
+            new BoundedChannelOptions(BuffersOfPasses * options.EventBufferSize) { SingleReader = true });
         _publishing = PublishEventsAsync();
     }
 
@@ -49,7 +58,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     /// <summary>Publishes the outcome of the job after its other events.</summary>
     public ValueTask EnqueueOutcomeAsync(StateChanged outcome) =>
-        _events.Writer.WriteAsync(new Event { State = outcome }, CancellationToken.None);
+        _events.Writer.WriteAsync((new Event { State = outcome }, Task.CompletedTask), CancellationToken.None);
 
     /// <summary>Completes when all events have been published; none can be added from now on.</summary>
     public Task CompleteAsync()
@@ -64,15 +73,34 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         _waiting.Dispose();
     }
 
-    /// <summary>Enqueues an event for publication. Called on the model thread, which waits if the buffer is full.</summary>
-    public void Enqueue(Event jobEvent)
+    /// <summary>
+    /// Waits until the buffer has room for an event of a statement. Called on the model thread, on which other jobs run meanwhile.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The run was cancelled or preempted.</exception>
+    public void WaitForRoom(JobRun run)
+    {
+        if (_events.Reader.Count >= _options.EventBufferSize) run.WaitWhileOthersRun(WaitForRoomAsync(), canLeave: true);
+    }
+
+    private async Task WaitForRoomAsync()
+    {
+        while (_events.Reader.Count >= _options.EventBufferSize) await Task.Delay(_roomPoll, _cancelled);
+    }
+
+    /// <summary>
+    /// Enqueues an event for publication. Called on the model thread, which waits if the buffer is full: events of a statement wait for
+    /// room before, and those of a pass, tokens and warnings, have a larger buffer.
+    /// </summary>
+    /// <param name="written">Completes when the blobs of a value are written; it is published after that.</param>
+    public void Enqueue(Event jobEvent, Task? written = null)
     {
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
         {
             bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
             CountEventBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
         }
-        if (!_events.Writer.TryWrite(jobEvent)) _events.Writer.WriteAsync(jobEvent, _cancel.Token).AsTask().GetAwaiter().GetResult();
+        var entry = (jobEvent, written ?? Task.CompletedTask);
+        if (!_events.Writer.TryWrite(entry)) _events.Writer.WriteAsync(entry, _cancelled).AsTask().GetAwaiter().GetResult();
     }
 
     /// <summary>
@@ -83,7 +111,14 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     public void CountSentBytes(long bytes, bool enforceLimit)
     {
         _sentBytes += bytes;
-        if (enforceLimit && _lease.MaxResultBytes is { } maxBytes && _sentBytes > maxBytes)
+        if (enforceLimit) RequireSentBytes(0);
+    }
+
+    /// <summary>Checks that the job may send some more bytes.</summary>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED; it ends the job.</exception>
+    public void RequireSentBytes(long more)
+    {
+        if (_lease.MaxResultBytes is { } maxBytes && _sentBytes + more > maxBytes)
             throw Errors.CreateException(
                 ErrorCode.LimitExceeded, $"The job sends back more than {maxBytes:N0} bytes, which is the most that your key may have.",
                 "Save less: a slice, a mean or a narrower type. Log less. Or split the experiment.");
@@ -102,10 +137,12 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     private async Task PublishEventsAsync()
     {
-        await foreach (Event next in _events.Reader.ReadAllAsync())
+        bool isCut = false; // a value could not be written: what comes after it is not published
+        await foreach ((Event next, Task written) in _events.Reader.ReadAllAsync())
         {
             Event jobEvent = CoalesceTokens(next);
-            if (IsLeaseLost) continue;
+            isCut = isCut || !await IsWrittenAsync(written);
+            if (IsLeaseLost || (isCut && jobEvent.State is null)) continue;
             if (jobEvent.State?.Usage is { } usage)
                 usage.Phases.AddRange(_phases.Complete(jobEvent.State.Error is { } error ? error.Code.ToString() : "completed"));
             try
@@ -121,6 +158,13 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         }
     }
 
+    /// <summary>Returns false if a value was not written, or the job was cancelled before.</summary>
+    private async Task<bool> IsWrittenAsync(Task written)
+    {
+        if (!written.IsCompleted) await written.WaitAsync(_cancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return written.IsCompletedSuccessfully;
+    }
+
     /// <summary>
     /// Combines the new tokens that are already buffered into one event. A batch with many rows generates more tokens per step than there
     /// is time for round trips (publishing an event to Redis took about 1 ms on a busy machine with two cores).
@@ -129,10 +173,10 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     {
         if (first.KindCase is not Event.KindOneofCase.Token || !IsTokenNext()) return first;
         var tokens = new NewTokens { Tokens = { first.Token } };
-        while (IsTokenNext() && _events.Reader.TryRead(out Event? next)) tokens.Tokens.Add(next.Token);
+        while (IsTokenNext() && _events.Reader.TryRead(out var next)) tokens.Tokens.Add(next.Event.Token);
         return new Event { Tokens = tokens };
 
-        bool IsTokenNext() => _events.Reader.TryPeek(out Event? next) && next.KindCase is Event.KindOneofCase.Token;
+        bool IsTokenNext() => _events.Reader.TryPeek(out var next) && next.Event.KindCase is Event.KindOneofCase.Token;
     }
 
     /// <summary>Cancels the run, and publishes nothing any more.</summary>

@@ -21,7 +21,8 @@ namespace Ndif.Worker.Serving;
 /// 2. The model thread runs the program. It enqueues events (values, logs, tokens), which a background task publishes in order, so that a
 ///    client receives a value while the forward pass still runs.
 /// 3. <see cref="RenewLeaseAsync"/> renews the lease meanwhile. If the lease is lost, the run is cancelled.
-/// 4. <see cref="CompleteAsync"/> publishes the remaining events and the outcome, or returns the job to the queue if the worker stops.
+/// 4. <see cref="CompleteAsync"/> waits for the values that are being written, and publishes the remaining events and the outcome,
+///    or returns the job to the queue if the worker stops.
 /// </summary>
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
@@ -57,9 +58,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _executionTimer = new ExecutionTimer(TimeLimit, _timeout);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping, _timeout.Token);
         _events = new JobEventPublisher(lease, backend.Jobs, leases, _phases, options, _cancel, stopping);
-        _tensors = new JobTensorStore(lease, backend.Blobs, _events, _cancel.Token);
+        _tensors = new JobTensorStore(lease, backend.Blobs, _events, jobs.Writers, _cancel);
         _localCalls =
-            new LocalCallClient(lease, backend.Jobs, _events, _tensors, _executionTimer, options.LocalCallTimeout, _cancel.Token);
+            new LocalCallClient(lease, backend.Jobs, _events, _tensors, options.LocalCallTimeout, _cancel.Token);
     }
 
     public Lease Lease => _lease;
@@ -107,14 +108,18 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>Called when the job has ended.</summary>
     public void OnRunEnded() => _phases.OnRunEnded();
 
-    public void OnValueSaved(uint node, string name, object? value) => _phases.MeasureSave(() =>
-        _events.Enqueue(new Event
-        {
-            Value = new SavedValue { Node = node, Name = name, Data = ValueSerializer.Serialize(value, _tensors.Store) },
-        }));
+    public void OnValueSaved(uint node, string name, object? value, bool isFinal) => _phases.MeasureSave(() =>
+    {
+        _events.WaitForRoom(_run!);
+        (Data data, Task written) = _tensors.Store(_run!, node, value, isFinal);
+        _events.Enqueue(new Event { Value = new SavedValue { Node = node, Name = name, Data = data } }, written);
+    });
 
-    public void OnLogged(uint node, string text) =>
+    public void OnLogged(uint node, string text)
+    {
+        _events.WaitForRoom(_run!);
         _events.Enqueue(new Event { Log = new LogLine { Text = text, Line = _plan!.LineOf(node) } });
+    }
 
     public void OnWarning(uint node, string module, string message) =>
         _events.Enqueue(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
@@ -122,7 +127,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void OnTokenGenerated(NewToken token) => _events.Enqueue(new Event { Token = token });
 
     public Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
-        _localCalls.Invoke(callback, values, timeout, _run!.Limits, _run.RunOthers);
+        _localCalls.Invoke(_run!, node, callback, values, timeout);
 
     /// <summary>3. Renews the lease until the job has ended. A lost lease cancels the run.</summary>
     public async Task RenewLeaseAsync(CancellationToken jobEnded)
@@ -135,9 +140,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// </summary>
     public async Task CompleteAsync(CancellationToken stopping)
     {
+        _run?.Dispose();
+        Error ??= await EndWritingAsync();
         Error? error = Error ?? _run?.Error;
         Usage usage = GetUsage(_executionTimer.Used);
-        _run?.Dispose();
         bool isCancelled = error is { Code: ErrorCode.JobCancelled };
         // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
         // changes nothing; if it is still valid, the job runs again.
@@ -158,6 +164,17 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         }
         await _events.CompleteAsync();
         if (isReturned) await _leases.ReturnAsync(_lease);
+    }
+
+    /// <summary>Waits for the values that are being written, and returns the error of one that is not.</summary>
+    private async Task<Error?> EndWritingAsync()
+    {
+        if (_tensors.Written.IsCompletedSuccessfully) return null;
+        _executionTimer.StartWaiting(); // counts for the limit
+        bool isWritten = await _tensors.EndAsync();
+        _executionTimer.Stop();
+        if (_tensors.Failure is { } failure) return _plan!.WithLocation(Errors.FromException(failure.Exception), failure.Node);
+        return isWritten || _run!.HasFailed ? null : Errors.Create(ErrorCode.JobCancelled, "The run was cancelled.");
     }
 
     /// <summary>
@@ -204,8 +221,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        _run?.Dispose();
         await _events.DisposeAsync();
+        // a disk may not answer, whatever is cancelled
+        if (!_tensors.Written.IsCompleted) _ = _tensors.Written.ContinueWith(_ => _run?.Dispose(), TaskScheduler.Default);
+        else _run?.Dispose();
         _cancel.Dispose();
         _timeout.Dispose();
         _phases.Dispose();

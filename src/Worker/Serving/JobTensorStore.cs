@@ -8,24 +8,160 @@ using TorchSharp;
 
 namespace Ndif.Worker.Serving;
 
-/// <summary>Stores the tensors that a job sends back, and reads those that its client has uploaded.</summary>
-internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPublisher events, CancellationToken cancelled)
+/// <summary>
+/// Stores the values that a job sends back, and reads those that its client has uploaded. Small tensors are sent inline in their event;
+/// large ones are blobs that the owner of the job may read, which are written while the job goes on (<see cref="ResultWriters"/>):
+/// 1. Until then they are kept: as they are if nobody changes them any more, else as a copy. If there is no memory for the copy, the job
+///    waits until the tensors themselves are written.
+/// 2. A job that saves faster than its values are written waits, and other jobs of the model go on.
+/// 3. A value that cannot be written ends the job (<see cref="Failure"/>).
+/// </summary>
+/// <param name="cancel">Cancels the run, and ends the writing.</param>
+internal sealed class JobTensorStore(
+    Lease lease, IBlobStore blobs, JobEventPublisher events, ResultWriters writers, CancellationTokenSource cancel)
 {
+    /// <summary>The bytes of a job that may wait to be written, so that it computes the next value meanwhile; one may have more.</summary>
+    private const long MaxUnwrittenBytes = 32 << 20;
+
+    /// <summary>How long a write may go on that was cancelled.</summary>
+    private static readonly TimeSpan _cancelTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>In place of a blob that is not written yet, in the size of its event.</summary>
+    private static readonly BlobRef _unwritten =
+        new() { Id = new string('0', 64), Length = 1 << 30, Checksum = UnsafeByteOperations.UnsafeWrap(new byte[16]) };
+
+    private readonly CancellationToken _cancelled = cancel.Token;
+    private readonly Queue<(long Bytes, Task Written)> _unwrittenValues = new();
+    private readonly Lock _lock = new();
+    private (Exception Exception, uint Node)? _failure;
+
     /// <summary>The bytes of the tensors that were stored.</summary>
     public long ResultBytes { get; private set; }
 
-    /// <summary>
-    /// Serializes a tensor. A small one is sent inline in its event, a large one as a blob that the owner of the job may read.
-    /// </summary>
-    public Tensor Store(torch.Tensor tensor)
+    /// <summary>The error of the first value that could not be written, and the node that saved it; null if there is none.</summary>
+    public (Exception Exception, uint Node)? Failure
     {
-        long bytes = tensor.numel() * tensor.element_size();
-        ResultBytes += bytes;
-        if (bytes <= events.MaxInlineTensorBytes) return tensor.ToData().ToProto(); // counted with its event
-        events.CountSentBytes(bytes, enforceLimit: true);
-        using torch.Tensor plain = TensorBytes.ToContiguousCpu(tensor);
-        BlobRef blob = StoreBlobAsync(plain).GetAwaiter().GetResult();
-        return new Tensor { Dtype = (DataType)TensorBytes.FromTorch(plain.dtype), Shape = { plain.shape }, Blob = blob };
+        get
+        {
+            lock (_lock) return _failure;
+        }
+    }
+
+    /// <summary>Serializes a value on the thread of the model.</summary>
+    /// <param name="isFinal">Whether nobody changes its tensors any more.</param>
+    /// <returns>The value, and a task that completes when its blobs are written; until then it lacks them.</returns>
+    /// <exception cref="OperationCanceledException">The run was cancelled or preempted; nothing is stored.</exception>
+    public (Data Data, Task Written) Store(JobRun run, uint node, object? value, bool isFinal)
+    {
+        long bytes = 0;
+        double copied = 0;
+        TensorOwnership.ForEachTensor(value, tensor =>
+        {
+            if (!IsLarge(tensor)) return;
+            bytes += BytesOf(tensor);
+            if (!isFinal || !TensorBytes.IsPlain(tensor)) copied += BytesOf(tensor);
+        });
+        if (bytes > 0) events.RequireSentBytes(bytes);
+        while (bytes > 0 && UnwrittenBytes() is > 0 and var unwritten
+            && (unwritten + bytes > MaxUnwrittenBytes || !HasMemory()))
+            WaitForNextWrite(run, canLeave: true);
+        bool isCopied = HasMemory();
+        HashSet<torch.Tensor> kept = Keep(run, ref value, isFinal, isCopied);
+        List<Task> writes = [];
+        Data data = ValueSerializer.Serialize(value, tensor => Store(run, node, tensor, kept, writes));
+        Task written = Task.WhenAll(writes);
+        if (!isCopied) run.WaitWhileOthersRun(written, canLeave: false);
+        return (data, written);
+
+        bool HasMemory() => copied == 0 || run.Limits.HasMemory(copied);
+    }
+
+    /// <summary>Waits on the thread of the model until everything is written; other jobs run meanwhile.</summary>
+    public void WaitForWrites(JobRun run)
+    {
+        while (UnwrittenBytes() > 0) WaitForNextWrite(run, canLeave: false);
+    }
+
+    /// <summary>Completes when everything is written, or a write has failed or was cancelled.</summary>
+    public Task Written => Task.WhenAll(_unwrittenValues.Select(value => value.Written));
+
+    /// <summary>Completes when nothing is written any more.</summary>
+    /// <returns>False if a value was not written.</returns>
+    public async Task<bool> EndAsync()
+    {
+        Task all = Written;
+        await all.WaitAsync(_cancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await all.WaitAsync(_cancelTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return all.IsCompletedSuccessfully;
+    }
+
+    private void WaitForNextWrite(JobRun run, bool canLeave)
+    {
+        _cancelled.ThrowIfCancellationRequested(); // also after a write has failed
+        run.WaitWhileOthersRun(_unwrittenValues.Peek().Written, canLeave);
+    }
+
+    private static long BytesOf(torch.Tensor tensor) => tensor.numel() * tensor.element_size();
+
+    private bool IsLarge(torch.Tensor tensor) => BytesOf(tensor) > events.MaxInlineTensorBytes;
+
+    private long UnwrittenBytes()
+    {
+        while (_unwrittenValues.TryPeek(out var first) && first.Written.IsCompletedSuccessfully) _unwrittenValues.Dequeue();
+        return _unwrittenValues.Sum(value => value.Bytes);
+    }
+
+    /// <summary>Replaces the large tensors of a value by others that can be written while the job goes on, and returns these.</summary>
+    private HashSet<torch.Tensor> Keep(JobRun run, ref object? value, bool isFinal, bool isCopied)
+    {
+        HashSet<torch.Tensor> kept = TensorOwnership.NewTensorSet();
+        try
+        {
+            value = TensorOwnership.MapTensors(value, tensor =>
+            {
+                if (!IsLarge(tensor)) return tensor;
+                torch.Tensor plain = TensorBytes.IsPlain(tensor) && (isFinal || !isCopied) ? tensor.detach().DetachFromDisposeScope()
+                    : isCopied ? TensorBytes.CopyInParts(tensor, run.Limits.BetweenParts)
+                    : TensorBytes.ToContiguousCpu(tensor).DetachFromDisposeScope();
+                kept.Add(plain);
+                return plain;
+            });
+            return kept;
+        }
+        catch
+        {
+            foreach (torch.Tensor tensor in kept) tensor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Serializes one of the tensors of a value.</summary>
+    private Tensor Store(JobRun run, uint node, torch.Tensor tensor, HashSet<torch.Tensor> kept, List<Task> writes)
+    {
+        ResultBytes += BytesOf(tensor);
+        if (!kept.Contains(tensor)) return tensor.ToData().ToProto(); // counted with its event
+        events.CountSentBytes(BytesOf(tensor), enforceLimit: false);
+        var stored = new Tensor { Dtype = (DataType)TensorBytes.FromTorch(tensor.dtype), Shape = { tensor.shape }, Blob = _unwritten };
+        Task written = WriteAsync(node, tensor, stored);
+        run.Slots.Keep(tensor, written);
+        _unwrittenValues.Enqueue((BytesOf(tensor), written));
+        writes.Add(written);
+        return stored;
+    }
+
+    private async Task WriteAsync(uint node, torch.Tensor tensor, Tensor stored)
+    {
+        try
+        {
+            await writers.WriteAsync(lease.Owner, BytesOf(tensor),
+                () => stored.Blob = StoreBlobAsync(tensor).GetAwaiter().GetResult(), _cancelled);
+        }
+        catch (Exception failure) when (!_cancelled.IsCancellationRequested)
+        {
+            lock (_lock) _failure ??= (failure, node);
+            await cancel.CancelAsync();
+            throw;
+        }
     }
 
     private async Task<BlobRef> StoreBlobAsync(torch.Tensor tensor)
@@ -34,12 +170,12 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         {
             try
             {
-                BlobRef blob = await blobs.PutNewAsync((stream, _) =>
+                BlobRef blob = await blobs.PutNewAsync((stream, cancellationToken) =>
                 {
-                    TensorBytes.CopyTo(tensor, stream);
+                    TensorBytes.CopyTo(tensor, stream, cancellationToken);
                     return Task.CompletedTask;
-                }, cancelled);
-                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, cancelled);
+                }, _cancelled);
+                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, _cancelled);
                 return blob;
             }
             catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))
@@ -63,15 +199,15 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     /// <exception cref="NdifException">UNKNOWN_BLOB, OUT_OF_MEMORY.</exception>
     public async Task<TensorData> DownloadAsync(Tensor tensor, OperationLimits? limits)
     {
-        await using Stream? stream = await blobs.CanReadAsync(tensor.Blob.Id, lease.Owner, cancelled)
-            ? await blobs.OpenAsync(tensor.Blob.Id, cancelled) : null;
+        await using Stream? stream = await blobs.CanReadAsync(tensor.Blob.Id, lease.Owner, _cancelled)
+            ? await blobs.OpenAsync(tensor.Blob.Id, _cancelled) : null;
         if (stream is null)
             throw Errors.CreateException(
                 ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.",
                 "Submit the program again; constants are kept for a limited time.");
         limits?.RequireMemory("A constant or an answer", stream.Length, stream.Length); // read, then copied into a tensor
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)stream.Length));
-        await stream.ReadExactlyAsync(bytes, cancelled);
+        await stream.ReadExactlyAsync(bytes, _cancelled);
         return TensorData.FromProto(
             new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) });
     }

@@ -11,6 +11,9 @@ internal sealed class LeasedJobs(SharedJobMemory? memory)
 
     public SharedJobMemory? Memory => memory;
 
+    /// <summary>What writes their large results.</summary>
+    public ResultWriters Writers { get; } = new();
+
     /// <summary>
     /// Whether a job has returned for lack of memory, and too much is still in use. The worker then leases none, which could be the same.
     /// </summary>

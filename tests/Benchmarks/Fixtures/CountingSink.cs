@@ -7,7 +7,7 @@ internal sealed class CountingSink : IRunSink
 {
     public int Count { get; private set; }
 
-    public void OnValueSaved(uint node, string name, object? value) => Count++;
+    public void OnValueSaved(uint node, string name, object? value, bool isFinal) => Count++;
 
     public void OnLogged(uint node, string text) { }
 

@@ -126,7 +126,7 @@ public sealed class HostileOperationTests
     /// <summary>Reads what is saved, as a worker does, and keeps nothing.</summary>
     private sealed class Sink : IRunSink
     {
-        public void OnValueSaved(uint node, string name, object? value)
+        public void OnValueSaved(uint node, string name, object? value, bool isFinal)
         {
             if (value is not TorchSharp.torch.Tensor tensor) return;
             using TorchSharp.torch.Tensor plain = TensorBytes.ToContiguousCpu(tensor);

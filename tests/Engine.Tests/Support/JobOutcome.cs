@@ -14,6 +14,9 @@ internal sealed class JobOutcome : IRunSink
 
     public List<string> Logs { get; } = [];
 
+    /// <summary>The names of the values whose tensors nobody changes after their save.</summary>
+    public List<string> FinalNames { get; } = [];
+
     public List<string> Warnings { get; } = [];
 
     public List<NewToken> NewTokens { get; } = [];
@@ -44,8 +47,11 @@ internal sealed class JobOutcome : IRunSink
         return Error;
     }
 
-    void IRunSink.OnValueSaved(uint node, string name, object? value) =>
+    void IRunSink.OnValueSaved(uint node, string name, object? value, bool isFinal)
+    {
         _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
+        if (isFinal) FinalNames.Add(name);
+    }
 
     void IRunSink.OnLogged(uint node, string text)
     {

@@ -71,7 +71,7 @@ internal sealed class ProgramTarget(bool executePrograms) : IFuzzTarget
 
     private sealed class NullRunSink : IRunSink
     {
-        public void OnValueSaved(uint node, string name, object? value) { }
+        public void OnValueSaved(uint node, string name, object? value, bool isFinal) { }
 
         public void OnLogged(uint node, string text) { }
 

@@ -20,9 +20,14 @@ internal sealed class StuckBlobStore : IBlobStore, IDisposable
 
     public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
     {
+        BeStuck();
+        throw new IOException("The disk did not answer.");
+    }
+
+    private void BeStuck()
+    {
         _entered.TrySetResult();
         _released.Wait(TimeSpan.FromMinutes(1), CancellationToken.None);
-        throw new IOException("The disk did not answer.");
     }
 
     public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
@@ -41,8 +46,11 @@ internal sealed class StuckBlobStore : IBlobStore, IDisposable
     public Task<bool> RevokeAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
 
-    public Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
+    public Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default)
+    {
+        BeStuck();
+        throw new IOException("The disk did not answer.");
+    }
 
     public Task<int> DeleteExpiredAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 }

@@ -93,6 +93,64 @@ internal static class TestPrograms
         Regions = { new Region { Nodes = { 0, 1 } } },
     };
 
+    /// <summary>Sums a constant that the client has uploaded.</summary>
+    public static Program UploadedConstant(string model) => new()
+    {
+        Version = 1,
+        Model = new ModelRef { Id = model },
+        Constants =
+        {
+            new Tensor { Dtype = DataType.Float32, Shape = { 1024 }, Blob = new BlobRef { Id = new string('0', 64), Length = 4096 } },
+        },
+        Nodes =
+        {
+            new Node { Call = new Call { Op = "sum", Arguments = { new Argument { Constant = 0 } } } },
+            new Node { Save = new Save { Value = new Argument { Node = 0 } } },
+        },
+        Regions = { new Region { Nodes = { 0, 1 } } },
+    };
+
+    /// <summary>
+    /// for i in range(values): save(ones(elements) + i), within a forward pass. Then it logs a text, and saves the number 7.
+    /// </summary>
+    public static Program SavesInAPass(string model, int values, long elements)
+    {
+        Program program = ForwardPass(model);
+        program.Nodes.Add(new Node { Call = new Call { Op = "arange", Arguments = { new Argument { Integer = values } } } }); // 1
+        program.Nodes.Add(new Node { ForEach = new ForEach { Items = new Argument { Node = 1 }, Region = 3 } });
+        program.Nodes.Add(new Node { RegionParameter = new RegionParameter { Name = "i" } }); // 3
+        program.Nodes.Add(new Node { Call = Ones(elements) });
+        program.Nodes.Add(new Node
+        {
+            Call = new Call { Op = "add", Arguments = { new Argument { Node = 4 }, new Argument { Node = 3 } } },
+        });
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = 5 }, Name = "large" } });
+        program.Nodes.Add(new Node { Log = new Protocol.Log { Values = { new Argument { Text = "saved" } } } });
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Integer = 7 }, Name = "small" } });
+        program.Regions[2].Nodes.Add([1, 2, 7, 8]);
+        program.Regions.Add(new Region { Nodes = { 4, 5, 6 }, Parameters = { 3 } });
+        return program;
+    }
+
+    /// <summary>x = ones(elements); save(x); x += 1; save(x)</summary>
+    public static Program SavesOfAnEditedTensor(string model, long elements)
+    {
+        var x = new Argument { Node = 0 };
+        return new Program
+        {
+            Version = 1,
+            Model = new ModelRef { Id = model },
+            Nodes =
+            {
+                new Node { Call = Ones(elements) },
+                new Node { Save = new Save { Value = x, Name = "before" } },
+                new Node { Call = new Call { Op = "add_", Arguments = { x, new Argument { Integer = 1 } } } },
+                new Node { Save = new Save { Value = x, Name = "after" } },
+            },
+            Regions = { new Region { Nodes = { 0, 1, 2, 3 } } },
+        };
+    }
+
     /// <summary>Asks the client for a value, and saves it.</summary>
     public static Program LocalCall(string model, double timeoutSeconds = 60) => new()
     {

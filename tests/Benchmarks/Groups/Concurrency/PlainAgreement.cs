@@ -58,7 +58,7 @@ internal static class PlainAgreement
 
         public long[] Ids { get; private set; } = [];
 
-        public void OnValueSaved(uint node, string name, object? value)
+        public void OnValueSaved(uint node, string name, object? value, bool isFinal)
         {
             using torch.Tensor flat = ((torch.Tensor)value!).to_type(name == "ids" ? torch.ScalarType.Int64 : torch.ScalarType.Float32)
                 .contiguous();

@@ -25,7 +25,7 @@ internal sealed class TimedJob : IRunSink, IDisposable
 
     public void OnTokenGenerated(Protocol.NewToken token) => FirstToken ??= ClockReading.Now;
 
-    public void OnValueSaved(uint node, string name, object? value) { }
+    public void OnValueSaved(uint node, string name, object? value, bool isFinal) { }
 
     public void OnLogged(uint node, string text) { }
 
