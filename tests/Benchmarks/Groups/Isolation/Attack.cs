@@ -91,7 +91,8 @@ internal sealed record Attack(string Name, int Clients, Func<Attacker, Cancellat
         {
             using AsyncDuplexStreamingCall<ServerReflectionRequest, ServerReflectionResponse> call =
                 attacker.Reflection.ServerReflectionInfo(cancellationToken: cancellationToken);
-            await call.RequestStream.WriteAsync(new ServerReflectionRequest { FileContainingSymbol = "ndif.v1.Inference" }, cancellationToken);
+            await call.RequestStream.WriteAsync(
+                new ServerReflectionRequest { FileContainingSymbol = "ndif.v1.Inference" }, cancellationToken);
             await call.ResponseStream.MoveNext(cancellationToken);
             await call.RequestStream.CompleteAsync();
         }),

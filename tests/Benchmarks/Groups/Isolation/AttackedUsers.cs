@@ -19,7 +19,8 @@ internal static class AttackedUsers
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(200);
     private static readonly string[] _kinds = ["a trace", $"{Tokens} tokens"];
 
-    public static async Task<IReadOnlyList<Measurement>> MeasureAsync(Attack attack, RunSettings settings, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> MeasureAsync(
+        Attack attack, RunSettings settings, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         await SendAllAsync(await NewUsersAsync("priority"), TimeSpan.FromSeconds(10), pause: false); // warm-up: code is compiled
@@ -32,7 +33,8 @@ internal static class AttackedUsers
         string actions = await attacker.WaitForLineAsync(line => line.Contains("actions", StringComparison.Ordinal));
 
         double[] ratios = [.. idle.Zip(attacked, (before, during) => Estimate.Quantile(during, 0.5) / Estimate.Quantile(before, 0.5))];
-        string times = string.Join("; ", _kinds.Select((kind, i) => $"{kind} took {Describe(idle[i])} before, {Describe(attacked[i])} during"));
+        string times = string.Join("; ",
+            _kinds.Select((kind, i) => $"{kind} took {Describe(idle[i])} before, {Describe(attacked[i])} during"));
         return [new($"isolation.{attack.Name}", ratios.Max(), "x idle", $"{times}; the attacker: {actions}", new Goal(Limit))];
 
         async Task<LanguageModel[]> NewUsersAsync(string tier) =>
