@@ -8,8 +8,8 @@ namespace Ndif.Engine.Scheduling;
 /// <summary>What runs in the middle of a long turn (5), and how long the statements of a job may keep others waiting.</summary>
 internal sealed partial class ModelScheduler
 {
-    /// <summary>The turns, each in the middle of another, between whose modules others run: every one takes memory and stack.</summary>
-    private const int MaxInterruptedTurns = 2;
+    /// <summary>The turns, each in the middle of another, in whose middle others run: every one takes memory and stack.</summary>
+    private const int MaxInterruptedTurns = 4;
 
     private Turn? _turn;
     private int _turnCount;
@@ -39,7 +39,8 @@ internal sealed partial class ModelScheduler
             turn.AddStatement(job, Stopwatch.GetElapsedTime(_lastStatement, now));
             if (IsTooSlow(turn, job, TimeSpan.Zero)) Preempt(turn, job);
         }
-        if (turn.Interrupted is null && (turn.IsSliceOver || job.Limits.IsBesideOthers) && !job.HasFailed)
+        bool othersCanRun = job.Limits.IsBesideOthers ? turn.Depth < MaxInterruptedTurns : turn is { Interrupted: null, IsSliceOver: true };
+        if (othersCanRun && !job.HasFailed)
         {
             if (HasOverrun(turn, job)) job.Preempt();
             else Interrupt(turn, long.MaxValue);
@@ -91,9 +92,9 @@ internal sealed partial class ModelScheduler
         double total = parts.Sum();
         foreach (var owner in jobs.Index().GroupBy(job => job.Item.Owner))
         {
-            double others = _jobs.Where(job => job.Run.Owner != owner.Key).Select(job => job.Run.Weight).DefaultIfEmpty(0).Max();
+            double others = _jobs.Where(job => job.Run.Owner != owner.Key).Select(job => job.Run.Weight).DefaultIfEmpty(1).Max();
             double part = total > 0 ? owner.Sum(job => parts[job.Index]) / total : 1;
-            if (others > 0) _cooldowns.Begin(owner.Key, time * part * (others / owner.First().Item.Weight));
+            _cooldowns.Begin(owner.Key, time * part * (others / owner.First().Item.Weight));
         }
     }
 
@@ -155,7 +156,8 @@ internal sealed partial class ModelScheduler
             RunPrefill(maxTokens);
             RunBatches();
             if (maxTokens == long.MaxValue && model.CanBatch
-                && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner)) ?? TakeNext(_exclusive, CanStartNow))
+                && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner))
+                    ?? (_turn!.Interrupted is null ? TakeNext(_exclusive, CanStartNow) : null))
                     is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
             RunStatements();
         }

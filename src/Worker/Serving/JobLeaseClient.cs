@@ -24,7 +24,7 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
     public Task<Lease?> LeaseAsync(
         IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, IReadOnlyCollection<string> exceptOwners,
         CancellationToken cancellationToken) => jobs.LeaseAsync(
-            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(5 * Math.Min(countRunning(), 2)), exceptOwners, cancellationToken);
+            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(2 * Math.Min(countRunning(), 2)), exceptOwners, cancellationToken);
 
     /// <summary>Leases the jobs that wait now, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     public async Task<List<Lease>> LeaseWaitingAsync(IReadOnlyList<string> models, CancellationToken cancellationToken)
