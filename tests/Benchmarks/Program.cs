@@ -29,7 +29,8 @@ command.SetAction(async (parsed, cancellationToken) =>
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
     foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
         () => new FamiliesGroup(), () => new SitesGroup(), () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(),
-        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup(), () => new IsolationGroup(), () => new ActivationsGroup()])
+        () => new MemoryGroup(), () => new ServiceGroup(), () => new ConcurrencyGroup(), () => new IsolationGroup(),
+        () => new ActivationsGroup()])
     {
         BenchmarkGroup group = create();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Runtime.InteropServices;
+using Ndif.Engine.Local;
 using Ndif.Engine.Running;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -12,10 +12,9 @@ namespace Ndif.Engine.Kernels;
 /// arithmetic inherit, so that the passes of others come first.
 /// </summary>
 /// <remarks>Threads are kept, because each has threads of arithmetic of its own (OpenMP).</remarks>
-internal sealed partial class OperationThread
+internal sealed class OperationThread
 {
-    /// <summary>The increment of the nice value; 0 is the normal priority and 19 the lowest.</summary>
-    private const int Niceness = 10;
+    private const int Niceness = 15;
 
     private const int PollMilliseconds = 1;
 
@@ -25,7 +24,7 @@ internal sealed partial class OperationThread
 
     private OperationThread() => new Thread(() =>
     {
-        _ = SetPriority(0, 0, Niceness); // of the calling thread
+        ThreadNiceness.Set(Niceness);
         foreach (Action action in _work.GetConsumingEnumerable()) action();
     }) { IsBackground = true, Name = "long operations" }.Start();
 
@@ -95,7 +94,4 @@ internal sealed partial class OperationThread
     }
 
     private readonly record struct Computed(object? Value, List<Tensor> NewTensors);
-
-    [LibraryImport("libc", EntryPoint = "setpriority")]
-    private static partial int SetPriority(int which, int who, int priority);
 }

@@ -12,10 +12,12 @@ internal sealed class ModelThread : IDisposable
     private readonly BlockingCollection<Action> _workQueue = [];
     private readonly Thread _thread;
 
-    public ModelThread(string name)
+    /// <param name="niceness">Its priority (<see cref="ThreadNiceness"/>).</param>
+    public ModelThread(string name, int niceness = 0)
     {
         _thread = new Thread(() =>
         {
+            if (niceness > 0) ThreadNiceness.Set(niceness);
             using (_workQueue)
                 while (RunNext()) { }
         }) { IsBackground = true, Name = name };

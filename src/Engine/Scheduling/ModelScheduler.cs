@@ -54,9 +54,9 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     /// <summary>
     /// A pass runs for at least this time before it is preempted, and for as long as the passes in between have taken. The statements of
-    /// sessions run for this time before others do. Default 10 ms.
+    /// sessions run for this time before others do. Default 5 ms.
     /// </summary>
-    public TimeSpan MinTimeSlice { get; init; } = TimeSpan.FromMilliseconds(10);
+    public TimeSpan MinTimeSlice { get; init; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>What the calling thread does.</summary>
     public CurrentWork Work { get; init; } = new();

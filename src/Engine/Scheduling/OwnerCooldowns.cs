@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace Ndif.Engine.Scheduling;
 
 /// <summary>
-/// Owners who have just had a turn. Until as much time has passed, others come first: a turn of 10 ms between any two tokens of a small
-/// model, which takes 1 ms for each, would be ten times the service of its owner. A single statement can take a second.
+/// Owners who have just had a turn. Until as much time has passed, others come first: a turn of 5 ms between any two tokens of a small
+/// model, which takes 1 ms for each, would be five times the service of its owner. A single statement can take a second.
 /// </summary>
 internal sealed class OwnerCooldowns
 {

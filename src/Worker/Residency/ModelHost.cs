@@ -10,13 +10,18 @@ namespace Ndif.Worker.Residency;
 /// <summary>A loaded model and the thread on which its forward passes run.</summary>
 internal sealed class ModelHost : IDisposable
 {
+    /// <summary>
+    /// The priority of the threads that compute: those that receive jobs and send results need little time, but need it at once.
+    /// </summary>
+    private const int Niceness = 5;
+
     private readonly string _revision;
     private int _runningJobCount;
 
     private ModelHost(HookedLanguageModel model, string name, string revision, TimeSpan loadTime, DateTimeOffset now)
     {
         (Model, Name, _revision, LoadTime) = (model, name, revision, loadTime);
-        Thread = new ModelThread($"model {name}");
+        Thread = new ModelThread($"model {name}", Niceness);
         LoadedAt = LastUsed = now;
     }
 

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using Ndif.Engine.Local;
 
 namespace Ndif.Worker.Serving;
 
@@ -12,6 +13,9 @@ internal sealed class ResultWriters
 
     /// <summary>A result of this size gets a thread of its own, because it would occupy one of the thread pool for too long.</summary>
     private const long LongBytes = 1 << 20;
+
+    /// <summary>A lower priority than that of the models.</summary>
+    private const int Niceness = 10;
 
     private readonly Channel<string> _writing = Channel.CreateBounded<string>(MaxWriters); // an entry for each that is being written
     private readonly Dictionary<string, Task> _last = []; // by owner
@@ -37,8 +41,13 @@ internal sealed class ResultWriters
         await _writing.Writer.WriteAsync(owner, cancellationToken); // waits for a place
         try
         {
-            TaskCreationOptions thread = bytes >= LongBytes ? TaskCreationOptions.LongRunning : TaskCreationOptions.None;
-            await Task.Factory.StartNew(write, cancellationToken, thread, TaskScheduler.Default);
+            if (bytes < LongBytes) await Task.Run(write, cancellationToken);
+            else
+                await Task.Factory.StartNew(() =>
+                {
+                    ThreadNiceness.Set(Niceness);
+                    write();
+                }, cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         }
         finally
         {

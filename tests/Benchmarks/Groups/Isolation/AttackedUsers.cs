@@ -63,7 +63,6 @@ internal static class AttackedUsers
             {
                 llm.Layers[^1].Hidden.Save();
                 await trace.RunAsync(cancellationToken);
-                if (kind == 0 && Random.Shared.Next(9) == 0) Console.Error.WriteLine(trace.Timings);
             }
             seconds[kind].Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
         }
