@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Ndif.Engine.Local;
 using Ndif.Engine.Running;
 using TorchSharp;
@@ -18,6 +19,12 @@ internal sealed class OperationThread
 
     private const int PollMilliseconds = 1;
 
+    /// <summary>
+    /// The longest operation that cannot be stopped takes half of this. Afterwards the calling thread makes no progress, which the watchdog
+    /// of a worker sees.
+    /// </summary>
+    private static readonly TimeSpan _stopTimeout = TimeSpan.FromSeconds(2);
+
     private static readonly ConcurrentBag<OperationThread> _idle = [];
 
     private readonly BlockingCollection<Action> _work = [];
@@ -30,9 +37,10 @@ internal sealed class OperationThread
 
     /// <summary>Computes a value without a graph, and returns it in the dispose scope of the caller.</summary>
     /// <param name="arguments">The tensors that the value may contain without being new.</param>
-    /// <param name="wait">Called again and again until the value is there.</param>
-    /// <param name="stop">Called when <paramref name="wait"/> has thrown: the operation should end, and is waited for.</param>
-    public static object? Run(Func<object?> compute, HashSet<Tensor> arguments, Action wait, Action stop)
+    /// <param name="wait">Called again and again until the value is there. When it throws, the operation should end.</param>
+    /// <param name="stop">Called when <paramref name="wait"/> has thrown.</param>
+    /// <param name="runOthers">Called then again and again, until the operation has ended or <see cref="_stopTimeout"/> is over.</param>
+    public static object? Run(Func<object?> compute, HashSet<Tensor> arguments, Action wait, Action stop, Action runOthers)
     {
         if (!_idle.TryTake(out OperationThread? thread)) thread = new OperationThread();
         Task<Computed> computed = thread.RunAsync(compute, arguments);
@@ -43,6 +51,8 @@ internal sealed class OperationThread
         catch
         {
             stop();
+            long start = Stopwatch.GetTimestamp();
+            while (Task.WaitAny([computed], PollMilliseconds) < 0 && Stopwatch.GetElapsedTime(start) < _stopTimeout) runOthers();
             Task.WaitAny(computed); // it reads what belongs to the caller
             if (computed.IsCompletedSuccessfully)
                 foreach (Tensor tensor in computed.Result.NewTensors) tensor.Dispose();

@@ -45,6 +45,7 @@ internal sealed class JobRun : IDisposable
                 FreeBytes = () => Slots.FreeBytes, HeldBytes = () => Slots.HeldBytes, Shared = sharedMemory,
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
                 TimeLeft = timeLeft, OnPart = OnPart, OnLongOperation = OnLongOperation, WaitForKept = WaitForKept,
+                RunOthers = () => HasOthers?.Invoke() == true ? RunOthers : null,
                 Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
@@ -79,6 +80,9 @@ internal sealed class JobRun : IDisposable
 
     /// <summary>Lets other jobs of the model go on while this one waits; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
+
+    /// <summary>Returns whether the model has other jobs, or may get some; null if the job runs without a scheduler.</summary>
+    internal Func<bool>? HasOthers { get; set; }
 
     /// <summary>Called when statements begin to run, on the thread of the model; null if the job runs without a scheduler.</summary>
     internal Action? OnStatementsStarted { get; set; }

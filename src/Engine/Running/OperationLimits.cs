@@ -34,8 +34,8 @@ internal sealed class OperationLimits
     /// </summary>
     public Func<TimeSpan, bool>? OnLongOperation { get; init; }
 
-    /// <summary>Whether other jobs may run while an operation of this one does.</summary>
-    public bool RunsOthers => OnPart is not null;
+    /// <summary>Returns what lets other jobs run while this one waits, or null if there are none and none can come.</summary>
+    public Func<Action?>? RunOthers { get; init; }
 
     /// <summary>Whether an operation of the job is computed on another thread.</summary>
     public bool IsBesideOthers { get; private set; }
@@ -73,12 +73,13 @@ internal sealed class OperationLimits
     /// <summary>Computes an operation without a graph on another thread, and lets other jobs run on this one until it has ended.</summary>
     /// <exception cref="OperationCanceledException">The job was cancelled or preempted, or its time is over.</exception>
     /// <param name="arguments">The tensors that the result may contain without being new.</param>
-    public object? RunBesideOthers(Func<object?> compute, HashSet<torch.Tensor> arguments)
+    /// <param name="runOthers">Lets other jobs run while this one waits.</param>
+    public object? RunBesideOthers(Func<object?> compute, HashSet<torch.Tensor> arguments, Action runOthers)
     {
         (IsBesideOthers, _isStopped) = (true, false);
         try
         {
-            return OperationThread.Run(compute, arguments, LetOthersRun, () => _isStopped = true);
+            return OperationThread.Run(compute, arguments, LetOthersRun, () => _isStopped = true, runOthers);
         }
         finally
         {

@@ -70,7 +70,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
-        (job.RunOthers, job.Work) = (RunWhileWaiting, Work);
+        (job.RunOthers, job.HasOthers, job.Work) = (RunWhileWaiting, () => onPreemptionPoint is not null || _jobs.Count > 1, Work);
         (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
         (job.OnOperationPart, job.BeforeLongOperation) = (job.OnStatementEnded, time => BeforeLongOperation(job, time));
         _shares.AddJob(job.Owner);

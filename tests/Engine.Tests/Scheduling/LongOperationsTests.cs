@@ -62,6 +62,32 @@ public sealed class LongOperationsTests : SchedulingTests
         }
     }
 
+    /// <summary>The job waits for the end of what cannot be stopped; others do not.</summary>
+    [Fact]
+    public void ACancelledOperation_KeepsNobodyWaiting()
+    {
+        Action addVictim = () => { };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addVictim());
+        using var cancel = new CancellationTokenSource();
+        bool isAdded = false;
+        Program victim = Generation(5);
+        Add(scheduler, "attacker", At("in a pass", t =>
+        {
+            t.Log("begins");
+            Op.LinalgSvdVals(Op.Rand(new long[] { 1300, 1300 })).Sum().Save("sum");
+        }), cancel: cancel.Token, onLog: () => cancel.CancelAfter(TimeSpan.FromMilliseconds(60)));
+        addVictim = () =>
+        {
+            if (isAdded || !cancel.IsCancellationRequested) return;
+            isAdded = true;
+            Add(scheduler, "victim", victim);
+        };
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(["victim", "attacker"], Ended);
+        Assert.Null(Jobs[1].Error);
+        Assert.Equal(ErrorCode.JobCancelled, Jobs[0].Error!.Code);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(6)]

@@ -57,11 +57,12 @@ internal static class BoundedOperation
         limits.RequireTime($"{a.Schema.Name}()", seconds);                                                                   // 2
         limits.BeforeLongOperation(TimeSpan.FromSeconds(seconds));
         bool isRecorded = IsRecorded(a);
-        if (isRecorded || device != DeviceType.CPU || !limits.RunsOthers) return ComputeLong(kernel, entry, a, cost, seconds, isRecorded);
+        if (isRecorded || device != DeviceType.CPU || limits.RunOthers?.Invoke() is not { } runOthers)
+            return ComputeLong(kernel, entry, a, cost, seconds, isRecorded);
         OpArguments call = a;
         HashSet<Tensor> tensors = TensorOwnership.NewTensorSet();
         for (int i = 0; i < a.Count; i++) TensorOwnership.CollectTensors(a[i], tensors);
-        return limits.RunBesideOthers(() => ComputeLong(kernel, entry, call, cost, seconds, isRecorded), tensors);            // 5
+        return limits.RunBesideOthers(() => ComputeLong(kernel, entry, call, cost, seconds, isRecorded), tensors, runOthers); // 5
     }
 
     private static object? ComputeLong(Kernel kernel, CostEntry entry, in OpArguments a, OpCost cost, double seconds, bool isRecorded)
