@@ -19,9 +19,9 @@ namespace Ndif.Engine.Scheduling;
 ///    cache, those of the owner go first who has had the least service for its weight (<see cref="OwnerShares"/>).
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
-/// 5. A long pass is preempted between two of its modules, so that the others generate and shorter prompts run, and between two of its
-///    statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another turn,
-///    or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
+/// 5. A long pass is preempted between and inside of its modules, so that the others generate and shorter prompts run, and between two of
+///    its statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another
+///    turn, or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>

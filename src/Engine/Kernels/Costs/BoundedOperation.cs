@@ -21,6 +21,9 @@ internal static class BoundedOperation
     /// <summary>The estimated seconds from which a call is long: it is computed in parts, and beside the passes of other jobs.</summary>
     private const double LongAbove = 0.015;
 
+    /// <summary>The estimated seconds from which a call is refused if the job has less time left.</summary>
+    private const double RefuseAbove = 0.3;
+
     /// <summary>The estimated seconds from which a call that cannot be divided runs in another process.</summary>
     private const double IsolateAbove = 1;
 
@@ -54,7 +57,7 @@ internal static class BoundedOperation
         DeviceType device = a.Context.Device.type;
         double seconds = Throughput.Seconds(cost, device);
         if (seconds <= LongAbove && !limits.DividesAll) return kernel(a);
-        limits.RequireTime($"{a.Schema.Name}()", seconds);                                                                   // 2
+        if (seconds > RefuseAbove) limits.RequireTime($"{a.Schema.Name}()", seconds);                                        // 2
         limits.BeforeLongOperation(TimeSpan.FromSeconds(seconds));
         bool isRecorded = IsRecorded(a);
         if (isRecorded || device != DeviceType.CPU || limits.RunOthers?.Invoke() is not { } runOthers)
