@@ -9,8 +9,8 @@ using Ndif.Tests.Support;
 namespace Ndif.Benchmarks.Groups.Isolation;
 
 /// <summary>
-/// The child process that attacks a service until its standard input ends, and then prints how many of its actions succeeded. It has the
-/// lowest priority of the system, because the clients of a real service do not take processor time from it.
+/// The child process that attacks a service until its standard input ends, and then prints how many of its actions succeeded. It has a
+/// low priority, because the clients of a real service do not take processor time from it.
 /// </summary>
 internal sealed class Attacker : IDisposable
 {
@@ -49,7 +49,7 @@ internal sealed class Attacker : IDisposable
     /// <summary>The main method of the child process.</summary>
     public static async Task<int> RunAsync(string[] arguments)
     {
-        using (Process self = Process.GetCurrentProcess()) self.PriorityClass = ProcessPriorityClass.Idle;
+        using (Process self = Process.GetCurrentProcess()) self.PriorityClass = ProcessPriorityClass.BelowNormal;
         Attack attack = Attack.All.Single(attack => attack.Name == arguments[0]);
         using var attacker = new Attacker(new Uri(arguments[1]), new Uri(arguments[2]), new BenchmarkUser(arguments[3], arguments[4]));
         using var end = new CancellationTokenSource();
