@@ -13,7 +13,7 @@ namespace Ndif.Engine.Kernels;
 /// arithmetic inherit, so that the passes of others come first.
 /// </summary>
 /// <remarks>Threads are kept, because each has threads of arithmetic of its own (OpenMP).</remarks>
-internal sealed class OperationThread
+internal static class OperationThread
 {
     private const int Niceness = 15;
 
@@ -25,15 +25,7 @@ internal sealed class OperationThread
     /// </summary>
     private static readonly TimeSpan _stopTimeout = TimeSpan.FromSeconds(2);
 
-    private static readonly ConcurrentBag<OperationThread> _idle = [];
-
-    private readonly BlockingCollection<Action> _work = [];
-
-    private OperationThread() => new Thread(() =>
-    {
-        ThreadNiceness.Set(Niceness);
-        foreach (Action action in _work.GetConsumingEnumerable()) action();
-    }) { IsBackground = true, Name = "long operations" }.Start();
+    private static readonly ConcurrentBag<ModelThread> _idle = [];
 
     /// <summary>Computes a value without a graph, and returns it in the dispose scope of the caller.</summary>
     /// <param name="arguments">The tensors that the value may contain without being new.</param>
@@ -42,8 +34,8 @@ internal sealed class OperationThread
     /// <param name="runOthers">Called then again and again, until the operation has ended or <see cref="_stopTimeout"/> is over.</param>
     public static object? Run(Func<object?> compute, HashSet<Tensor> arguments, Action wait, Action stop, Action runOthers)
     {
-        if (!_idle.TryTake(out OperationThread? thread)) thread = new OperationThread();
-        Task<Computed> computed = thread.RunAsync(compute, arguments);
+        if (!_idle.TryTake(out ModelThread? thread)) thread = new ModelThread("long operations", Niceness);
+        Task<Computed> computed = thread.RunAsync(() => Compute(compute, arguments));
         try
         {
             while (Task.WaitAny([computed], PollMilliseconds) < 0) wait();
@@ -70,23 +62,6 @@ internal sealed class OperationThread
             tensor.MoveToOuterDisposeScope();
         }
         return value;
-    }
-
-    private Task<Computed> RunAsync(Func<object?> compute, HashSet<Tensor> arguments)
-    {
-        var completion = new TaskCompletionSource<Computed>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _work.Add(() =>
-        {
-            try
-            {
-                completion.SetResult(Compute(compute, arguments));
-            }
-            catch (Exception e)
-            {
-                completion.SetException(e);
-            }
-        });
-        return completion.Task;
     }
 
     /// <summary>Computes a value whose new tensors belong to no dispose scope.</summary>
