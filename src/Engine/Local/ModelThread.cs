@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Ndif.Engine.Local;
 
 /// <summary>
-/// The thread that runs the passes of a model, one after another, or an operation beside them. TorchSharp's dispose scopes and grad mode are
-/// thread-local, so a pass must not move between threads.
+/// The thread that runs the passes of a model, one after another, or an operation beside them. TorchSharp's dispose scopes and grad mode
+/// are thread-local, so a pass must not move between threads.
 /// </summary>
 internal sealed class ModelThread : IDisposable
 {
