@@ -239,6 +239,7 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     /// </summary>
     [Theory]
     [InlineData("")]
+    [InlineData("\x15\x03\x01\x00\x02\x02\x46")] // the alert of a TLS server that reads another protocol
     [InlineData("HTTP/1.1 400 Bad Request\r\n\r\n")]
     public async Task AServiceThatHangsUp_DoesNotAnswer(string says)
     {
@@ -257,7 +258,10 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         {
             using Trace t = There.Trace(Paris, remote: nobody);
             There.LmHead.Output.Save();
-            Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAnyAsync<NdifException>(() => t.RunAsync(Cancel))).Code);
+            NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => t.RunAsync(Cancel));
+            Assert.Equal(ErrorCode.Unavailable, refused.Code);
+            if (!says.StartsWith("HTTP", StringComparison.Ordinal))
+                Assert.Contains($"use https://{listener.LocalEndpoint}.", refused.Error.Hint, StringComparison.Ordinal);
         }
         listener.Stop();
         await Assert.ThrowsAnyAsync<Exception>(() => hangingUp);

@@ -34,7 +34,8 @@ internal static class ConnectionFailure
             HttpRequestError.HttpProtocolError => ($"what answers there does not speak gRPC. ({reason})",
                 $"If {address} is the dashboard of the service (HTTP/1.1, port 5081 by default), use the address of gRPC, port 5080 by "
                 + "default: `ndif up` and `ndif serve` print it when they start."),
-            HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded => ($"the connection was closed. ({reason})",
+            // Unknown: the peer closed the connection while the client sent or read the HTTP/2 preface
+            HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded or HttpRequestError.Unknown => ($"the connection was closed. ({reason})",
                 $"If the service has TLS, use {WithScheme("https")}. If it was stopped, start it again with `ndif up`."),
             _ => (reason, "Start one with `ndif up`, or set NDIF_HOST to the address of yours."),
         };
