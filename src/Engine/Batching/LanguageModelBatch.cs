@@ -24,6 +24,7 @@ namespace Ndif.Engine.Batching;
 internal sealed partial class LanguageModelBatch : ITraceBatch
 {
     private readonly HookedLanguageModel _model;
+    private readonly Action _onPreemptionPoint;
     private readonly BatchShape _batchShape;
     private readonly TokenBatch _tokens;
     private readonly TokenBatch? _encoderTokens; // of the prompts, in an encoder-decoder
@@ -33,7 +34,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
 
     private LanguageModelBatch(HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint)
     {
-        (_model, _traces) = (model, traces);
+        (_model, _traces, _onPreemptionPoint) = (model, traces, onPreemptionPoint);
         // a pad token that was added to the tokenizer alone has no row in the embedding
         long padTokenId = model.PadTokenId < model.Description.Vocabulary ? model.PadTokenId : 0;
         InputRow[] rows = [.. traces.SelectMany(p => p.Rows)];
@@ -42,7 +43,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         if (hasEncoder) _encoderTokens = new TokenBatch([.. rows.Select(row => row.Encoder!)], model.Device, padTokenId, padsRight: true);
         _batchShape = new BatchShape { PadsRight = padsRight, SequenceLength = _tokens.Length };
         AssignRows(); // 2
-        _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onPreemptionPoint);
+        _interleaver = NewInterleaver();
     }
 
     /// <summary>Step 1 for one trace. Returns null if its inputs are not valid, which fails the job.</summary>
@@ -138,8 +139,10 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
     {
         _traces = traces;
         if (!HasEnded) PrepareStep();
-        _interleaver = new Interleaver(_model, [.. Traces]);
+        _interleaver = NewInterleaver();
     }
+
+    private Interleaver NewInterleaver() => new(_model, [.. Traces], _onPreemptionPoint);
 
     private void RunPass(Action begin)
     {
@@ -198,7 +201,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         _traces = continuing;
         _tokens.AppendTokens([.. _traces.SelectMany(p => p.NextTokens)]);
         PrepareStep();
-        if (isSmaller) _interleaver = new Interleaver(_model, [.. Traces]);
+        if (isSmaller) _interleaver = NewInterleaver();
         if (_model.Root.CacheRecomputeLength is { } length && _tokens.RowsPastLength(length) is { Length: > 0 } rowsPastLength)
             RecomputeCache(rowsPastLength, length);
     }

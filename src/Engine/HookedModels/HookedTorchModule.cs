@@ -47,7 +47,7 @@ internal sealed class HookedTorchModule : HookedModel
     internal override ITraceBatch? Start(
         IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes)
     {
-        foreach (IPreparedTrace prepared in traces) Run(prepared.Trace);
+        foreach (IPreparedTrace prepared in traces) Run(prepared.Trace, onPreemptionPoint);
         return null;
     }
 
@@ -67,7 +67,7 @@ internal sealed class HookedTorchModule : HookedModel
         return new RequiresGradScope(frozen);
     }
 
-    private void Run(TraceRun trace)
+    private void Run(TraceRun trace, Action onPreemptionPoint)
     {
         InvokeInput[] inputs = [.. trace.Statement.Invokes.Where(i => i.Input is not null)];
         if (inputs.Length != 1)
@@ -79,7 +79,7 @@ internal sealed class HookedTorchModule : HookedModel
         foreach (InvokeInput invoke in trace.Statement.Invokes)
             trace.Add(new Interpreter(trace.Job, invoke.Region, BatchSlice.Whole()) { IsEdit = invoke.Beside is not null });
         trace.Add(new Interpreter(trace.Job, trace.Statement.Trace.Region, BatchSlice.Whole()));
-        var interleaver = new Interleaver(this, [trace]);
+        var interleaver = new Interleaver(this, [trace], onPreemptionPoint);
         try
         {
             interleaver.Begin();

@@ -32,12 +32,12 @@ internal sealed partial class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
-    private readonly Action? _onPreemptionPoint;
+    private readonly Action _onPreemptionPoint;
     private readonly CurrentWork? _work;
     private bool _isRunningInvokes;
 
     /// <param name="onPreemptionPoint">Called between two modules of a pass, where passes of other traces may run.</param>
-    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action? onPreemptionPoint = null)
+    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action onPreemptionPoint)
     {
         (_onPreemptionPoint, _work) = (onPreemptionPoint, traces is [var first, ..] ? first.Job.Work : null);
         (_model, _traces, Sites) = (model, traces, new SiteValues(model));
@@ -138,7 +138,7 @@ internal sealed partial class Interleaver
     {
         if (_isRunningInvokes) return;
         CheckCancelled();
-        _onPreemptionPoint?.Invoke();
+        _onPreemptionPoint();
     }
 
     /// <summary>Fails the jobs that were cancelled, and stops the pass if no invoke is left.</summary>

@@ -134,6 +134,24 @@ public sealed class ModelSchedulerTests : IDisposable
         Assert.All(_jobs, job => Assert.Null(job.Error));
     }
 
+    /// <summary>Also after other rows have joined the batch, and after rows have left it.</summary>
+    [Fact]
+    public void AStepOfManyRows_CanBePreempted()
+    {
+        int points = 0;
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => points++) { MinTimeSlice = TimeSpan.Zero };
+        Add(scheduler, "short", Generation(4, rows: 40));
+        scheduler.Step();
+        Add(scheduler, "long", Generation(9, rows: 40));
+        while (scheduler.JobCount > 0)
+        {
+            points = 0;
+            scheduler.Step();
+            Assert.True(points >= _fixture.Model.Layers.Count, $"{points} after {string.Join(", ", _ended)}");
+        }
+        Assert.Equal(["short", "long"], _ended);
+    }
+
     [Fact]
     public void AnErrorInAPassThatPreempts_DoesNotReachTheLongOne()
     {
@@ -169,8 +187,9 @@ public sealed class ModelSchedulerTests : IDisposable
         while (scheduler.JobCount > 0) scheduler.Step();
     }
 
-    private Program Generation(int steps) =>
-        _fixture.RecordIn(_fixture.Model.Generate(_prompt, steps, new() { IgnoreEos = true }), t => t.Result.Save("ids"));
+    private Program Generation(int steps, int rows = 1) => _fixture.RecordIn(
+        _fixture.Model.Generate(Enumerable.Repeat(_prompt, rows).ToArray(), steps, new() { IgnoreEos = true }),
+        t => t.Result.Save("ids"));
 
     private Program Gradient() => _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
     {
