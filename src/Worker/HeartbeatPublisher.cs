@@ -8,7 +8,10 @@ using Ndif.Worker.Serving;
 
 namespace Ndif.Worker;
 
-/// <summary>Publishes the heartbeat of this worker: its state, the models it holds, and the deployments it has not loaded.</summary>
+/// <summary>
+/// Publishes the heartbeat of this worker: its state, the models it holds, and the deployments it has not loaded. Reads from those of the
+/// other workers which of its models they serve too.
+/// </summary>
 internal sealed class HeartbeatPublisher(
     WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time)
 {
@@ -45,7 +48,7 @@ internal sealed class HeartbeatPublisher(
         }
     }
 
-    public Task PublishAsync(CancellationToken cancellationToken = default)
+    public async Task PublishAsync(CancellationToken cancellationToken = default)
     {
         var worker = new WorkerStatus
         {
@@ -62,7 +65,16 @@ internal sealed class HeartbeatPublisher(
         List<ModelStatus> models = [.. residency.GetStatuses()];
         models.AddRange(Deployments.Select(model => model.ToStatus(residency.IsLoading(model.Name), now))
             .Where(status => !models.Exists(loaded => loaded.Id == status.Id && loaded.Revision == status.Revision)));
-        return backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
+        await backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
+        await FindOtherReplicasAsync(cancellationToken);
+    }
+
+    private async Task FindOtherReplicasAsync(CancellationToken cancellationToken)
+    {
+        IReadOnlyList<WorkerStatus> workers = await backend.Workers.ListWorkersAsync(cancellationToken);
+        HashSet<string> others =
+            [.. workers.Where(worker => worker.Id != options.Id && !worker.Draining).SelectMany(worker => worker.Models)];
+        foreach (JobServingLoop loop in residency.OnDevice) loop.Host.HasOtherReplicas = others.Contains(loop.Host.Id);
     }
 
     private static ulong ToLimit(long bytes) => bytes is long.MaxValue ? 0 : (ulong)bytes;

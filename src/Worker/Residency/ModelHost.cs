@@ -49,6 +49,9 @@ internal sealed class ModelHost : IDisposable
     /// <summary>When a job of the model last began or ended.</summary>
     public DateTimeOffset LastUsed { get; private set; }
 
+    /// <summary>Whether another worker serves the model too, according to its last heartbeat.</summary>
+    public bool HasOtherReplicas { get; set; }
+
     /// <summary>The number of jobs that run on the model.</summary>
     public int RunningJobCount => _runningJobCount;
 

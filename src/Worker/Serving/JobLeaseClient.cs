@@ -17,14 +17,12 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
 
     /// <summary>Leases the next job.</summary>
     /// <returns>Null if no job arrived within the timeout.</returns>
-    /// <param name="countRunning">
-    /// Returns the number of jobs that the worker runs when a job arrives; a worker that runs fewer gets the job first.
-    /// </param>
+    /// <param name="wakeupDelay">Returns how long a job that arrives is left to other workers.</param>
     /// <param name="exceptOwners">Owners whose jobs are left waiting.</param>
     public Task<Lease?> LeaseAsync(
-        IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, IReadOnlyCollection<string> exceptOwners,
-        CancellationToken cancellationToken) => jobs.LeaseAsync(
-            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(2 * Math.Min(countRunning(), 2)), exceptOwners, cancellationToken);
+        IReadOnlyList<string> models, TimeSpan timeout, Func<TimeSpan> wakeupDelay, IReadOnlyCollection<string> exceptOwners,
+        CancellationToken cancellationToken) =>
+        jobs.LeaseAsync(options.Id, models, timeout, wakeupDelay, exceptOwners, cancellationToken);
 
     /// <summary>Leases the jobs that wait now, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     public async Task<List<Lease>> LeaseWaitingAsync(IReadOnlyList<string> models, CancellationToken cancellationToken)

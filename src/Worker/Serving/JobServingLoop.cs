@@ -116,7 +116,7 @@ internal sealed class JobServingLoop(
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
                 Lease? next = isFull ? await LeaseExtraAsync(timeout)
-                    : await _leases.LeaseAsync(host.Names, timeout, CountRunning, [], _drain.Token);
+                    : await _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, [], _drain.Token);
                 _failures.Succeeded();
                 if (next is { } lease) _running.Add(RunAsync(lease, abort), lease.Owner);
                 else if (!isTrimmed && _running.Keys.All(job => job.IsCompleted))
@@ -148,7 +148,7 @@ internal sealed class JobServingLoop(
         string[] exceptOwners =
             [.. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
         using var isPlaceFree = CancellationTokenSource.CreateLinkedTokenSource(_drain.Token);
-        Task<Lease?> leasing = _leases.LeaseAsync(host.Names, timeout, CountRunning, exceptOwners, isPlaceFree.Token);
+        Task<Lease?> leasing = _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, exceptOwners, isPlaceFree.Token);
         if (await Task.WhenAny([leasing, .. _running.Keys]) != leasing) await isPlaceFree.CancelAsync();
         try
         {
@@ -160,7 +160,13 @@ internal sealed class JobServingLoop(
         }
     }
 
-    private int CountRunning() => _running.Keys.Count(job => !job.IsCompleted);
+    /// <summary>Of the workers that serve the model, one that runs fewer jobs gets the next one.</summary>
+    private TimeSpan GetWakeupDelay()
+    {
+        const double MillisecondsPerJob = 2;
+        return !host.HasOtherReplicas ? TimeSpan.Zero
+            : TimeSpan.FromMilliseconds(MillisecondsPerJob * Math.Min(2, _running.Keys.Count(job => !job.IsCompleted)));
+    }
 
     /// <summary>Runs one job and publishes its outcome. A failure that is not of the job ends the loop.</summary>
     private async Task RunAsync(Lease lease, CancellationToken abort)

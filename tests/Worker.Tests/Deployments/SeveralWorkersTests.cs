@@ -27,6 +27,25 @@ public sealed class SeveralWorkersTests
     }
 
     [Fact]
+    public async Task AnIdleWorker_GetsAJobBeforeABusyOne()
+    {
+        const int Jobs = 9;
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        foreach (string worker in (string[])["w1", "w2"])
+            await cluster.StartWorkerAsync(worker, configure: options => options with { Models = [a] });
+        await cluster.WaitUntilAsync(() => cluster.GetStatusAsync(a), status => status is { Replicas: 2 });
+        string endless = await cluster.SubmitAsync(a, operations: 1_000_000);
+        string? busy = null;
+        await cluster.WaitUntilAsync(() => cluster.Backend.Workers.ListWorkersAsync(WorkerTestCluster.Cancel),
+            workers => (busy = workers.SingleOrDefault(worker => worker.Jobs.Contains(endless))?.Id) is not null);
+        List<string> workers = [];
+        for (int i = 0; i < Jobs; i++) workers.Add((await cluster.RunAsync(a))[^1].State.Worker);
+        Assert.True(workers.Count(worker => worker != busy) > Jobs / 2, $"{busy}: {string.Join(", ", workers)}");
+        await cluster.Backend.Jobs.CancelAsync(endless, "the test has ended", WorkerTestCluster.Cancel);
+    }
+
+    [Fact]
     public async Task ScaledDown_TheLeastRecentlyUsedGoes()
     {
         await using var cluster = new WorkerTestCluster();
