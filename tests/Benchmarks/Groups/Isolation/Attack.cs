@@ -49,6 +49,14 @@ internal sealed record Attack(string Name, int Clients, Func<Attacker, Cancellat
             return x.Mm(x).Sum();
         })),
         Job("singular values", (llm, _) => Saving(llm.Trace(Prompt), _ => Op.LinalgSvdVals(Op.Rand([600, 600])).Sum())),
+        Job("gradients of singular values", (llm, _) =>
+        {
+            Trace trace = llm.Trace(Prompt, grad: true);
+            Value hidden = llm.Layers[0].Hidden;
+            Value values = Op.LinalgSvdVals(Op.Rand([600, 600]) * hidden.Sum());
+            trace.Backward(values.Sum(), () => hidden.Grad.Sum().Save());
+            return trace;
+        }),
         Job("results of 64 MB", (llm, _) => Saving(llm.Trace(Prompt), _ => Op.Rand([4000, 4000])), clients: 4),
         Job("many small jobs", (llm, _) => Saving(llm.Trace(Prompt), _ => llm.Logits.Sum())),
         new("jobs that are cancelled at once", Requests, async (attacker, cancellationToken) =>
