@@ -31,18 +31,19 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     private readonly JobPhases _phases;
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel, _waiting;
-    private readonly CancellationToken _cancelled;
+    private readonly CancellationToken _cancelled, _writingCancelled;
     private readonly Channel<(Event Event, Task Written)> _events;
     private readonly Task _publishing;
     private long _sentBytes, _eventBytes;
 
     /// <param name="cancel">Cancels the run, when its lease is lost.</param>
+    /// <param name="writingCancelled">Ends the wait for values that are being written.</param>
     /// <param name="stopping">Ends the wait for a queue that cannot be reached.</param>
     public JobEventPublisher(Lease lease, IJobQueue jobs, JobLeaseClient leases, JobPhases phases, WorkerOptions options,
-        CancellationTokenSource cancel, CancellationToken stopping)
+        CancellationTokenSource cancel, CancellationToken writingCancelled, CancellationToken stopping)
     {
         (_lease, _jobs, _leases, _phases, _options, _cancel) = (lease, jobs, leases, phases, options, cancel);
-        _cancelled = cancel.Token;
+        (_cancelled, _writingCancelled) = (cancel.Token, writingCancelled);
         _waiting = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         _events = Channel.CreateBounded<(Event, Task)>(
             new BoundedChannelOptions(BuffersOfPasses * options.EventBufferSize) { SingleReader = true });
@@ -158,10 +159,10 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         }
     }
 
-    /// <summary>Returns false if a value was not written, or the job was cancelled before.</summary>
+    /// <summary>Returns false if a value was not written, or the writing was cancelled before.</summary>
     private async Task<bool> IsWrittenAsync(Task written)
     {
-        if (!written.IsCompleted) await written.WaitAsync(_cancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!written.IsCompleted) await written.WaitAsync(_writingCancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return written.IsCompletedSuccessfully;
     }
 

@@ -36,7 +36,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly LeasedJobs _jobs;
     private readonly QueueBackend _backend;
     private readonly WorkerOptions _options;
-    private readonly CancellationTokenSource _cancel, _timeout;
+    private readonly CancellationTokenSource _cancel, _timeout, _stopWriting;
     private readonly JobEventPublisher _events;
     private readonly JobTensorStore _tensors;
     private readonly LocalCallClient _localCalls;
@@ -57,8 +57,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _timeout = new CancellationTokenSource();
         _executionTimer = new ExecutionTimer(TimeLimit, _timeout);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping, _timeout.Token);
-        _events = new JobEventPublisher(lease, backend.Jobs, leases, _phases, options, _cancel, stopping);
-        _tensors = new JobTensorStore(lease, backend.Blobs, _events, jobs.Writers, _cancel);
+        _stopWriting = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
+        _events = new JobEventPublisher(lease, backend.Jobs, leases, _phases, options, _cancel, _stopWriting.Token, stopping);
+        _tensors = new JobTensorStore(lease, backend.Blobs, _events, jobs.Writers, _cancel, _stopWriting);
         _localCalls =
             new LocalCallClient(lease, backend.Jobs, _events, _tensors, options.LocalCallTimeout, _cancel.Token);
     }
@@ -227,6 +228,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         else _run?.Dispose();
         _cancel.Dispose();
         _timeout.Dispose();
+        _stopWriting.Dispose();
         _phases.Dispose();
     }
 

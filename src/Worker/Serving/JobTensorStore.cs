@@ -14,23 +14,25 @@ namespace Ndif.Worker.Serving;
 /// 1. Until then they are kept: as they are if nobody changes them any more, else as a copy. If there is no memory for the copy, the job
 ///    waits until the tensors themselves are written.
 /// 2. A job that saves faster than its values are written waits, and other jobs of the model go on.
-/// 3. A value that cannot be written ends the job (<see cref="Failure"/>).
+/// 3. A value that cannot be written ends the job (<see cref="Failure"/>). Those that a job has saved before its time limit are written
+///    after it, for a few seconds.
 /// </summary>
-/// <param name="cancel">Cancels the run, and ends the writing.</param>
-internal sealed class JobTensorStore(
-    Lease lease, IBlobStore blobs, JobEventPublisher events, ResultWriters writers, CancellationTokenSource cancel)
+/// <param name="cancel">Cancels the run.</param>
+/// <param name="stopWriting">Cancels the writing; some time after the run was cancelled, this class cancels it.</param>
+internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPublisher events, ResultWriters writers,
+    CancellationTokenSource cancel, CancellationTokenSource stopWriting)
 {
     /// <summary>The bytes of a job that may wait to be written, so that it computes the next value meanwhile; one may have more.</summary>
     private const long MaxUnwrittenBytes = 32 << 20;
 
-    /// <summary>How long a write may go on that was cancelled.</summary>
-    private static readonly TimeSpan _cancelTimeout = TimeSpan.FromSeconds(5);
+    /// <summary>How long the values of a job are written after its time limit, and how long a write may go on that was cancelled.</summary>
+    private static readonly TimeSpan _lateWriteTimeout = TimeSpan.FromSeconds(5), _cancelTimeout = TimeSpan.FromSeconds(5);
 
     /// <summary>In place of a blob that is not written yet, in the size of its event.</summary>
     private static readonly BlobRef _unwritten =
         new() { Id = new string('0', 64), Length = 1 << 30, Checksum = UnsafeByteOperations.UnsafeWrap(new byte[16]) };
 
-    private readonly CancellationToken _cancelled = cancel.Token;
+    private readonly CancellationToken _cancelled = cancel.Token, _writingCancelled = stopWriting.Token;
     private readonly Queue<(long Bytes, Task Written)> _unwrittenValues = new();
     private readonly Lock _lock = new();
     private (Exception Exception, uint Node)? _failure;
@@ -91,6 +93,8 @@ internal sealed class JobTensorStore(
     {
         Task all = Written;
         await all.WaitAsync(_cancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!all.IsCompleted) stopWriting.CancelAfter(_lateWriteTimeout);
+        await all.WaitAsync(_writingCancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await all.WaitAsync(_cancelTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return all.IsCompletedSuccessfully;
     }
@@ -154,11 +158,12 @@ internal sealed class JobTensorStore(
         try
         {
             await writers.WriteAsync(lease.Owner, BytesOf(tensor),
-                () => stored.Blob = StoreBlobAsync(tensor).GetAwaiter().GetResult(), _cancelled);
+                () => stored.Blob = StoreBlobAsync(tensor).GetAwaiter().GetResult(), _writingCancelled);
         }
         catch (Exception failure) when (!_cancelled.IsCancellationRequested)
         {
             lock (_lock) _failure ??= (failure, node);
+            await stopWriting.CancelAsync();
             await cancel.CancelAsync();
             throw;
         }
@@ -174,8 +179,8 @@ internal sealed class JobTensorStore(
                 {
                     TensorBytes.CopyTo(tensor, stream, cancellationToken);
                     return Task.CompletedTask;
-                }, _cancelled);
-                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, _cancelled);
+                }, _writingCancelled);
+                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, _writingCancelled);
                 return blob;
             }
             catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))

@@ -118,6 +118,22 @@ public sealed class ResultWritingTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task AValueSavedBeforeTheLimit_IsDelivered()
+    {
+        string model = await StartAsync();
+        Program program = TestPrograms.HugeTensor(model, Mebi);
+        program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+        program.Nodes.Add(new Node { Local = new LocalCall { TimeoutSeconds = 60 } }); // nobody answers
+        string job = await _cluster.SubmitAsync(model, program, limit: TimeSpan.FromSeconds(1));
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
+        await Task.Delay(TimeSpan.FromSeconds(2), WorkerTestCluster.Cancel);
+        _disk.Open();
+        List<Event> events = await _cluster.GetEventsAsync(job);
+        Assert.Equal((JobState.Failed, ErrorCode.JobTimeout), (events[^1].State.State, events[^1].State.Error.Code));
+        Assert.Equal(1, (await ReadAsync(Assert.Single(events, e => e.Value is not null)))[^1]);
+    }
+
+    [Fact]
     public async Task ACancelledJob_LeavesNoDraft()
     {
         string model = await StartAsync();
