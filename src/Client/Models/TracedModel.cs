@@ -24,7 +24,7 @@ public abstract class TracedModel : Envoy
 
     /// <summary>The description of the model, which does not need its weights. It is fetched when it is first needed.</summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNAVAILABLE: the model cannot be described.</exception>
-    public ModelDescription Description => _tree.Description ??= Describe().Clone();
+    public ModelDescription Description => _tree.GetDescription(() => Describe().Clone());
 
     /// <summary>The model as the service knows it, without the user's modules; null if nothing has asked for the description yet.</summary>
     private protected ModelDescription? ServedDescription => _tree.Description is { } known ? Attachments.RemoveFrom(known) : null;
@@ -52,7 +52,15 @@ public abstract class TracedModel : Envoy
     /// <summary>The description of a model and the attached modules. Edited models share it.</summary>
     private sealed class ModelTree
     {
-        public ModelDescription? Description { get; set; }
+        private readonly Lock _lock = new();
+
+        public ModelDescription? Description { get; private set; }
+
+        public ModelDescription GetDescription(Func<ModelDescription> describe)
+        {
+            if (Description is { } known) return known;
+            lock (_lock) return Description ??= describe();
+        }
 
         public Attachments Attachments { get; } = new();
     }

@@ -25,18 +25,19 @@ internal static class ConnectionFailure
     {
         Exception[] causes = [.. Causes(GetCause(e))];
         string reason = causes is [.., var last] ? last.Message : e.Status.Detail, address = host.GetLeftPart(UriPartial.Authority);
+        string dashboardHint = $"If {address} is the dashboard of the service (HTTP/1.1, port 5081 by default), use the address of gRPC, "
+            + "port 5080 by default: `ndif up` and `ndif serve` print it when they start.";
         AuthenticationException? handshake = causes.OfType<AuthenticationException>().FirstOrDefault();
         if (IsCertificateFailure(handshake)) return (reason, CertificateHint);
         if (handshake is not null)
             return ("what answers there does not speak TLS.", $"If the service has no TLS, use {WithScheme("http")}.");
         return causes.OfType<HttpRequestException>().FirstOrDefault()?.HttpRequestError switch
         {
-            HttpRequestError.HttpProtocolError => ($"what answers there does not speak gRPC. ({reason})",
-                $"If {address} is the dashboard of the service (HTTP/1.1, port 5081 by default), use the address of gRPC, port 5080 by "
-                + "default: `ndif up` and `ndif serve` print it when they start."),
-            // Unknown: the peer closed the connection while the client sent or read the HTTP/2 preface
-            HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded or HttpRequestError.Unknown => ($"the connection was closed. ({reason})",
-                $"If the service has TLS, use {WithScheme("https")}. If it was stopped, start it again with `ndif up`."),
+            HttpRequestError.HttpProtocolError => ($"what answers there does not speak gRPC. ({reason})", dashboardHint),
+            // it depends on the moment at which the peer closes the connection; a server of TLS or HTTP/1.1 may do that too
+            HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded or HttpRequestError.Unknown => (
+                $"the connection was closed. ({reason})",
+                $"If the service has TLS, use {WithScheme("https")}. {dashboardHint} If it was stopped, start it again with `ndif up`."),
             _ => (reason, "Start one with `ndif up`, or set NDIF_HOST to the address of yours."),
         };
 
