@@ -29,10 +29,10 @@ internal static class ConnectionFailure
             + "port 5080 by default: `ndif up` and `ndif serve` print it when they start.";
         AuthenticationException? handshake = causes.OfType<AuthenticationException>().FirstOrDefault();
         if (IsCertificateFailure(handshake)) return (reason, CertificateHint);
-        if (handshake is not null)
-            return ("what answers there does not speak TLS.", $"If the service has no TLS, use {WithScheme("http")}.");
+        if (handshake is not null) return NotTls();
         return causes.OfType<HttpRequestException>().FirstOrDefault()?.HttpRequestError switch
         {
+            HttpRequestError.SecureConnectionError => NotTls(), // the peer has closed the connection in the handshake
             HttpRequestError.HttpProtocolError => ($"what answers there does not speak gRPC. ({reason})", dashboardHint),
             // it depends on the moment at which the peer closes the connection; a server of TLS or HTTP/1.1 may do that too
             HttpRequestError.InvalidResponse or HttpRequestError.ResponseEnded or HttpRequestError.Unknown => (
@@ -40,6 +40,8 @@ internal static class ConnectionFailure
                 $"If the service has TLS, use {WithScheme("https")}. {dashboardHint} If it was stopped, start it again with `ndif up`."),
             _ => (reason, "Start one with `ndif up`, or set NDIF_HOST to the address of yours."),
         };
+
+        (string, string) NotTls() => ("what answers there does not speak TLS.", $"If the service has no TLS, use {WithScheme("http")}.");
 
         string WithScheme(string scheme) =>
             new UriBuilder(host) { Scheme = scheme, Port = host.Port }.Uri.GetLeftPart(UriPartial.Authority);
