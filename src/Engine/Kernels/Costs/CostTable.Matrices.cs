@@ -129,11 +129,17 @@ internal static partial class CostTable
         double bytes = query.element_size(), results = (double)query.numel() / Math.Max(1, query.shape[^1]) * value.shape[^1] * bytes;
         double repeated = a.Bool(7) && query.ndim >= 3 && key.ndim >= 3 && key.shape[^3] > 0
             ? (Bytes(a, 1) + Bytes(a, 2)) * query.shape[^3] / key.shape[^3] : 0;
-        double copies = Bytes(a, 0) + repeated + CopyBytes(key) + CopyBytes(value);
+        double copies = Bytes(a, 0) + DenseBytes(query) + repeated + DenseBytes(key) + DenseBytes(value);
         // only the fused kernel never has all scores in memory
         bool isFused = Attention.IsFused(query, key, value, a[3] as Tensor, a.Float(4), a.Bool(7));
         double width = Math.Max(bytes, 4);
-        if (!isFused) copies += scores * 4 * width;
+        // the other scales queries and keys, and computes halves as floats (_scaled_dot_product_attention_math)
+        if (!isFused)
+        {
+            double repeats = repeated > 0 ? (double)query.shape[^3] / key.shape[^3] : 1, keys = repeats * key.numel();
+            double scaled = query.numel() + keys, floats = bytes < width ? scaled + repeats * value.numel() : 0;
+            copies += scores * 4 * width + (scaled + floats) * width;
+        }
         return new OpCost(results, copies, 10 * scores * TypeFactor(query),
             2 * scores * (query.shape[^1] + value.shape[^1]) * Math.Min(ProductFactor(query), 4));
     }

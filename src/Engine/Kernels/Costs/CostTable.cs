@@ -134,6 +134,9 @@ internal static partial class CostTable
             using Tensor transposed = tensor.transpose(-2, -1);
             if (transposed.is_contiguous()) return 0;
         }
-        return (double)tensor.numel() * tensor.element_size();
+        return DenseBytes(tensor);
     }
+
+    /// <summary>The bytes of a contiguous copy of a tensor; 0 if it is contiguous.</summary>
+    private static double DenseBytes(Tensor tensor) => tensor.is_contiguous() ? 0 : (double)tensor.numel() * tensor.element_size();
 }

@@ -23,7 +23,7 @@ public sealed class BoundedOperationTests
         "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
         "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
-        "remainder_",
+        "remainder_", "scatter of halves", "attention of halves",
     ];
 
     [Theory]
@@ -65,6 +65,10 @@ public sealed class BoundedOperationTests
             "lstsq" => Run(context, "linalg_lstsq", one.expand(2, 20_000), one.expand(2, 20_000)),
             "mask of attention" => Run(context, "scaled_dot_product_attention", one.expand(1_000, 1, 1, 3), one.expand(1_000, 1, 1, 3),
                 one.expand(1_000, 1, 1, 3), one.expand(1_000, 1, 20_000, 3)),
+            "attention of halves" => Run(context, "scaled_dot_product_attention", one.to(ScalarType.Float16).expand(64, 400_000),
+                one.to(ScalarType.Float16).expand(64, 400_000), one.to(ScalarType.Float16).expand(64, 7)),
+            "scatter of halves" => Run(context, "scatter", one.to(ScalarType.Float16).expand(60_000_000, 1), 1L,
+                zeros(1, 1, dtype: ScalarType.Int64), 1.0),
             "take_along_dim" => Run(context, what, one.expand(100, 1), zeros(1, 1, dtype: ScalarType.Int64).expand(30_000_000, 1), 0L),
             "gather" => Run(context, what, one.expand(1_000, 30_000), 0L, zeros(1, 1, dtype: ScalarType.Int64).expand(1_000, 30_000)),
             "softsign" => Run(context, what, one.to(ScalarType.Int32).expand(20_000_000, 1)),
