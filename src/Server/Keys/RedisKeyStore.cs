@@ -4,8 +4,8 @@ using StackExchange.Redis;
 namespace Ndif.Server.Keys;
 
 /// <summary>
-/// Stores keys in one Redis hash, <c>{prefix}keys</c>, as JSON by id. It is shared by all gateways. <c>{prefix}keys_revision</c> is a random
-/// text that each revocation replaces: a counter could have the same value again after Redis was restored from a backup.
+/// Stores keys in one Redis hash, <c>{prefix}keys</c>, as JSON by id. It is shared by all gateways. <c>{prefix}keys_revision</c> is a
+/// random text that each revocation replaces: a counter could have the same value again after Redis was restored from a backup.
 /// </summary>
 /// <param name="prefix">The prefix of all Redis keys of the service, such as <c>ndif:</c>.</param>
 public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
