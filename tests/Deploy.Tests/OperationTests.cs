@@ -89,20 +89,25 @@ public sealed class OperationTests
     /// restored without one first.
     /// </summary>
     [Fact]
-    public async Task ABackup_HasKeysDeploymentsAndWaitingJobs()
+    public async Task ABackup_HasKeysDeploymentsWaitingJobsAndBlobs()
     {
         await using var service = new DeployedService();
         await service.InitializeAsync();
         (ChildProcess worker, _) = await service.StartWorkerAsync("before");
+        Job ended = await SubmitLargeAsync(service.Gateway.Grpc, service.Key);
+        await ended.WaitAsync(Cancel);
         await worker.TerminateAsync();
         await service.RunToolAsync("models", "deploy", "kept/model");
-        Job waiting = await SubmitAsync(service.Gateway.Grpc, service.Key);
+        Job waiting = await SubmitLargeAsync(service.Gateway.Grpc, service.Key);
 
         string port = service.RedisAddress.Split(',')[0].Split(':')[1], backup = Path.Combine(service.Folder, "backup.rdb");
+        string blobs = Path.Combine(service.DataFolder, "blobs"), blobsBackup = Path.Combine(service.Folder, "backup");
         await RunRedisCliAsync(port, "--rdb", backup);
+        CopyFolder(blobs, blobsBackup);
         await service.Gateway.Process.TerminateAsync();
         service.Processes[0].Kill();
         await service.Processes[0].WaitForExitAsync();
+        Directory.Delete(blobs, recursive: true);
 
         string restored = Directory.CreateDirectory(Path.Combine(service.Folder, "restored")).FullName;
         File.Copy(backup, Path.Combine(restored, "dump.rdb"));
@@ -117,12 +122,23 @@ public sealed class OperationTests
             await loading.WaitForExitAsync();
         }
         service.Add(await StartRedisAsync(port, restored, service.Folder, "yes"));
+        CopyFolder(blobsBackup, blobs);
 
         GatewayProcess gateway = await service.StartGatewayProcessAsync(service.Gateway.Grpc.Port, service.Gateway.Http.Port);
         Assert.Contains("kept/model", await service.RunToolAsync("models", "list"), StringComparison.Ordinal); // with the old key
         await service.StartWorkerAsync("after");
-        Job same = await Job.AttachAsync(waiting.Id, Backend.At(gateway.Grpc.ToString(), service.Key), cancellationToken: Cancel);
-        await foreach (JobEvent _ in same.Events(cancellationToken: Cancel)) { } // throws if the job did not complete
+        Backend backend = Backend.At(gateway.Grpc.ToString(), service.Key);
+        foreach (string id in (string[])[ended.Id, waiting.Id])
+        {
+            Job same = await Job.AttachAsync(id, backend, Cancel);
+            await same.WaitAsync(Cancel); // throws if the job did not complete
+            Assert.Equal(_numbers, ((TensorData)same.Results["large"]!).ToArray<float>());
+        }
+
+        Directory.Delete(blobs, recursive: true); // a backup without them
+        Job lost = await Job.AttachAsync(ended.Id, backend, Cancel);
+        NdifException gone = await Assert.ThrowsAnyAsync<NdifException>(() => lost.WaitAsync(Cancel));
+        Assert.Equal(Protocol.ErrorCode.UnknownBlob, gone.Code);
     }
 
     /// <summary>The numbers of docs/operating/sizing.md, for jobs like the first of the guide.</summary>
@@ -168,6 +184,27 @@ public sealed class OperationTests
             }
         }
         return completed;
+    }
+
+    /// <summary>A constant of 4 MB, which is uploaded, and a result as large.</summary>
+    private static readonly float[] _numbers = [.. Enumerable.Range(0, 1 << 20).Select(i => (float)i)];
+
+    private static async Task<Job> SubmitLargeAsync(Uri gateway, string key)
+    {
+        var llm = new LanguageModel(DeployedService.Model, remote: Backend.At(gateway.ToString(), key));
+        using Trace trace = llm.Trace(Prompt);
+        (llm.LmHead.Output.Sum() * 0 + TensorData.FromArray(_numbers, _numbers.Length)).Save("large");
+        return await trace.SubmitAsync(cancellationToken: Cancel);
+    }
+
+    private static void CopyFolder(string from, string to)
+    {
+        foreach (string file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))
+        {
+            string copy = Path.Combine(to, Path.GetRelativePath(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+            File.Copy(file, copy);
+        }
     }
 
     private static async Task<Job> SubmitAsync(Uri gateway, string key)

@@ -43,6 +43,7 @@ public static class ErrorWireFormat
         StatusCode.NotFound => StatusCodes.Status404NotFound,
         StatusCode.ResourceExhausted when code == ErrorCode.LimitExceeded => StatusCodes.Status413PayloadTooLarge,
         StatusCode.ResourceExhausted => StatusCodes.Status429TooManyRequests,
+        StatusCode.Cancelled => StatusCodes.Status499ClientClosedRequest, // not an error of the service: nobody reads the response
         StatusCode.Unavailable => StatusCodes.Status503ServiceUnavailable,
         StatusCode.DataLoss => StatusCodes.Status422UnprocessableEntity,
         StatusCode.InvalidArgument or StatusCode.FailedPrecondition or StatusCode.OutOfRange => StatusCodes.Status400BadRequest,

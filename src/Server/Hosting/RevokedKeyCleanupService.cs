@@ -17,17 +17,30 @@ internal sealed class RevokedKeyCleanupService(
 
     private static readonly TimeSpan _interval = TimeSpan.FromSeconds(2);
 
-    private readonly HashSet<string> _closed = [];
+    /// <summary>How often all keys are listed although the revision is the same: processes of older versions do not change it.</summary>
+    private static readonly TimeSpan _listInterval = TimeSpan.FromMinutes(5);
+
+    private readonly TimeProvider _time = time;
+
+    /// <summary>With the time, because a key of a Redis that was restored from a backup can be revoked again.</summary>
+    private readonly HashSet<(string Id, DateTimeOffset Revoked)> _closed = [];
+
+    private string? _revision;
+    private long _listed;
 
     protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
     {
+        // read before the keys: a key that is revoked in between is found the next time
+        (string revision, long start) = (await keys.GetRevisionAsync(cancellationToken), _time.GetTimestamp());
+        if (revision == _revision && _time.GetElapsedTime(_listed, start) < _listInterval) return;
         foreach (KeyRecord key in await keys.ListAsync(cancellationToken))
         {
-            if (key.Revoked is null || _closed.Contains(key.Id)) continue;
+            if (key.Revoked is not { } revoked || _closed.Contains((key.Id, revoked))) continue;
             int cancelled = await jobs.CloseOwnerAsync(key.Id, Reason, cancellationToken);
             await edits.DeleteAllAsync(key.Id, cancellationToken);
             if (cancelled > 0) logger.JobsOfRevokedKeyCancelled(cancelled, key.Id);
-            _closed.Add(key.Id);
+            _closed.Add((key.Id, revoked));
         }
+        (_revision, _listed) = (revision, start);
     }
 }

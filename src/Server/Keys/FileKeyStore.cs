@@ -42,6 +42,12 @@ public sealed class FileKeyStore(string path) : IKeyStore
         return revoked;
     }
 
+    public Task<string> GetRevisionAsync(CancellationToken cancellationToken = default)
+    {
+        var file = new FileInfo(path);
+        return Task.FromResult(file.Exists ? $"{file.LastWriteTimeUtc.Ticks} {file.Length}" : "");
+    }
+
     /// <summary>Returns the current keys. Reads the file only if it has changed. The returned list is never modified.</summary>
     private async Task<List<KeyRecord>> ReadAsync(CancellationToken cancellationToken)
     {

@@ -14,4 +14,10 @@ public interface IKeyStore
 
     /// <summary>Revokes a key; a key that is already revoked keeps its time. Returns null if there is no such key.</summary>
     Task<KeyRecord?> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Returns a text that differs after a key was revoked, by whichever process: as long as it is the same, a caller has no reason to list
+    /// all keys again. A process of a version before this method revokes without changing it.
+    /// </summary>
+    Task<string> GetRevisionAsync(CancellationToken cancellationToken = default);
 }

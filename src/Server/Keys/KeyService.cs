@@ -34,6 +34,9 @@ public sealed class KeyService(IKeyStore store, TimeProvider time)
 
     public Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default) => store.ListAsync(cancellationToken);
 
+    /// <inheritdoc cref="IKeyStore.GetRevisionAsync"/>
+    public Task<string> GetRevisionAsync(CancellationToken cancellationToken = default) => store.GetRevisionAsync(cancellationToken);
+
     /// <exception cref="NdifException">BAD_ARGUMENT: there is no such key.</exception>
     public async Task<KeyRecord> RevokeAsync(string id, CancellationToken cancellationToken = default) =>
         await store.RevokeAsync(id, time.GetUtcNow(), cancellationToken) ?? throw ServerErrors.UnknownKeyId(id);

@@ -3,11 +3,15 @@ using StackExchange.Redis;
 
 namespace Ndif.Server.Keys;
 
-/// <summary>Stores keys in one Redis hash, <c>{prefix}keys</c>, as JSON by id. It is shared by all gateways.</summary>
+/// <summary>
+/// Stores keys in one Redis hash, <c>{prefix}keys</c>, as JSON by id. It is shared by all gateways. <c>{prefix}keys_revision</c> is a
+/// random text that each revocation replaces: a counter could have the same value again after Redis was restored from a backup.
+/// </summary>
 /// <param name="prefix">The prefix of all Redis keys of the service, such as <c>ndif:</c>.</param>
 public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
 {
     private readonly RedisKey _hashKey = prefix + "keys";
+    private readonly RedisKey _revisionKey = prefix + "keys_revision";
 
     public async Task<KeyRecord?> FindAsync(string id, CancellationToken cancellationToken = default) =>
         Parse(await redis.GetDatabase().HashGetAsync(_hashKey, id).WaitAsync(cancellationToken));
@@ -31,9 +35,13 @@ public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = 
             ITransaction change = redis.GetDatabase().CreateTransaction();
             change.AddCondition(Condition.HashEqual(_hashKey, id, stored)); // another gateway may revoke it concurrently
             _ = change.HashSetAsync(_hashKey, id, Format(revoked));
+            _ = change.StringSetAsync(_revisionKey, Guid.NewGuid().ToString("N"));
             if (await change.ExecuteAsync().WaitAsync(cancellationToken)) return revoked;
         }
     }
+
+    public async Task<string> GetRevisionAsync(CancellationToken cancellationToken = default) =>
+        (string?)await redis.GetDatabase().StringGetAsync(_revisionKey).WaitAsync(cancellationToken) ?? "";
 
     private static RedisValue Format(KeyRecord key) => JsonSerializer.Serialize(key, KeyJson.Default.KeyRecord);
 

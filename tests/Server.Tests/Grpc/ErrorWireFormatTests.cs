@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Microsoft.AspNetCore.Http;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
 using Ndif.Server.Tests.Support;
@@ -17,6 +18,8 @@ public sealed class ErrorWireFormatTests
             Assert.NotEqual(StatusCode.Unknown, status);
             Assert.Equal(code is ErrorCode.Internal or ErrorCode.Unspecified, status == StatusCode.Internal);
             Assert.InRange(ErrorWireFormat.GetHttpStatus(code), 400, 599);
+            // a caller that does not wait for its answer is no error of the service, and no reason for the alert NdifGatewayErrors
+            Assert.Equal(code is ErrorCode.JobCancelled, ErrorWireFormat.GetHttpStatus(code) == StatusCodes.Status499ClientClosedRequest);
         }
     }
 

@@ -44,6 +44,24 @@ public abstract class KeyStoreContract
     }
 
     [Fact]
+    public async Task Revision_IsAnother_AfterEachRevocation()
+    {
+        IKeyStore store = Open(), gateway = Open();
+        HashSet<string> seen = [await gateway.GetRevisionAsync(TestGateway.Cancel)];
+        foreach (string id in (string[])["aaaaaaaa", "bbbbbbbb"])
+        {
+            await store.AddAsync(Record(id), TestGateway.Cancel);
+            string before = await gateway.GetRevisionAsync(TestGateway.Cancel);
+            seen.Add(before);
+            Assert.Equal(before, await gateway.GetRevisionAsync(TestGateway.Cancel)); // reading does not change it
+            await store.RevokeAsync(id, DateTimeOffset.UnixEpoch.AddYears(60), TestGateway.Cancel);
+            string after = await gateway.GetRevisionAsync(TestGateway.Cancel);
+            Assert.True(seen.Add(after));
+            Assert.Equal(after, await Open().GetRevisionAsync(TestGateway.Cancel));
+        }
+    }
+
+    [Fact]
     public async Task List_IsOldestFirst()
     {
         IKeyStore store = Open();
