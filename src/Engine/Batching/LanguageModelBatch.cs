@@ -183,7 +183,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
     private void AdvanceStep()
     {
         foreach (TraceRows rows in _traces)
-            if (rows.IsGenerating && !rows.HasStopped) rows.CommitTokens();
+            if (rows.IsGenerating && !rows.HasStopped) RunGuarded(rows, rows.CommitTokens);
         foreach (TraceRows rows in _traces)
             if (rows.IsGenerating && !rows.HasEnded && !rows.HasStopped) rows.CheckPositions();
         List<TraceRows> continuing = [.. _traces.Where(p => p.IsGenerating && !p.HasEnded && !p.HasStopped)];

@@ -25,5 +25,6 @@ internal interface IRunSink
     void OnWarning(uint node, string module, string message);
 
     /// <summary>A streaming generation has a new token.</summary>
+    /// <exception cref="OperationCanceledException">The run was cancelled or preempted, and the token is not reported.</exception>
     void OnTokenGenerated(NewToken token);
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using TorchSharp;
@@ -171,6 +172,16 @@ internal sealed partial class ModelScheduler
         foreach (JobRun job in turn.Jobs) job.DelayOfOthers = Kept * job.DelayOfOthers + turn.ExcessOf(job);
         foreach (JobRun job in turn.Jobs.DistinctBy(job => job.Owner))
             if (turn.HasOtherOwners(job.Owner)) _delays.Add(job.Owner, turn.ExcessOf(job));
+    }
+
+    /// <summary>A pass that jobs share has failed because of one of them: each starts again from its beginning, alone.</summary>
+    private void RestartAlone(List<TraceRun> traces)
+    {
+        List<ScheduledJob> jobs = _jobs.FindAll(job => job.Trace is { } trace && traces.Contains(trace) && !job.Run.HasFailed);
+        foreach (ScheduledJob job in jobs)
+            foreach (ScheduledJob other in jobs.Where(other => other.Run.Owner != job.Run.Owner))
+                job.LostByOthers += other.Run.ExecutionTimer?.Used ?? TimeSpan.Zero;
+        foreach (ScheduledJob job in jobs) job.RestartAlone();
     }
 
     private ScheduledJob? Find(JobRun run) => _jobs.Find(job => job.Run == run);

@@ -22,7 +22,8 @@ namespace Ndif.Engine.Scheduling;
 /// 5. A long pass is preempted between and inside of its modules, so that the others generate and shorter prompts run, and between two of
 ///    its statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another
 ///    turn, or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
-/// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
+/// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found. Its
+///    owner has kept the others waiting for the time that they have lost, which is not charged.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
@@ -323,8 +324,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         catch (Exception) when (traces.Count > 1)
         {
-            foreach (ScheduledJob job in _jobs) // 6
-                if (job.Trace is { } trace && traces.Contains(trace) && !job.Run.HasFailed) job.RestartAlone();
+            RestartAlone(traces); // 6
         }
         catch (Exception e)
         {
@@ -334,6 +334,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
                 ForwardErrorTranslator.Translate(e, "The model's forward pass",
                     "If the program replaced a value of the model, check its shape and element type."), job.LastWriteNode
                     ?? traces[0].Statement.Id);
+            _delays.Add(job.Owner, Find(job)!.LostByOthers);
         }
         finally
         {

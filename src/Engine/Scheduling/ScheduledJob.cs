@@ -39,6 +39,9 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     /// </summary>
     public TimeSpan OwnTurnLimit { get; set; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>What jobs of other owners had computed that started again with it, because a pass that they shared has failed.</summary>
+    public TimeSpan LostByOthers { get; set; }
+
     public bool HasLocalCalls => _hasLocalCalls.Value;
 
     private readonly Lazy<bool> _hasLocalCalls = new(() => run.Plan.Statements.OfType<LocalCallStatement>().Any(), isThreadSafe: false);
@@ -59,11 +62,13 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
         (Trace, Prepared, HasStarted) = (null, null, false);
     }
 
-    /// <summary>Starts the job again from its beginning, not batched with others.</summary>
+    /// <summary>
+    /// Starts the job again from its beginning, not batched with others. What it has computed in passes with others is not charged.
+    /// </summary>
     public void RestartAlone()
     {
         EndTrace();
-        if (run.IsPreempted && !IsAlone) run.ExecutionTimer?.Discard();
+        if (!IsAlone) run.ExecutionTimer?.Discard();
         run.Restart();
         (Session, IsAlone) = (new Interpreter(run, 0, null), true);
     }

@@ -20,8 +20,8 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     private const int MaxInlineTensorBytesOfLargeJob = 1 << 10;
 
-    /// <summary>How many times as many events of passes are buffered as of statements: others share a pass, and would wait.</summary>
-    private const int BuffersOfPasses = 16;
+    /// <summary>How many times as many tokens are buffered as events of statements: others share their pass.</summary>
+    private const int TokenBuffers = 16;
 
     private static readonly TimeSpan _roomPoll = TimeSpan.FromMilliseconds(1);
 
@@ -45,8 +45,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         (_lease, _jobs, _leases, _phases, _options, _cancel) = (lease, jobs, leases, phases, options, cancel);
         (_cancelled, _writingCancelled) = (cancel.Token, writingCancelled);
         _waiting = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        _events = Channel.CreateBounded<(Event, Task)>(
-            new BoundedChannelOptions(BuffersOfPasses * options.EventBufferSize) { SingleReader = true });
+        _events = Channel.CreateUnbounded<(Event, Task)>(); // with a count, which one for a single reader lacks
         _publishing = PublishEventsAsync();
     }
 
@@ -75,23 +74,22 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     }
 
     /// <summary>
-    /// Waits until the buffer has room for an event of a statement. Called on the model thread, on which other jobs run meanwhile.
+    /// Waits until the buffer has room for an event. Called on the model thread, on which other jobs run meanwhile. The values before it
+    /// may be written for minutes, and the queue may be slow.
     /// </summary>
     /// <exception cref="OperationCanceledException">The run was cancelled or preempted.</exception>
-    public void WaitForRoom(JobRun run)
+    public void WaitForRoom(JobRun run, bool isToken = false)
     {
-        if (_events.Reader.Count >= _options.EventBufferSize) run.WaitWhileOthersRun(WaitForRoomAsync(), canLeave: true);
+        int size = (isToken ? TokenBuffers : 1) * _options.EventBufferSize;
+        if (_events.Reader.Count >= size) run.WaitWhileOthersRun(WaitForRoomAsync(size), canLeave: true);
     }
 
-    private async Task WaitForRoomAsync()
+    private async Task WaitForRoomAsync(int size)
     {
-        while (_events.Reader.Count >= _options.EventBufferSize) await Task.Delay(_roomPoll, _cancelled);
+        while (_events.Reader.Count >= size) await Task.Delay(_roomPoll, _cancelled);
     }
 
-    /// <summary>
-    /// Enqueues an event for publication. Called on the model thread, which waits if the buffer is full: events of a statement wait for
-    /// room before, and those of a pass, tokens and warnings, have a larger buffer.
-    /// </summary>
+    /// <summary>Enqueues an event for publication. Values, logs and tokens wait for room before.</summary>
     /// <param name="written">Completes when the blobs of a value are written; it is published after that.</param>
     public void Enqueue(Event jobEvent, Task? written = null)
     {
@@ -100,8 +98,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
             bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
             CountEventBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
         }
-        var entry = (jobEvent, written ?? Task.CompletedTask);
-        if (!_events.Writer.TryWrite(entry)) _events.Writer.WriteAsync(entry, _cancelled).AsTask().GetAwaiter().GetResult();
+        _events.Writer.TryWrite((jobEvent, written ?? Task.CompletedTask));
     }
 
     /// <summary>

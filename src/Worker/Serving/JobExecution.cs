@@ -17,7 +17,7 @@ namespace Ndif.Worker.Serving;
 
 /// <summary>
 /// Runs one leased job beside others:
-/// 1. <see cref="Start"/> publishes the RUNNING state and compiles the program.
+/// 1. <see cref="CompileAsync"/> publishes the RUNNING state and compiles the program.
 /// 2. The model thread runs the program. It enqueues events (values, logs, tokens), which a background task publishes in order, so that a
 ///    client receives a value while the forward pass still runs.
 /// 3. <see cref="RenewLeaseAsync"/> renews the lease meanwhile. If the lease is lost, the run is cancelled.
@@ -30,6 +30,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     /// <summary>How often a job runs that lacks memory because of others, before it fails.</summary>
     private const int MaxMemoryAttempts = 10;
+
+    /// <summary>A program of this size is not compiled at once, because the jobs that are leased after it would wait.</summary>
+    private const int LargeProgramBytes = 64 << 10;
 
     private readonly Lease _lease;
     private readonly JobLeaseClient _leases;
@@ -46,7 +49,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private Plan? _plan;
     private JobRun? _run;
 
-    private JobExecution(
+    /// <param name="modelReady">When the model was loaded, which may be after the lease was granted.</param>
+    public JobExecution(
         Lease lease, DateTimeOffset modelReady, JobLeaseClient leases, LeasedJobs jobs, QueueBackend backend, WorkerOptions options,
         TimeProvider time, CancellationToken stopping)
     {
@@ -73,34 +77,45 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public Error? Error { get; private set; }
 
-    /// <summary>1. Publishes that the job runs, and compiles its program.</summary>
-    /// <param name="modelReady">When the model was loaded, which may be after the lease was granted.</param>
-    public static JobExecution Start(
-        Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, JobLeaseClient leases, LeasedJobs jobs,
-        QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    /// <summary>
+    /// 1. Publishes that the job runs, and compiles its program: one of 100,000 nodes takes seconds. One large program of an owner is
+    /// compiled at a time.
+    /// </summary>
+    public async Task CompileAsync(HookedLanguageModel model)
     {
-        var execution = new JobExecution(lease, modelReady, leases, jobs, backend, options, time, stopping);
-        execution._phases.OnCompileStarted();
-        execution._executionTimer.Start(sharers: 1);
-        execution._events.Enqueue(
-            new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
+        _phases.OnCompileStarted();
+        _events.Enqueue(
+            new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)_lease.Attempt, Worker = _options.Id } });
         try
         {
-            execution._plan = Compiler.Compile(Parse(lease.Program), model);
-            execution._run = new JobRun(
-                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, () => execution._executionTimer.Left,
-                jobs.Memory, execution._cancel.Token)
-            {
-                Owner = lease.Owner, Weight = lease.Weight, Seed = GetSeed(lease.JobId), ExecutionTimer = execution._executionTimer,
-            };
+            if (_lease.Program.Length < LargeProgramBytes) Compile(model);
+            else
+                await _jobs.Compilers.RunAsync(_lease.Owner,
+                    () => OwnerWorkQueues.RunOnThreadAsync(() => Compile(model), _cancel.Token), _cancel.Token);
         }
         catch (Exception e)
         {
-            execution.Error = Errors.FromException(e);
+            Error = Errors.FromException(e);
         }
-        execution._executionTimer.Stop();
-        execution._phases.OnCompileEnded();
-        return execution;
+        _phases.OnCompileEnded();
+    }
+
+    private void Compile(HookedLanguageModel model)
+    {
+        _executionTimer.Start(sharers: 1);
+        try
+        {
+            _plan = Compiler.Compile(Parse(_lease.Program), model);
+            _run = new JobRun(
+                _plan, this, GetConstant, _options.JobMemoryBudget, () => _executionTimer.Left, _jobs.Memory, _cancel.Token)
+            {
+                Owner = _lease.Owner, Weight = _lease.Weight, Seed = GetSeed(_lease.JobId), ExecutionTimer = _executionTimer,
+            };
+        }
+        finally
+        {
+            _executionTimer.Stop();
+        }
     }
 
     /// <summary>Called on the model thread when the job begins to run.</summary>
@@ -125,7 +140,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void OnWarning(uint node, string module, string message) =>
         _events.Enqueue(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
 
-    public void OnTokenGenerated(NewToken token) => _events.Enqueue(new Event { Token = token });
+    public void OnTokenGenerated(NewToken token)
+    {
+        _events.WaitForRoom(_run!, isToken: true);
+        _events.Enqueue(new Event { Token = token });
+    }
 
     public Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
         _localCalls.Invoke(_run!, node, callback, values, timeout);
@@ -150,7 +169,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         // changes nothing; if it is still valid, the job runs again.
         // Nor has one that lacks memory only because of others: it runs again when they have ended.
         bool isShortOfMemory = error is { Code: ErrorCode.OutOfMemory, Retryable: true } && _lease.Attempt < MaxMemoryAttempts;
-        if (isShortOfMemory) _jobs.OnMemoryShortage();
+        if (isShortOfMemory) _jobs.OnMemoryShortage(_lease.Owner);
         bool isReturned =
             isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
         if (!isReturned && !_events.IsLeaseLost)
@@ -252,6 +271,6 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private TensorData GetConstant(uint index)
     {
         Tensor tensor = _plan!.Program.Constants[(int)index];
-        return tensor.IsBlob() ? _tensors.DownloadAsync(tensor, _run?.Limits).GetAwaiter().GetResult() : TensorData.FromProto(tensor);
+        return tensor.IsBlob() ? _tensors.Download(_run!, tensor, canLeave: true) : TensorData.FromProto(tensor);
     }
 }

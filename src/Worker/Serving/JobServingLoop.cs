@@ -18,7 +18,8 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobServingLoop(
     ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
-    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(20);
+    /// <summary>How often the memory is looked at that owners wait for.</summary>
+    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
@@ -109,14 +110,10 @@ internal sealed class JobServingLoop(
                     await Task.WhenAny(_running.Keys).WaitAsync(_drain.Token);
                     continue;
                 }
-                if (jobs.IsShortOfMemory)
-                {
-                    await Task.Delay(_memoryPoll, time, _drain.Token);
-                    continue;
-                }
-                TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                Lease? next = isFull ? await LeaseExtraAsync(timeout)
-                    : await _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, [], _drain.Token);
+                string[] except = jobs.OwnersShortOfMemory;
+                TimeSpan timeout = except.Length > 0 ? _memoryPoll : isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
+                Lease? next = isFull ? await LeaseExtraAsync(timeout, except)
+                    : await _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, except, _drain.Token);
                 _failures.Succeeded();
                 if (next is { } lease) _running.Add(RunAsync(lease, abort), lease.Owner);
                 else if (!isTrimmed && _running.Keys.All(job => job.IsCompleted))
@@ -143,10 +140,10 @@ internal sealed class JobServingLoop(
     /// Leases a job for a place beyond <see cref="WorkerOptions.MaxBatch"/>. Returns null as soon as a running job has ended, whose place
     /// is for any owner.
     /// </summary>
-    private async Task<Lease?> LeaseExtraAsync(TimeSpan timeout)
+    private async Task<Lease?> LeaseExtraAsync(TimeSpan timeout, string[] except)
     {
         string[] exceptOwners =
-            [.. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
+            [.. except, .. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
         using var isPlaceFree = CancellationTokenSource.CreateLinkedTokenSource(_drain.Token);
         Task<Lease?> leasing = _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, exceptOwners, isPlaceFree.Token);
         if (await Task.WhenAny([leasing, .. _running.Keys]) != leasing) await isPlaceFree.CancelAsync();
@@ -174,13 +171,13 @@ internal sealed class JobServingLoop(
         host.OnJobStarted(time.GetUtcNow());
         jobs.Add(lease);
         Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, host.RunningJobCount);
-        JobExecution execution = JobExecution.Start(
-            lease, host.Model, host.LoadedAt, _leases, jobs, backend, options, time, abort);
+        var execution = new JobExecution(lease, host.LoadedAt, _leases, jobs, backend, options, time, abort);
         jobs.Start(execution);
         using var ended = new CancellationTokenSource();
         Task renewal = execution.RenewLeaseAsync(ended.Token);
         try
         {
+            await execution.CompileAsync(host.Model);
             if (execution.Run is { } run) await _scheduler.RunAsync(run, execution.OnRunStarted);
             execution.OnRunEnded();
         }

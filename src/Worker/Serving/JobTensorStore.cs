@@ -195,25 +195,46 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     }
 
     /// <summary>Replaces the blob references of a reply with their bytes.</summary>
-    public async Task ResolveAsync(Data data, OperationLimits? limits)
+    public void Resolve(JobRun run, Data data)
     {
-        foreach (Tensor tensor in data.BlobTensors()) tensor.Inline = (await DownloadAsync(tensor, limits)).ToProto().Inline;
+        foreach (Tensor tensor in data.BlobTensors()) tensor.Inline = Download(run, tensor, canLeave: false).ToProto().Inline;
     }
 
-    /// <summary>Reads a constant that was uploaded, if the job has the memory for it.</summary>
+    /// <summary>
+    /// Reads a constant that was uploaded, if the job has the memory for it. Called on the thread of the model, on which other jobs run
+    /// meanwhile: the disk, or the bucket, may be slow.
+    /// </summary>
+    /// <param name="canLeave">Whether the job may start again instead (<see cref="JobRun.WaitWhileOthersRun"/>).</param>
     /// <exception cref="NdifException">UNKNOWN_BLOB, OUT_OF_MEMORY.</exception>
-    public async Task<TensorData> DownloadAsync(Tensor tensor, OperationLimits? limits)
+    /// <exception cref="OperationCanceledException">The run was cancelled or preempted.</exception>
+    public TensorData Download(JobRun run, Tensor tensor, bool canLeave)
     {
-        await using Stream? stream = await blobs.CanReadAsync(tensor.Blob.Id, lease.Owner, _cancelled)
-            ? await blobs.OpenAsync(tensor.Blob.Id, _cancelled) : null;
-        if (stream is null)
-            throw Errors.CreateException(
-                ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.",
-                "Submit the program again; constants are kept for a limited time.");
-        limits?.RequireMemory("A constant or an answer", stream.Length, stream.Length); // read, then copied into a tensor
-        byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)stream.Length));
-        await stream.ReadExactlyAsync(bytes, _cancelled);
-        return TensorData.FromProto(
-            new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) });
+        Task<long?> finding = GetLengthAsync(tensor.Blob.Id);
+        run.WaitWhileOthersRun(finding, canLeave);
+        if (finding.GetAwaiter().GetResult() is not { } length) throw UnknownBlob();
+        run.Limits.RequireMemory("A constant or an answer", length, length); // read, then copied into a tensor
+        Task<byte[]> reading = ReadAsync(tensor.Blob.Id, checked((int)length));
+        run.WaitWhileOthersRun(reading, canLeave);
+        ByteString bytes = UnsafeByteOperations.UnsafeWrap(reading.GetAwaiter().GetResult());
+        return TensorData.FromProto(new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = bytes });
     }
+
+    private async Task<long?> GetLengthAsync(string blob)
+    {
+        if (!await blobs.CanReadAsync(blob, lease.Owner, _cancelled)) return null;
+        await using Stream? stream = await blobs.OpenAsync(blob, _cancelled);
+        return stream?.Length;
+    }
+
+    private async Task<byte[]> ReadAsync(string blob, int length)
+    {
+        await using Stream stream = await blobs.OpenAsync(blob, _cancelled) ?? throw UnknownBlob();
+        byte[] bytes = GC.AllocateUninitializedArray<byte>(length);
+        await stream.ReadExactlyAsync(bytes, _cancelled);
+        return bytes;
+    }
+
+    private static Exception UnknownBlob() => Errors.CreateException(
+        ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.",
+        "Submit the program again; constants are kept for a limited time.");
 }

@@ -7,22 +7,37 @@ namespace Ndif.Worker.Serving;
 /// <param name="memory">The memory of their values; null for no limit.</param>
 internal sealed class LeasedJobs(SharedJobMemory? memory)
 {
-    private volatile bool _isShortOfMemory;
+    private readonly Dictionary<long, (Lease Lease, JobExecution? Execution)> _byToken = [];
+    private readonly HashSet<string> _killed = [], _shortOfMemory = [];
 
     public SharedJobMemory? Memory => memory;
 
     /// <summary>What writes their large results.</summary>
     public ResultWriters Writers { get; } = new();
 
+    /// <summary>What compiles their large programs.</summary>
+    public OwnerWorkQueues Compilers { get; } = new();
+
     /// <summary>
-    /// Whether a job has returned for lack of memory, and too much is still in use. The worker then leases none, which could be the same.
+    /// The owners of whom a job has returned for lack of memory, while too much is still in use. The worker then leases none of theirs,
+    /// which could be the same.
     /// </summary>
-    public bool IsShortOfMemory => _isShortOfMemory && (_isShortOfMemory = memory!.Used > memory.Total / 8);
+    public string[] OwnersShortOfMemory
+    {
+        get
+        {
+            lock (_shortOfMemory)
+            {
+                if (_shortOfMemory.Count > 0 && memory!.Used <= memory.Total / 8) _shortOfMemory.Clear();
+                return [.. _shortOfMemory];
+            }
+        }
+    }
 
-    public void OnMemoryShortage() => _isShortOfMemory = true;
-
-    private readonly Dictionary<long, (Lease Lease, JobExecution? Execution)> _byToken = [];
-    private readonly HashSet<string> _killed = [];
+    public void OnMemoryShortage(string owner)
+    {
+        lock (_shortOfMemory) _shortOfMemory.Add(owner);
+    }
 
     public string[] Ids
     {

@@ -37,8 +37,9 @@ internal sealed class LocalCallClient(
                 "The forward pass waits for the answer. Answer sooner, or pass a longer timeout, up to the limit of the service. "
                 + "A job that no client follows cannot make local calls.");
         if (reply.Error is { } error) throw Errors.ToException(error);
-        tensors.ResolveAsync(reply.Value ?? new Data(), run.Limits).GetAwaiter().GetResult();
-        return reply.Value ?? new Data();
+        Data answer = reply.Value ?? new Data();
+        tensors.Resolve(run, answer);
+        return answer;
     }
 
     /// <summary>Waits for a reply. While the queue cannot be reached, the time does not count.</summary>

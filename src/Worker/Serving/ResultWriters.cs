@@ -1,5 +1,4 @@
 using System.Threading.Channels;
-using Ndif.Engine.Local;
 
 namespace Ndif.Worker.Serving;
 
@@ -11,54 +10,28 @@ internal sealed class ResultWriters
 {
     private const int MaxWriters = 2;
 
-    /// <summary>A result of this size gets a thread of its own, because it would occupy one of the thread pool for too long.</summary>
+    /// <summary>A result of this size gets a thread of its own.</summary>
     private const long LongBytes = 1 << 20;
 
-    /// <summary>A lower priority than that of the models.</summary>
-    private const int Niceness = 10;
-
-    private readonly Channel<string> _writing = Channel.CreateBounded<string>(MaxWriters); // an entry for each that is being written
-    private readonly Dictionary<string, Task> _last = []; // by owner
+    private readonly Channel<long> _writing = Channel.CreateBounded<long>(MaxWriters); // an entry for each that is being written
+    private readonly OwnerWorkQueues _queues = new();
 
     /// <summary>Completes when a result is written.</summary>
     /// <param name="bytes">Its size.</param>
     /// <param name="write">Writes it; called on another thread.</param>
-    public Task WriteAsync(string owner, long bytes, Action write, CancellationToken cancellationToken)
-    {
-        lock (_last)
-        {
-            Task written = WriteAfterAsync(_last.GetValueOrDefault(owner, Task.CompletedTask), owner, bytes, write, cancellationToken);
-            _last[owner] = written;
-            _ = ForgetAsync(owner, written);
-            return written;
-        }
-    }
+    public Task WriteAsync(string owner, long bytes, Action write, CancellationToken cancellationToken) =>
+        _queues.RunAsync(owner, () => WriteAsync(bytes, write, cancellationToken), cancellationToken);
 
-    private async Task WriteAfterAsync(
-        Task previous, string owner, long bytes, Action write, CancellationToken cancellationToken)
+    private async Task WriteAsync(long bytes, Action write, CancellationToken cancellationToken)
     {
-        await previous.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _writing.Writer.WriteAsync(owner, cancellationToken); // waits for a place
+        await _writing.Writer.WriteAsync(bytes, cancellationToken); // waits for a place
         try
         {
-            if (bytes < LongBytes) await Task.Run(write, cancellationToken);
-            else
-                await Task.Factory.StartNew(() =>
-                {
-                    ThreadNiceness.Set(Niceness);
-                    write();
-                }, cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            await (bytes < LongBytes ? Task.Run(write, cancellationToken) : OwnerWorkQueues.RunOnThreadAsync(write, cancellationToken));
         }
         finally
         {
             _writing.Reader.TryRead(out _);
         }
-    }
-
-    private async Task ForgetAsync(string owner, Task written)
-    {
-        await written.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
-        lock (_last)
-            if (_last.GetValueOrDefault(owner) == written) _last.Remove(owner);
     }
 }

@@ -3,15 +3,19 @@ using Ndif.Queue;
 
 namespace Ndif.Worker.Tests.Support;
 
-/// <summary>A blob store on a slow disk: results are written when the gate is open, or fail.</summary>
+/// <summary>A blob store on a slow disk: results are written, and constants are found, when the gate is open, or fail.</summary>
 internal sealed class GatedBlobStore(IBlobStore disk) : IBlobStore
 {
     private readonly TaskCompletionSource _open = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _reading = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _writes, _mostWrites;
 
     /// <summary>Completes when the first result is to be written.</summary>
     public Task Entered => _entered.Task;
+
+    /// <summary>Completes when a constant is to be read.</summary>
+    public Task Reading => _reading.Task;
 
     /// <summary>The most results that were written at a time.</summary>
     public int MostWrites => _mostWrites;
@@ -55,8 +59,12 @@ internal sealed class GatedBlobStore(IBlobStore disk) : IBlobStore
     public Task<bool> RevokeAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default) =>
         disk.RevokeAsync(id, owner, reason, cancellationToken);
 
-    public Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
-        disk.CanReadAsync(id, owner, cancellationToken);
+    public async Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default)
+    {
+        _reading.TrySetResult();
+        await _open.Task.WaitAsync(cancellationToken);
+        return await disk.CanReadAsync(id, owner, cancellationToken);
+    }
 
     public Task<int> DeleteExpiredAsync(CancellationToken cancellationToken = default) => disk.DeleteExpiredAsync(cancellationToken);
 }

@@ -53,6 +53,17 @@ internal static class TestPrograms
         Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
     }
 
+    /// <summary>A program of many nodes, each of which takes microseconds to run. It logs a text first.</summary>
+    public static Program ManyNodes(string model, int nodes)
+    {
+        var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Nodes = { new Node { Call = Ones(1) } } };
+        for (uint i = 1; i < nodes; i++)
+            program.Nodes.Add(new Node { Call = new Call { Op = "neg", Arguments = { new Argument { Node = i - 1 } } } });
+        program.Nodes.Add(new Node { Log = new Protocol.Log { Values = { new Argument { Text = "begins" } } } });
+        program.Regions.Add(new Region { Nodes = { Enumerable.Range(0, nodes).Select(i => (uint)i).Prepend((uint)nodes) } });
+        return program;
+    }
+
     /// <summary>A number of tensors of 4 MiB that are alive at the same time, and their sum.</summary>
     public static Program ManyLiveTensors(string model, int tensors)
     {
