@@ -27,7 +27,7 @@ public sealed class OwnerIsolationTests : IAsyncDisposable
             AllJobsMemory = 64L << 20, LocalCallTimeout = TimeSpan.FromMinutes(10),
         });
         string holds = await SubmitAsync(TestPrograms.WaitWithLiveTensors(model, 6, timeoutSeconds: 600));
-        await _cluster.WaitForStateAsync(holds, JobState.Running);
+        await _cluster.Backend.Jobs.WatchAsync(holds, 1, WorkerTestCluster.Cancel).AnyAsync(e => e.Local is not null, WorkerTestCluster.Cancel);
         string lacks = await SubmitAsync(TestPrograms.ManyLiveTensors(model, 6));
         await _cluster.WaitUntilAsync(() => _cluster.Backend.Jobs.GetAsync(lacks, WorkerTestCluster.Cancel),
             job => job is { State: JobState.Queued, Attempt: > 0 });
@@ -61,7 +61,8 @@ public sealed class OwnerIsolationTests : IAsyncDisposable
         string model = await StartAsync(options => options);
         string eves = await _cluster.SubmitAsync(model, TestPrograms.ManyNodes(model, 40_000), owner: "eve"); // logs when it begins
         await _cluster.WaitForStateAsync(eves, JobState.Running);
-        Task<bool> running = _cluster.Backend.Jobs.WatchAsync(eves, 1, WorkerTestCluster.Cancel).AnyAsync(e => e.Log is not null).AsTask();
+        Task<bool> running = _cluster.Backend.Jobs.WatchAsync(eves, 1, WorkerTestCluster.Cancel)
+            .AnyAsync(e => e.Log is not null, WorkerTestCluster.Cancel).AsTask();
         await RunAnasJobsAsync(model, TestPrograms.ForwardPass(model));
         Assert.False(running.IsCompleted);
         Assert.True(await running);
