@@ -127,7 +127,7 @@ internal sealed partial class ModelScheduler
         do
         {
             turns = _turnCount;
-            RunOthers(maxTokens);
+            RunOthers(maxTokens, nestsOwners: turn.Depth == 0);
         } while (_turnCount > turns && Stopwatch.GetElapsedTime(start) < (slice > MinTimeSlice ? slice : MinTimeSlice)
             && _jobs.Exists(job => CanRunNow(job) && !turn.HasOwner(job.Run.Owner)));
         for (int i = 0; i < sharers.Length; i++)
@@ -139,12 +139,13 @@ internal sealed partial class ModelScheduler
     private void RunWhileWaiting()
     {
         (Turn turn, long start) = (_turn!, Stopwatch.GetTimestamp());
-        RunOthers(long.MaxValue);
+        RunOthers(long.MaxValue, nestsOwners: true); // the client may wait for another trace before it answers
         turn.Resume(Stopwatch.GetElapsedTime(start));
     }
 
     /// <summary>Runs what can run in the middle of the current turn.</summary>
-    private void RunOthers(long maxTokens)
+    /// <param name="nestsOwners">Whether prompts of the owners of interrupted turns may run; each could have a long operation.</param>
+    private void RunOthers(long maxTokens, bool nestsOwners)
     {
         using (Work.BeginPass([]))
         using (SiteHook.Register(null))
@@ -154,7 +155,7 @@ internal sealed partial class ModelScheduler
         {
             onPreemptionPoint?.Invoke();
             RunSessions();
-            RunPrefill(maxTokens);
+            RunPrefill(maxTokens, nestsOwners);
             RunBatches();
             if (maxTokens == long.MaxValue && model.CanBatch
                 && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner))

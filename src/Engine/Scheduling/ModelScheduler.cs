@@ -101,12 +101,12 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     }
 
     /// <summary>Runs the prompts of traces that wait, in one pass.</summary>
-    private void RunPrefill(long maxTokens = long.MaxValue)
+    private void RunPrefill(long maxTokens = long.MaxValue, bool nestsOwners = true)
     {
         _waiting.RemoveAll(job => job.Run.CheckCancelled());
         if (_waiting.Count == 0) return;
         List<ScheduledJob> pass = [], candidates = [.. _waiting.Where(job => TokenCount([job]) <= maxTokens)];
-        candidates.RemoveAll(job => Yields(job.Run.Owner));
+        candidates.RemoveAll(job => Yields(job.Run.Owner) || (!nestsOwners && _turn!.HasOwner(job.Run.Owner)));
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
         long cacheBytes = _jobs.Where(job => job.HasStarted).Sum(CacheBytes);
         while (candidates.MinBy(job => service[job.Run.Owner]) is { } next)

@@ -88,6 +88,40 @@ public sealed class LongOperationsTests : SchedulingTests
         Assert.Equal(ErrorCode.JobCancelled, Jobs[0].Error!.Code);
     }
 
+    /// <summary>In the middle of the innermost nobody else could run.</summary>
+    [Fact]
+    public void TheOperationsOfOneOwner_AreNotNestedInEachOther()
+    {
+        const int Count = 8, Most = 2;
+        (int added, int begun, int running, int most) = (0, 0, 0, 0);
+        Action addNext = () => { };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addNext());
+        Program program = At("in a pass", t =>
+        {
+            t.Log("begins");
+            t.Log(Op.LinalgSvdVals(Op.Rand(new long[] { 600, 600 })).Sum());
+        });
+        addNext = () =>
+        {
+            if (added == Count || added > begun) return;
+            int logs = 0;
+            Add(scheduler, $"{added++}", program, "attacker", onLog: () =>
+            {
+                bool begins = ++logs == 1;
+                if (begins) begun++;
+                running += begins ? 1 : -1;
+                most = Math.Max(most, running);
+            });
+        };
+        do
+        {
+            addNext();
+            scheduler.Step();
+        } while (scheduler.JobCount > 0);
+        Assert.Equal(Count, Ended.Count);
+        Assert.InRange(most, 1, Most);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(6)]
