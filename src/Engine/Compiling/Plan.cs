@@ -13,7 +13,7 @@ internal sealed class Plan
     private readonly uint[]?[] _descendants;
     private readonly int[]?[] _calledModules;
     private readonly HashSet<HookPoint>?[] _hookPointsByRegion;
-    private bool? _isExclusive, _hasSeveralTraces;
+    private bool? _hasLocalCalls, _isExclusive, _hasSeveralTraces;
     private bool _hasEditedReads;
     private ILookup<uint, Statement>? _uses;
     private Statement?[]? _editedValues;
@@ -143,11 +143,14 @@ internal sealed class Plan
     internal bool HasSeveralTraces => _hasSeveralTraces ??= Statements.OfType<TraceStatement>().Count() > 1
         || Statements.OfType<TraceStatement>().Any(trace => !Program.Regions[0].Nodes.Contains(trace.Id));
 
+    /// <summary>Whether the program calls functions of its client.</summary>
+    internal bool HasLocalCalls => _hasLocalCalls ??= Statements.OfType<LocalCallStatement>().Any();
+
     /// <summary>
     /// True if the program uses a value that cannot be split by rows, waits for its client, or skips modules whose keys later layers
     /// share. Its traces share no pass with other jobs.
     /// </summary>
-    internal bool IsExclusive => _isExclusive ??= Statements.OfType<LocalCallStatement>().Any()
+    internal bool IsExclusive => _isExclusive ??= HasLocalCalls
         || (Model.SharesKeysOfLayers && Statements.Any(statement => statement is SkipStatement or StartAtStatement))
         || !HookPoints.All(p => p.IsDefined || Model.CanNarrow(p));
 

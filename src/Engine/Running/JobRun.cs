@@ -78,6 +78,11 @@ internal sealed class JobRun : IDisposable
     /// <summary>The time that the run has used; null if nobody measures it.</summary>
     public ExecutionTimer? ExecutionTimer { get; init; }
 
+    /// <summary>
+    /// Suspends the job until a task has completed, or the job is cancelled; null if it cannot be suspended. Other jobs run meanwhile.
+    /// </summary>
+    internal Action<Task>? Suspend { get; set; }
+
     /// <summary>Lets other jobs of the model go on while this one waits; null if it runs alone. On its thread.</summary>
     internal Action? RunOthers { get; set; }
 
@@ -121,6 +126,12 @@ internal sealed class JobRun : IDisposable
         int sharers = ExecutionTimer?.StartWaiting() ?? 0;
         try
         {
+            if (Suspend is not null && !task.IsCompleted)
+            {
+                // until the job is resumed, others run: that time does not count
+                Suspend(task.ContinueWith(_ => ExecutionTimer?.Stop(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously,
+                    TaskScheduler.Default));
+            }
             while (Task.WaitAny([task], _poll) < 0)
             {
                 CancellationToken.ThrowIfCancellationRequested();

@@ -5,7 +5,7 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>
 /// What the thread of a model does now, for a watchdog on another thread: a statement of a job, or a module in a pass of several jobs. A
-/// native call shows as work that does not change. Written on the thread of the model only.
+/// native call shows as work that does not change. Written by the thread that runs a turn, of which there is one at a time.
 /// </summary>
 /// <remarks>
 /// The writes are plain, because a statement may take less than a microsecond. A reader that finds the same <see cref="Version"/> before

@@ -43,7 +43,7 @@ internal sealed partial class ModelScheduler
         bool othersCanRun = job.Limits.IsBesideOthers ? turn.Depth < MaxInterruptedTurns : turn is { Interrupted: null, IsSliceOver: true };
         if (othersCanRun && !job.HasFailed)
         {
-            if (HasOverrun(turn, job)) job.Preempt();
+            if (FindOverrun(turn, job) is { } overrun) EndOwnTurn(turn, overrun);
             else Interrupt(turn, long.MaxValue);
             now = Stopwatch.GetTimestamp();
         }
@@ -62,11 +62,18 @@ internal sealed partial class ModelScheduler
         + (turn.HasOtherOwners(job.Owner) ? _delays.Of(job.Owner) : job.DelayOfOthers) > MaxStatementTime;
 
     /// <summary>Takes a job out of a turn, unless the turn is its own already.</summary>
-    private void Preempt(Turn turn, JobRun job)
+    private void Preempt(Turn turn, JobRun run)
     {
-        if (turn.Jobs.Count == 1 && NeedsOwnTurn(job)) return;
-        turn.OnPreempted(job);
-        job.Preempt();
+        ScheduledJob? job = Find(run);
+        if (turn.Jobs.Count == 1 && job is { NeedsOwnTurn: true }) return;
+        if (job?.Thread is not null)
+        {
+            job.NeedsOwnTurn = true;
+            Yield(job);
+            return;
+        }
+        turn.OnPreempted(run);
+        run.Preempt();
     }
 
     /// <summary>Whether jobs of this owner have kept other owners waiting for so long that none of them shares a pass now.</summary>
@@ -103,15 +110,25 @@ internal sealed partial class ModelScheduler
     private bool Yields(string owner) => _cooldowns.IsCoolingDown(owner, out long end)
         && _jobs.Exists(job => job.Run.Owner != owner && CanRunNow(job) && _cooldowns.EndOf(job.Run.Owner) < end);
 
-    /// <summary>
-    /// Whether a job has a turn to itself and its time is over, while other owners wait for such turns. It gets more the next time.
-    /// </summary>
-    private bool HasOverrun(Turn turn, JobRun run)
+    /// <summary>The job if it has a turn to itself and its time is over, while other owners wait for such turns.</summary>
+    private ScheduledJob? FindOverrun(Turn turn, JobRun run) =>
+        turn.Jobs.Count == 1 && Find(run) is { } job && turn.OwnSinceSuspended >= job.OwnTurnLimit
+            && JobsWithoutTurn().Any(other => other.Run.Owner != run.Owner) ? job : null;
+
+    /// <summary>The jobs that wait for a turn of their own, which is not in the middle of another one.</summary>
+    private IEnumerable<ScheduledJob> JobsWithoutTurn() =>
+        ExclusiveJobs().Where(job => !CanInterrupt(job)).Concat(_jobs.Where(job => job.Run.IsPreempted));
+
+    /// <summary>Ends the turn of a job before its pass has ended. Its owner has had it, although it has computed no tokens.</summary>
+    private void EndOwnTurn(Turn turn, ScheduledJob job)
     {
-        if (turn.Jobs.Count > 1 || Find(run) is not { HasLocalCalls: false } job || turn.Own < job.OwnTurnLimit
-            || !_exclusive.Exists(other => other.Run.Owner != run.Owner && !CanInterrupt(other))) return false;
-        job.OwnTurnLimit *= 2;
-        return true;
+        BeginCooldowns(turn.Jobs, [1], turn.OwnSinceSuspended);
+        if (job.Thread is not null) Yield(job);
+        else
+        {
+            job.OwnTurnLimit *= 2;
+            job.Run.Preempt();
+        }
     }
 
     /// <summary>
@@ -127,7 +144,7 @@ internal sealed partial class ModelScheduler
         do
         {
             turns = _turnCount;
-            RunOthers(maxTokens, nestsOwners: turn.Depth == 0);
+            RunOthers(maxTokens);
         } while (_turnCount > turns && Stopwatch.GetElapsedTime(start) < (slice > MinTimeSlice ? slice : MinTimeSlice)
             && _jobs.Exists(job => CanRunNow(job) && !turn.HasOwner(job.Run.Owner)));
         for (int i = 0; i < sharers.Length; i++)
@@ -135,17 +152,16 @@ internal sealed partial class ModelScheduler
         turn.Resume(Stopwatch.GetElapsedTime(start));
     }
 
-    /// <summary>Lets the others go on while a job waits for the answer of its client.</summary>
+    /// <summary>Lets the others go on while a job waits: for its values to be written, or for an operation to stop.</summary>
     private void RunWhileWaiting()
     {
         (Turn turn, long start) = (_turn!, Stopwatch.GetTimestamp());
-        RunOthers(long.MaxValue, nestsOwners: true); // the client may wait for another trace before it answers
+        RunOthers(long.MaxValue);
         turn.Resume(Stopwatch.GetElapsedTime(start));
     }
 
     /// <summary>Runs what can run in the middle of the current turn.</summary>
-    /// <param name="nestsOwners">Whether prompts of the owners of interrupted turns may run; each could have a long operation.</param>
-    private void RunOthers(long maxTokens, bool nestsOwners)
+    private void RunOthers(long maxTokens)
     {
         using (Work.BeginPass([]))
         using (SiteHook.Register(null))
@@ -155,12 +171,11 @@ internal sealed partial class ModelScheduler
         {
             onPreemptionPoint?.Invoke();
             RunSessions();
-            RunPrefill(maxTokens, nestsOwners);
+            RunPrefill(maxTokens);
             RunBatches();
             if (maxTokens == long.MaxValue && model.CanBatch
-                && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner))
-                    ?? (_turn!.Interrupted is null ? TakeNext(_exclusive, CanStartNow) : null))
-                    is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
+                && !RunExclusive(job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner)) && _turn!.Interrupted is null)
+                RunExclusive(CanStartNow); // an owner's turn is not charged before it ends
             RunStatements();
         }
     }
@@ -187,15 +202,15 @@ internal sealed partial class ModelScheduler
 
     private ScheduledJob? Find(JobRun run) => _jobs.Find(job => job.Run == run);
 
-    private bool NeedsOwnTurn(JobRun run) => Find(run) is { NeedsOwnTurn: true };
-
     /// <summary>Whether a trace that shares no pass may run in the middle of turns of others, which then wait for it.</summary>
-    private bool CanInterrupt(ScheduledJob job) =>
-        job is { NeedsOwnTurn: false, HasLocalCalls: false } && !HasDelayedOthers(job.Run.Owner);
+    private bool CanInterrupt(ScheduledJob job) => !job.NeedsOwnTurn && !HasDelayedOthers(job.Run.Owner);
 
     /// <summary>Whether a trace that shares no pass may start in the middle of the current turn.</summary>
     private bool CanStartNow(ScheduledJob job) => CanInterrupt(job) && !Yields(job.Run.Owner);
 
-    /// <summary>Whether a job is not part of a turn that has begun, and may run in the middle of those that have.</summary>
-    private bool CanRunNow(ScheduledJob job) => _turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run));
+    /// <summary>
+    /// Whether a job waits for nothing, is not part of a turn that has begun, and may run in the middle of those that have.
+    /// </summary>
+    private bool CanRunNow(ScheduledJob job) => (job.Suspended is null || job.CanResume)
+        && (_turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run)));
 }

@@ -20,8 +20,9 @@ namespace Ndif.Engine.Scheduling;
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
 /// 5. A long pass is preempted between and inside of its modules, so that the others generate and shorter prompts run, and between two of
-///    its statements. A job that waits for the answer of its client lets them go on in the same way. What runs in the middle of another
+///    its statements. A job that waits for what it saves to be written lets them go on in the same way. What runs in the middle of another
 ///    turn, or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
+///    A job that waits for the answer of its client is suspended (ModelScheduler.Suspension.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found. Its
 ///    owner has kept the others waiting for the time that they have lost, which is not charged.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
@@ -71,12 +72,14 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// </param>
     public void Add(JobRun job, Action? onEnded = null)
     {
+        var scheduled = new ScheduledJob(job, onEnded);
         (job.RunOthers, job.HasOthers, job.Work) = (RunWhileWaiting, () => onPreemptionPoint is not null || _jobs.Count > 1, Work);
+        if (scheduled.Thread is not null) job.Suspend = awaited => Suspend(scheduled, awaited);
         (job.OnStatementsStarted, job.OnStatementEnded) = (() => _lastStatement = Stopwatch.GetTimestamp(), () => OnStatementEnded(job));
         (job.OnOperationPart, job.BeforeLongOperation) = (job.OnStatementEnded, time => BeforeLongOperation(job, time));
         _shares.AddJob(job.Owner);
         _statementShares.AddJob(job.Owner);
-        _jobs.Add(new ScheduledJob(job, onEnded));
+        _jobs.Add(scheduled);
     }
 
     /// <summary>Lets the sessions go on, and runs each kind of pass once for which a trace waits.</summary>
@@ -88,25 +91,33 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         RunSessions(); // 1
         RunPrefill();
         RunBatches();
-        if (TakeNext(_exclusive, job => !Yields(job.Run.Owner)) is { } exclusive) Start([exclusive]);
+        RunExclusive(job => !Yields(job.Run.Owner));
         RunStatements();
-        if (_turnCount == turns) _cooldowns.Clear(); // those who could run cannot, for example because there is no memory for them
+        if (_turnCount > turns) return;
+        _cooldowns.Clear(); // those who could run cannot, for example because there is no memory for them
+        WaitForSuspended();
     }
 
     public void Dispose()
     {
+        foreach (ScheduledJob job in _jobs.ToList())
+        {
+            (_turn, job.Suspended) = (job.Suspended, null);
+            job.Thread?.Dispose();
+        }
         foreach (ITraceBatch batch in _batches) batch.Dispose();
         _batches.Clear();
         if (prefixes is null) _prefixes.Dispose();
     }
 
     /// <summary>Runs the prompts of traces that wait, in one pass.</summary>
-    private void RunPrefill(long maxTokens = long.MaxValue, bool nestsOwners = true)
+    private void RunPrefill(long maxTokens = long.MaxValue)
     {
         _waiting.RemoveAll(job => job.Run.CheckCancelled());
         if (_waiting.Count == 0) return;
         List<ScheduledJob> pass = [], candidates = [.. _waiting.Where(job => TokenCount([job]) <= maxTokens)];
-        candidates.RemoveAll(job => Yields(job.Run.Owner) || (!nestsOwners && _turn!.HasOwner(job.Run.Owner)));
+        // the owner of turns that are nested already may have a long operation in each
+        candidates.RemoveAll(job => Yields(job.Run.Owner) || (_turn is { Depth: > 0 } turn && turn.HasOwner(job.Run.Owner)));
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
         long cacheBytes = _jobs.Where(job => job.HasStarted).Sum(CacheBytes);
         while (candidates.MinBy(job => service[job.Run.Owner]) is { } next)
@@ -146,37 +157,53 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             if (!_batches.Contains(batch) || _stepping.Contains(batch)) continue;
             if (_jobs.Any(job => !CanRunNow(job) && batch.Traces.Contains(job.Trace))) continue;
             if (batch.Traces.Any() && batch.Traces.All(trace => Yields(trace.Job.Owner))) continue;
-            int rows = RowCount(batch);
-            _stepping.Add(batch);
-            bool hasRun = TryRun([.. batch.Traces], batch.Step, rows > MaxSharedRows ? rows : null);
-            _stepping.Remove(batch);
-            if (!hasRun || batch.HasEnded)
-            {
-                _batches.Remove(batch);
-                batch.Dispose();
-            }
+            RunTurn(_jobs.Find(job => job is { Thread: not null, Trace: { } trace } && batch.Traces.Contains(trace)), () => RunStep(batch));
             RunSessions(); // 4
         }
     }
 
-    /// <summary>Removes the trace of the owner who has had the least service.</summary>
-    private ScheduledJob? TakeNext(List<ScheduledJob> waiting, Func<ScheduledJob, bool> isPossible)
+    private void RunStep(ITraceBatch batch)
     {
-        waiting.RemoveAll(job => job.Run.CheckCancelled());
-        ScheduledJob? next = waiting.Where(isPossible).MinBy(job => _shares.ServiceOf(job.Run.Owner));
-        if (next is not null) waiting.Remove(next);
-        return next;
+        int rows = RowCount(batch);
+        _stepping.Add(batch);
+        bool hasRun = TryRun([.. batch.Traces], batch.Step, rows > MaxSharedRows ? rows : null);
+        _stepping.Remove(batch);
+        if (hasRun && !batch.HasEnded) return;
+        _batches.Remove(batch);
+        batch.Dispose();
     }
+
+    /// <summary>
+    /// Runs a trace that shares no pass, or lets a suspended pass go on: that of the owner who has had the least service. Returns false if
+    /// there is none.
+    /// </summary>
+    private bool RunExclusive(Func<ScheduledJob, bool> isPossible)
+    {
+        _exclusive.RemoveAll(job => job.Run.CheckCancelled());
+        if (ExclusiveJobs().Where(job => (job.Suspended is not null && job.Run.IsStopped) || isPossible(job))
+            .MinBy(job => _shares.ServiceOf(job.Run.Owner)) is not { } next) return false;
+        if (_exclusive.Remove(next)) Start([next]);
+        else
+        {
+            Resume(next);
+            RunSessions(); // 4
+        }
+        return true;
+    }
+
+    /// <summary>The jobs that wait for a pass that they share with no other, or whose pass was suspended and can go on.</summary>
+    private IEnumerable<ScheduledJob> ExclusiveJobs() =>
+        _exclusive.Concat(_jobs.Where(job => job is { Suspended.IsPass: true, CanResume: true }));
 
     /// <summary>Runs the pass over the prompts of traces. Those that generate join a batch that can take them, or are a new one.</summary>
     private void Start(List<ScheduledJob> jobs)
     {
         List<IPreparedTrace> traces = [.. jobs.Select(job => job.Prepared!)];
         foreach (ScheduledJob job in jobs) job.HasStarted = true;
-        TryRun([.. traces.Select(trace => trace.Trace)], () =>
+        RunTurn(jobs.Find(job => job.Thread is not null), () => TryRun([.. traces.Select(trace => trace.Trace)], () =>
         {
             if (model.Start(traces, OnPreemptionPoint, _prefixes) is { } batch) Join(batch); // 3
-        }, TokenCount(jobs));
+        }, TokenCount(jobs)));
         RunSessions(); // 4
     }
 
@@ -204,6 +231,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         {
             if (!CanRunStatements(job) || (_unfinished.Contains(job) && !job.Run.IsStopped)) continue;
             bool yields = Yields(job.Run.Owner);
+            if (yields && job.Suspended is not null && !job.Run.IsStopped) continue;
             RunSession(job, () => yields || (statements++ > 0 && Stopwatch.GetElapsedTime(start) >= MinTimeSlice));
         }
     }
@@ -223,6 +251,12 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     /// <param name="isSliceOver">Returns whether its statements stop before the next one.</param>
     private void RunSession(ScheduledJob job, Func<bool> isSliceOver)
+    {
+        if (job.Suspended is not null) Resume(job);
+        else RunTurn(job, () => RunSessionTurn(job, isSliceOver));
+    }
+
+    private void RunSessionTurn(ScheduledJob job, Func<bool> isSliceOver)
     {
         _unfinished.Remove(job);
         BeginTurn(new Turn([job.Run], [], _turn, MinTimeSlice));
@@ -285,21 +319,22 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void End(ScheduledJob job)
     {
+        job.EndTrace();
+        try
+        {
+            job.Run.Finish(); // it may wait
+        }
+        catch (Exception e)
+        {
+            job.Run.Fail(e, 0);
+        }
         _jobs.Remove(job);
         _waiting.Remove(job);
         _exclusive.Remove(job);
         _unfinished.Remove(job);
         _shares.RemoveJob(job.Run.Owner);
         _statementShares.RemoveJob(job.Run.Owner);
-        job.EndTrace();
-        try
-        {
-            job.Run.Finish();
-        }
-        catch (Exception e)
-        {
-            job.Run.Fail(e, 0);
-        }
+        job.Thread?.Dispose();
         job.OnEnded?.Invoke();
     }
 

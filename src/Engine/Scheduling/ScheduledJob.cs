@@ -1,5 +1,4 @@
 using Ndif.Engine.Batching;
-using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
@@ -27,27 +26,26 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     /// <summary>Whether its traces share no pass with those of other jobs.</summary>
     public bool IsAlone { get; private set; }
 
-    /// <summary>
-    /// Whether it never runs in the middle of the turn of another job, which would have to wait for it: it was too slow for that, or what
-    /// it cannot leave contains local calls, which a restart would repeat.
-    /// </summary>
-    public bool NeedsOwnTurn => IsAlone || (HasLocalCalls && _hasBlocks.Value);
+    /// <summary>Whether it never runs in the middle of the turn of another job, which would have to wait for it: it was too slow.</summary>
+    public bool NeedsOwnTurn { get; set; }
+
+    /// <summary>The thread of its turns, which can be suspended; null for a job without local calls, which can start again.</summary>
+    public JobThread? Thread { get; } = run.Plan.HasLocalCalls ? new JobThread() : null;
+
+    /// <summary>Its turn that is suspended, or null.</summary>
+    public Turn? Suspended { get; set; }
+
+    /// <summary>Whether its suspended turn may go on: what it waits for is there, or it was cancelled.</summary>
+    public bool CanResume => Suspended is not null && (Thread!.Awaited!.IsCompleted || run.IsStopped);
 
     /// <summary>
-    /// The time after which its turn ends and it starts again later, if jobs of other owners wait for turns of their own. It doubles each
-    /// time, so that at most half of what a job computes is lost. Initially 2 s.
+    /// The time after which its turn ends, if jobs of other owners wait for turns of their own. A job that can be suspended goes on later;
+    /// another one starts again, with twice the time, so that at most half of what it computes is lost. Initially 2 s.
     /// </summary>
     public TimeSpan OwnTurnLimit { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>What jobs of other owners had computed that started again with it, because a pass that they shared has failed.</summary>
     public TimeSpan LostByOthers { get; set; }
-
-    public bool HasLocalCalls => _hasLocalCalls.Value;
-
-    private readonly Lazy<bool> _hasLocalCalls = new(() => run.Plan.Statements.OfType<LocalCallStatement>().Any(), isThreadSafe: false);
-
-    private readonly Lazy<bool> _hasBlocks = new(() => run.Plan.Statements.Any(statement =>
-        statement is CallDefinedStatement or BackwardStatement or CallModuleStatement { Adapters.Length: > 0 }), isThreadSafe: false);
 
     /// <summary>Reads the inputs of the trace at which the session stands.</summary>
     public void BeginTrace(HookedModel model)
@@ -70,6 +68,6 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
         EndTrace();
         if (!IsAlone) run.ExecutionTimer?.Discard();
         run.Restart();
-        (Session, IsAlone) = (new Interpreter(run, 0, null), true);
+        (Session, IsAlone, NeedsOwnTurn) = (new Interpreter(run, 0, null), true, true);
     }
 }

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>What has the thread of a model: a pass, or the statements of a job between its traces. Others may run in the middle.</summary>
 /// <param name="pass">The traces of a pass; none for statements.</param>
-/// <param name="interrupted">The turn in whose middle it runs, or null.</param>
+/// <param name="interrupted">The turn in whose middle it begins, or null.</param>
 /// <param name="minSlice">It runs for at least this time before others run in its middle, and for as long as they have taken.</param>
 internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> pass, Turn? interrupted, TimeSpan minSlice)
 {
@@ -16,13 +16,18 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     private readonly long _start = Stopwatch.GetTimestamp();
     private readonly Stopwatch _sinceResumed = Stopwatch.StartNew();
     private TimeSpan _others; // since it was interrupted last
+    private TimeSpan _ownBeforeSuspension;
 
     public IReadOnlyList<JobRun> Jobs => jobs;
 
-    public Turn? Interrupted => interrupted;
+    /// <summary>The turn in whose middle it runs, or null. It may be resumed in the middle of another one than it has begun in.</summary>
+    public Turn? Interrupted { get; set; } = interrupted;
 
     /// <summary>The number of turns that it interrupts, each in the middle of the next.</summary>
-    public int Depth { get; } = interrupted is null ? 0 : interrupted.Depth + 1;
+    public int Depth => Interrupted is null ? 0 : Interrupted.Depth + 1;
+
+    /// <summary>Whether it is a pass, and not statements between two.</summary>
+    public bool IsPass { get; } = pass.Count > 0;
 
     /// <summary>Whether it is a pass with gradients.</summary>
     public bool HasGraph { get; } = pass.Any(trace => trace.RequiresGrad);
@@ -36,6 +41,9 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     /// <summary>Its time without that of others.</summary>
     public TimeSpan Own => Stopwatch.GetElapsedTime(_start) - Others;
 
+    /// <summary>Its time without that of others since it was suspended last.</summary>
+    public TimeSpan OwnSinceSuspended => Own - _ownBeforeSuspension;
+
     /// <summary>The time of its current slice.</summary>
     public TimeSpan SinceResumed => _sinceResumed.Elapsed;
 
@@ -43,16 +51,16 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
     public bool IsSliceOver => SinceResumed >= (_others > minSlice ? _others : minSlice);
 
     /// <summary>Whether a job is part of it or of a turn that it interrupts.</summary>
-    public bool Includes(JobRun job) => jobs.Contains(job) || interrupted?.Includes(job) == true;
+    public bool Includes(JobRun job) => jobs.Contains(job) || Interrupted?.Includes(job) == true;
 
     /// <summary>Whether a job of this owner is part of it or of a turn that it interrupts.</summary>
-    public bool HasOwner(string owner) => jobs.Any(job => job.Owner == owner) || interrupted?.HasOwner(owner) == true;
+    public bool HasOwner(string owner) => jobs.Any(job => job.Owner == owner) || Interrupted?.HasOwner(owner) == true;
 
     /// <summary>Whether a job of another owner is part of it or of a turn that it interrupts.</summary>
-    public bool HasOtherOwners(string owner) => jobs.Any(job => job.Owner != owner) || interrupted?.HasOtherOwners(owner) == true;
+    public bool HasOtherOwners(string owner) => jobs.Any(job => job.Owner != owner) || Interrupted?.HasOtherOwners(owner) == true;
 
     /// <summary>Whether others wait for what a job does: those that share the pass, or those in whose middle it runs.</summary>
-    public bool KeepsOthersWaiting => jobs.Count > 1 || interrupted is not null;
+    public bool KeepsOthersWaiting => jobs.Count > 1 || Interrupted is not null;
 
     /// <summary>Adds a statement of a job.</summary>
     public void AddStatement(JobRun job, TimeSpan time) => CollectionsMarshal.GetValueRefOrAddDefault(_statements, job, out _) += time;
@@ -94,5 +102,12 @@ internal sealed class Turn(IReadOnlyList<JobRun> jobs, IReadOnlyList<TraceRun> p
         Others += others;
         _others = others;
         _sinceResumed.Restart();
+    }
+
+    /// <summary>It was suspended.</summary>
+    public void ResumeSuspended(TimeSpan others)
+    {
+        Resume(others);
+        (_others, _ownBeforeSuspension) = (TimeSpan.Zero, Own);
     }
 }

@@ -157,6 +157,34 @@ public sealed class LongStatementsTests : SchedulingTests
         Assert.Null(Jobs[2].Error);
     }
 
+    /// <summary>
+    /// Jobs that had left a turn, in whose middle they ran, did not count among those that wait for the next. A turn that ends before its
+    /// pass has computed tokens was no service of its owner.
+    /// </summary>
+    [Fact]
+    public void LongTurns_ArePassedOn_ToAnOwnerWithMoreService()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel)
+            { MinTimeSlice = TimeSpan.FromMilliseconds(1), MaxStatementTime = TimeSpan.FromMilliseconds(2) };
+        using var cancel = new CancellationTokenSource();
+        Add(scheduler, "busy", Loop("between traces", long.MaxValue), "victim", cancel.Token); // its owner stays
+        Add(scheduler, "generation", Generation(50), "victim");
+        while (!Ended.Contains("generation")) scheduler.Step();
+        var turns = new List<(string Owner, TimeSpan Start)>();
+        var time = Stopwatch.StartNew();
+        foreach (string owner in (string[])["eve", "eve", "eve", "victim"])
+            Add(scheduler, "endless", Loop("in a pass", long.MaxValue), owner, cancel.Token, onLog: () =>
+            {
+                if (turns.Count == 0 || turns[^1].Owner != owner) turns.Add((owner, time.Elapsed));
+                if (time.Elapsed > TimeSpan.FromSeconds(8)) cancel.Cancel();
+            });
+        while (scheduler.JobCount > 0) scheduler.Step();
+        TimeSpan victims = TimeSpan.Zero;
+        for (int i = 0; i < turns.Count; i++)
+            if (turns[i].Owner == "victim") victims += (i + 1 < turns.Count ? turns[i + 1].Start : time.Elapsed) - turns[i].Start;
+        Assert.InRange(victims.TotalSeconds, 1.9, 6.1);
+    }
+
     [Theory]
     [MemberData(nameof(Places))]
     public void ALoop_CanBeCancelled_WhileOthersRun(string place, bool startsTogether)

@@ -29,6 +29,12 @@ internal sealed class JobOutcome : IRunSink
     public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data
         : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
 
+    /// <summary>Answers a local call.</summary>
+    public Func<Task<Data>>? Answer { get; init; }
+
+    /// <summary>The run that has this outcome.</summary>
+    public JobRun? Run { get; set; }
+
     public TensorData Tensor(string name) => TensorData.FromProto(this[name].Tensor);
 
     public TensorData[] Tensors(string name) => [.. this[name].List.Items.Select(i => TensorData.FromProto(i.Tensor))];
@@ -59,8 +65,12 @@ internal sealed class JobOutcome : IRunSink
         OnLog?.Invoke();
     }
 
-    Data IRunSink.InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
-        throw new NotSupportedException("Nobody is asked here.");
+    Data IRunSink.InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
+    {
+        Task<Data> answer = Answer?.Invoke() ?? throw new NotSupportedException("Nobody is asked here.");
+        Run!.WaitWhileOthersRun(answer, canLeave: false);
+        return answer.Result;
+    }
 
     void IRunSink.OnWarning(uint node, string module, string message) => Warnings.Add(message);
 

@@ -31,7 +31,8 @@ public abstract class SchedulingTests : IDisposable
     internal JobRun Add(ModelScheduler scheduler, string name, Program program, string? owner = null, CancellationToken? cancel = null,
         ExecutionTimer? time = null, JobOutcome? outcome = null, Action? onLog = null, Action? onEnded = null)
     {
-        var job = new JobRun(Compiler.Compile(program, Fixture.HookedModel), outcome ?? new JobOutcome { OnLog = onLog },
+        outcome ??= new JobOutcome { OnLog = onLog };
+        var job = outcome.Run = new JobRun(Compiler.Compile(program, Fixture.HookedModel), outcome,
             cancellationToken: cancel ?? TestContext.Current.CancellationToken) { Owner = owner ?? name, ExecutionTimer = time };
         Jobs.Add(job);
         scheduler.Add(job, () =>

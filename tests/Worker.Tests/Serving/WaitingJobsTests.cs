@@ -34,6 +34,32 @@ public sealed class WaitingJobsTests
         }
     }
 
+    /// <summary>It went on when those had their time limits, for its stack was below theirs.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task AJobWhoseClientHasAnswered_DoesNotWaitForUnansweredCallsOfOthers(bool inTrace)
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(
+            configure: options => options with { Models = [a], LocalCallTimeout = TimeSpan.FromMinutes(10) });
+        string first = await cluster.SubmitAsync(a, TestPrograms.LocalCall(a, inTrace: inTrace), owner: "ana");
+        LocalRequest request = await WaitForRequestAsync(cluster, first);
+        List<string> unanswered = [];
+        for (int i = 0; i < 4; i++)
+        {
+            unanswered.Add(await cluster.SubmitAsync(a, TestPrograms.LocalCall(a, 600, inTrace: i % 2 == 0), owner: "eve"));
+            await WaitForRequestAsync(cluster, unanswered[^1]);
+        }
+        await cluster.Backend.Jobs.ReplyAsync(
+            first, new LocalReply { Ticket = request.Ticket, Value = new Data { Integer = 7 } }, WorkerTestCluster.Cancel);
+        Assert.Equal(JobState.Completed, (await cluster.WaitForEndAsync(first)).State);
+        foreach (string job in unanswered) await cluster.Backend.Jobs.CancelAsync(job, "", WorkerTestCluster.Cancel);
+        foreach (string job in unanswered) Assert.Equal(ErrorCode.JobCancelled, (await cluster.WaitForEndAsync(job)).Error.Code);
+        await cluster.RunAsync(a);
+    }
+
     [Fact]
     public async Task AnUnansweredLocalCall_FailsSoon_WithItsOwnError()
     {

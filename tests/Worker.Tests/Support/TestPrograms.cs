@@ -162,18 +162,17 @@ internal static class TestPrograms
         };
     }
 
-    /// <summary>Asks the client for a value, and saves it.</summary>
-    public static Program LocalCall(string model, double timeoutSeconds = 60) => new()
+    /// <summary>Asks the client for a value between traces, or in one, and saves it.</summary>
+    public static Program LocalCall(string model, double timeoutSeconds = 60, bool inTrace = false)
     {
-        Version = 1,
-        Model = new ModelRef { Id = model },
-        Nodes =
-        {
-            new Node { Local = new LocalCall { Callback = 0, TimeoutSeconds = timeoutSeconds } },
-            new Node { Save = new Save { Value = new Argument { Node = 0 }, Name = "answer" } },
-        },
-        Regions = { new Region { Nodes = { 0, 1 } } },
-    };
+        Program program = inTrace ? ForwardPass(model)
+            : new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
+        var call = (uint)program.Nodes.Count;
+        program.Nodes.Add(new Node { Local = new LocalCall { Callback = 0, TimeoutSeconds = timeoutSeconds } });
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = call }, Name = "answer" } });
+        program.Regions[^1].Nodes.Add([call, call + 1]);
+        return program;
+    }
 
     private static Call Ones(params long[] shape) => new()
     {

@@ -1,0 +1,194 @@
+using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine.Tests.Support;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Scheduling;
+
+/// <summary>Jobs that wait for their clients wait for no others, and others do not wait for them.</summary>
+public sealed class SuspendedJobsTests : SchedulingTests
+{
+    private static readonly string[] _places = ["between traces", "in a pass", "in an iteration", "in a backward block", "after the pass"];
+
+    public static TheoryData<string> Places => [.. _places];
+
+    public static TheoryData<string, string> Pairs => new MatrixTheoryData<string, string>(_places, _places);
+
+    /// <summary>
+    /// The client of the first job has answered; those of the others, which have begun to wait later, never do. The first one went on after
+    /// their time limits, because its stack was below theirs.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Pairs))]
+    public async Task AJobWhoseClientHasAnswered_DoesNotWaitForThoseOfOthers(string place, string othersPlace)
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        using var never = new CancellationTokenSource();
+        var answer = new TaskCompletionSource<Data>();
+        int asked = 0;
+        JobOutcome outcome = Waiting(answer.Task), alone = Answered();
+        Add(scheduler, "first", Asking(place), outcome: outcome);
+        for (int i = 0; i < 3; i++)
+            Add(scheduler, "other", Asking(othersPlace), cancel: never.Token, outcome: Waiting(new TaskCompletionSource<Data>().Task));
+        while (asked < 4) scheduler.Step();
+        Assert.Empty(Ended);
+        Add(scheduler, "generation", Generation(5));
+        Add(scheduler, "gradient", Gradient());
+        while (Ended.Count < 2) scheduler.Step();
+        Assert.Equal(["generation", "gradient"], Ended.Order());
+
+        answer.SetResult(new Data { Integer = 3 });
+        while (Ended.Count < 3) scheduler.Step();
+        Assert.Equal("first", Ended[^1]);
+        outcome.Error = outcome.Run!.Error;
+        await never.CancelAsync();
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(3, Ended.Count(name => name == "other"));
+        Assert.Equal(3, Jobs.Count(job => job.Error?.Code is ErrorCode.JobCancelled));
+
+        using (var ownScheduler = new ModelScheduler(Fixture.HookedModel))
+        {
+            Add(ownScheduler, "alone", Asking(place), outcome: alone);
+            while (ownScheduler.JobCount > 0) ownScheduler.Step();
+        }
+        alone.Error = alone.Run!.Error;
+        OutcomeAssert.Same(alone.AssertCompleted(), outcome.AssertCompleted(), place);
+
+        JobOutcome Waiting(Task<Data> reply) => new()
+        {
+            Answer = () =>
+            {
+                asked++;
+                return reply;
+            },
+        };
+    }
+
+    /// <summary>Two endless jobs take turns. What they have computed is not lost, and their clients are not asked again.</summary>
+    [Theory]
+    [MemberData(nameof(Places))]
+    public void ALongTurnWithLocalCalls_EndsForTheNext_AndGoesOn(string place)
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => { })
+            { MinTimeSlice = TimeSpan.FromMilliseconds(1), MaxStatementTime = TimeSpan.FromMilliseconds(2) };
+        using var cancel = new CancellationTokenSource();
+        int calls = 0;
+        List<string> turns = [];
+        foreach (string name in (string[])["a", "b"])
+            Add(scheduler, name, Asking(place, endless: true), cancel: cancel.Token, outcome: new JobOutcome
+            {
+                Answer = () =>
+                {
+                    calls++;
+                    return Task.FromResult(new Data { Integer = 1 });
+                },
+                OnLog = () =>
+                {
+                    if (turns.LastOrDefault() != name) turns.Add(name);
+                    if (turns.Count >= 4 && Ended.Contains("gradient")) cancel.Cancel();
+                },
+            });
+        Add(scheduler, "gradient", Gradient());
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal("gradient", Ended[0]);
+        Assert.Null(Jobs[^1].Error);
+        Assert.All(Jobs[..^1], job => Assert.Equal(ErrorCode.JobCancelled, job.Error!.Code));
+        Assert.Equal(2, calls);
+    }
+
+    [Fact]
+    public void WhatAJobWaits_CountsUntilItsClientHasAnswered()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        using var never = new CancellationTokenSource();
+        var time = new ExecutionTimer(TimeSpan.FromMinutes(1), never);
+        var answer = new TaskCompletionSource<Data>();
+        Add(scheduler, "job", Asking("in a pass"), time: time, outcome: new JobOutcome { Answer = () => answer.Task });
+        scheduler.Step();
+        Thread.Sleep(100);
+        answer.SetResult(new Data { Integer = 1 });
+        Thread.Sleep(500); // another job runs
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Null(Jobs[0].Error);
+        Assert.InRange(time.Waited.TotalMilliseconds, 90, 400);
+    }
+
+    [Theory]
+    [MemberData(nameof(Places))]
+    public void WhenTheSchedulerIsDisposed_ASuspendedJobEnds(string place)
+    {
+        bool isAsked = false;
+        using (var scheduler = new ModelScheduler(Fixture.HookedModel))
+        {
+            Add(scheduler, "job", Asking(place), outcome: new JobOutcome
+            {
+                Answer = () =>
+                {
+                    isAsked = true;
+                    return new TaskCompletionSource<Data>().Task;
+                },
+            });
+            while (!isAsked) scheduler.Step();
+            Assert.Null(Jobs[0].Error);
+        }
+        Assert.Equal(ErrorCode.JobCancelled, Jobs[0].Error!.Code);
+    }
+
+    private static JobOutcome Answered() => new() { Answer = () => Task.FromResult(new Data { Integer = 3 }) };
+
+    /// <summary>A program that asks its client for a number at a place, and then may log forever.</summary>
+    private Program Asking(string place, bool endless = false)
+    {
+        if (place is "between traces")
+        {
+            using Session session = Model.Session();
+            Ask(session);
+            using (Model.Trace(Prompt)) Model.Logits.Save("after");
+            return session.ToProgram();
+        }
+        if (place is "in an iteration")
+            return Fixture.RecordIn(Model.Generate(Prompt, 4, new() { IgnoreEos = true }), t =>
+            {
+                t.Iter.Each(step =>
+                {
+                    Model.Layers[0].Hidden.Sum().Save("sum");
+                    t.If(step.Eq(2), () => Ask(t));
+                });
+                t.Result.Save("ids");
+            });
+        return Fixture.RecordIn(Model.Trace(Prompt, grad: place is "in a backward block"), t =>
+        {
+            Value hidden = Model.Layers[0].Hidden;
+            hidden.Save("hidden");
+            if (place is "in a pass") Ask(t);
+            Model.Logits.Save("logits");
+            if (place is "in a backward block")
+            {
+                Value weight = Model.LmHead.Parameter("weight").RequiresGrad();
+                t.Backward(Model.Logits.Sum(), () =>
+                {
+                    hidden.Grad.Save("gradient");
+                    Ask(t);
+                });
+                weight.Grad.Save("weight");
+            }
+            if (place is not "after the pass") return;
+            t.Result["logits"].Save("result");
+            Ask(t);
+        });
+
+        void Ask(Tracer tracer)
+        {
+            Value answer = tracer.Local([1], values => values[0]);
+            (answer + 1).Save("answer");
+            if (endless) tracer.While(() => answer > 0, () => tracer.Log(answer), int.MaxValue);
+        }
+    }
+
+    private Program Gradient() => Fixture.RecordIn(Model.Trace(Prompt, grad: true), t =>
+    {
+        Value weight = Model.LmHead.Parameter("weight").RequiresGrad(), hidden = Model.Layers[0].Hidden;
+        t.Backward(Model.Logits.Sum(), () => hidden.Grad.Save("gradient"));
+        weight.Grad.Save("weight");
+    });
+}
