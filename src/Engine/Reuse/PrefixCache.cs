@@ -2,8 +2,9 @@ namespace Ndif.Engine.Reuse;
 
 /// <summary>
 /// The outputs, keys and values of all layers for the tokens of prompts that ran before. A later pass uses those of the first tokens that
-/// its prompt shares with one of them (automatic prefix caching in vLLM). The least recently used prompts are dropped. Owners share
-/// nothing, so that nobody can tell from the time of a pass which prompts others use.
+/// its prompt shares with one of them (automatic prefix caching in vLLM). Owners share nothing, so that nobody can tell from the time of a
+/// pass which prompts others use. Where there are too many, the owner that has the most loses its least recently used prompts, so that no
+/// owner loses its share because of others.
 /// </summary>
 /// <param name="maxBytes">The memory of all tensors; 0 keeps nothing. A prompt may take a quarter of it.</param>
 internal sealed class PrefixCache(long maxBytes) : IDisposable
@@ -15,9 +16,9 @@ internal sealed class PrefixCache(long maxBytes) : IDisposable
 
     private readonly Dictionary<(string Owner, int Hash), LinkedListNode<CachedPrompt>> _prompts = [];
     private readonly Dictionary<(string Owner, int Hash), CachedPrompt> _blocks = []; // by the hash of all tokens up to its end
-    private readonly LinkedList<CachedPrompt> _byUse = []; // the most recently used first
+    private readonly Dictionary<string, OwnerPrompts> _owners = [];
     private long _bytes;
-    private int _passCount;
+    private int _passCount, _promptCount;
 
     public long MaxBytes => maxBytes;
 
@@ -30,12 +31,13 @@ internal sealed class PrefixCache(long maxBytes) : IDisposable
     public void BeginPass() => _passCount++;
 
     /// <summary>
-    /// Ends a pass. If no other one has begun, drops the prompts that have not been used for the longest time, until the rest fit.
+    /// Ends a pass. If no other one has begun, drops prompts until the rest fit.
     /// </summary>
     public void EndPass()
     {
         if (--_passCount > 0) return;
-        while (_byUse.Last is { } last && (_bytes > maxBytes || _byUse.Count > MaxPrompts)) Remove(last);
+        while (_bytes > maxBytes) RemoveLeastRecent(_owners.Values.MaxBy(owner => owner.Bytes)!);
+        while (_promptCount > MaxPrompts) RemoveLeastRecent(_owners.Values.MaxBy(owner => owner.ByUse.Count)!);
     }
 
     /// <summary>The entry of a prompt, which becomes the most recently used.</summary>
@@ -43,9 +45,14 @@ internal sealed class PrefixCache(long maxBytes) : IDisposable
     {
         var key = (owner, Hash(0, ids));
         LinkedListNode<CachedPrompt>? node = _prompts.GetValueOrDefault(key);
-        if (node is not null && node.Value.Ids.AsSpan().SequenceEqual(ids)) _byUse.Remove(node);
-        else _prompts[key] = node = new LinkedListNode<CachedPrompt>(new CachedPrompt(owner, ids, numLayers));
-        _byUse.AddFirst(node);
+        if (node is not null && node.Value.Ids.AsSpan().SequenceEqual(ids)) node.List!.Remove(node);
+        else
+        {
+            _prompts[key] = node = new LinkedListNode<CachedPrompt>(new CachedPrompt(owner, ids, numLayers));
+            _promptCount++;
+        }
+        if (!_owners.TryGetValue(owner, out OwnerPrompts? prompts)) _owners[owner] = prompts = new OwnerPrompts();
+        prompts.ByUse.AddFirst(node);
         return node.Value;
     }
 
@@ -74,23 +81,29 @@ internal sealed class PrefixCache(long maxBytes) : IDisposable
         }
         prompt[layer] = tokens;
         _bytes += added;
+        _owners[prompt.Owner].Bytes += added;
         if (layer < prompt.NumLayers - 1) return;
         foreach (int hash in BlockHashes(prompt.Ids.AsSpan(0, tokens.Count))) _blocks[(prompt.Owner, hash)] = prompt;
     }
 
     public void Dispose()
     {
-        foreach (CachedPrompt prompt in _byUse) prompt.Dispose();
-        _byUse.Clear();
+        foreach (CachedPrompt prompt in _owners.Values.SelectMany(owner => owner.ByUse)) prompt.Dispose();
+        _owners.Clear();
         _prompts.Clear();
         _blocks.Clear();
     }
 
-    private void Remove(LinkedListNode<CachedPrompt> node)
+    private void RemoveLeastRecent(OwnerPrompts owner)
     {
+        LinkedListNode<CachedPrompt> node = owner.ByUse.Last!;
         CachedPrompt prompt = node.Value;
-        _bytes -= prompt.ByteCount;
-        _byUse.Remove(node);
+        long bytes = prompt.ByteCount;
+        _bytes -= bytes;
+        owner.Bytes -= bytes;
+        owner.ByUse.Remove(node);
+        _promptCount--;
+        if (owner.ByUse.Count == 0) _owners.Remove(prompt.Owner);
         var key = (prompt.Owner, Hash(0, prompt.Ids));
         if (_prompts.GetValueOrDefault(key) == node) _prompts.Remove(key);
         foreach (int hash in BlockHashes(prompt.Ids))
@@ -112,5 +125,14 @@ internal sealed class PrefixCache(long maxBytes) : IDisposable
         hash.Add(previous);
         foreach (long id in ids) hash.Add(id);
         return hash.ToHashCode();
+    }
+
+    /// <summary>The prompts of an owner.</summary>
+    private sealed class OwnerPrompts
+    {
+        /// <summary>The most recently used first.</summary>
+        public LinkedList<CachedPrompt> ByUse { get; } = [];
+
+        public long Bytes { get; set; }
     }
 }

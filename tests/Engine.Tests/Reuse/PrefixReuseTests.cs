@@ -284,13 +284,45 @@ public sealed class PrefixReuseTests
             Assert.Equal(0, cache.Touch("", [2], 3).TokenCount(0));
         }
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
+    }
 
-        static CachedTokens NewTokens()
+    [Fact]
+    public void APromptOfTheOwnerThatHasTheMost_IsDropped()
+    {
+        using var cache = new PrefixCache(2000);
+        Add("ana", 1);
+        Add("ana", 2);
+        for (long id = 1; id <= 20; id++) Add("eve", id);
+        Add("bob", 1);
+        Assert.Equal([2, 2, 1], [Count("ana"), Count("eve"), Count("bob")]);
+        Assert.Equal(1, cache.Touch("eve", [20], 1).TokenCount(0));
+
+        void Add(string owner, long id)
         {
-            using var scope = torch.NewDisposeScope();
-            return new(torch.zeros(1, 20).DetachFromDisposeScope(), torch.zeros(2, 1, 20).DetachFromDisposeScope(),
-                torch.zeros(2, 1, 20).DetachFromDisposeScope());
+            cache.BeginPass();
+            cache.Add(cache.Touch(owner, [id], 1), 0, NewTokens()); // 400 bytes
+            cache.EndPass();
         }
+
+        int Count(string owner) => Enumerable.Range(1, 20).Sum(id => cache.Touch(owner, [id], 1).TokenCount(0));
+    }
+
+    [Fact]
+    public void ManyShortPromptsOfAnOwner_DropNoneOfAnother()
+    {
+        using var cache = new PrefixCache(1 << 20);
+        cache.BeginPass();
+        cache.Add(cache.Touch("ana", [1], 1), 0, NewTokens());
+        for (long id = 0; id < 20_000; id++) cache.Touch("eve", [id], 1);
+        cache.EndPass();
+        Assert.Equal(1, cache.Touch("ana", [1], 1).TokenCount(0));
+    }
+
+    private static CachedTokens NewTokens()
+    {
+        using var scope = torch.NewDisposeScope();
+        return new(torch.zeros(1, 20).DetachFromDisposeScope(), torch.zeros(2, 1, 20).DetachFromDisposeScope(),
+            torch.zeros(2, 1, 20).DetachFromDisposeScope());
     }
 
     [Fact]
