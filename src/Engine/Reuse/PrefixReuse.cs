@@ -27,7 +27,9 @@ namespace Ndif.Engine.Reuse;
 /// 4. The tokens of a layer that runs are kept as long as no invoke of the trace has edited anything; after that, those before the first
 ///    edited one.
 /// </summary>
-/// <remarks>A pass that builds an autograd graph, shows padding, or has a mask of the user is computed whole.</remarks>
+/// <remarks>
+/// A pass that builds an autograd graph, shows padding, has a mask of the user, or calls the client is computed whole.
+/// </remarks>
 internal sealed class PrefixReuse : IDisposable
 {
     private readonly HookedLanguageModel _model;
@@ -218,7 +220,8 @@ internal sealed class PrefixReuse : IDisposable
 
     private static bool CanReuse(TraceRows trace, PrefixCache cache) =>
         (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && trace.RowCount > 0 && !trace.Trace.RequiresGrad
-        && trace.Rows.All(row => row.AttentionMask is null) && !trace.HasVisiblePadding;
+        && trace.Rows.All(row => row.AttentionMask is null) && !trace.HasVisiblePadding
+        && !trace.Trace.Job.Plan.HasLocalCalls; // while its pass is suspended, no prompt could be dropped
 
     /// <summary>The first layer that has to run for the values that a trace reads, and after those that it may edit.</summary>
     private static int FirstHookedLayer(HookedLanguageModel model, TraceRun trace) =>

@@ -1,3 +1,4 @@
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Engine.Scheduling;
 using Ndif.Engine.Tests.Support;
@@ -94,6 +95,28 @@ public sealed class SuspendedJobsTests : SchedulingTests
         Assert.Null(Jobs[^1].Error);
         Assert.All(Jobs[..^1], job => Assert.Equal(ErrorCode.JobCancelled, job.Error!.Code));
         Assert.Equal(2, calls);
+    }
+
+    /// <summary>As long as a pass goes on, no prompt is dropped.</summary>
+    [Fact]
+    public void APassThatMayBeSuspended_DoesNotHoldCachedPrompts()
+    {
+        using var prefixes = new PrefixCache(1 << 20) { IsShared = true };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, prefixes: prefixes);
+        int[] prompt = [.. Enumerable.Range(1, 24)];
+        Program plain = Fixture.Record(prompt, _ => Model.Logits.Save("x"));
+        Program asking = Fixture.Record(prompt, t =>
+        {
+            Model.Logits.Save("x");
+            t.Local([1], values => values[0]).Save("answer");
+        });
+        foreach (Program program in (Program[])[plain, plain, asking])
+        {
+            Add(scheduler, "job", program, owner: "ana", outcome: Answered());
+            while (scheduler.JobCount > 0) scheduler.Step();
+        }
+        Assert.Equal((true, 0), (Jobs[1].ReusedLayerCount + Jobs[1].ReusedTokenCount > 0,
+            Jobs[2].ReusedLayerCount + Jobs[2].ReusedTokenCount));
     }
 
     [Fact]
