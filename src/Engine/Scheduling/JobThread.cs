@@ -19,6 +19,8 @@ internal sealed class JobThread : IDisposable
     /// <summary>What the suspended turn waits for; null if no turn is suspended.</summary>
     public Task? Awaited { get; private set; }
 
+    public bool IsStarted => _thread is not null;
+
     /// <summary>Runs a turn on the thread, and returns when it has ended or is suspended.</summary>
     public void Run(Action turn)
     {

@@ -12,10 +12,20 @@ internal sealed partial class ModelScheduler
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(1);
 
+    /// <summary>
+    /// The jobs of an owner that have threads at a time; more wait for one. Each thread has threads of arithmetic (OpenMP) of its own, one
+    /// for each core, and libtorch ends the process if the system grants no more.
+    /// </summary>
+    private const int MaxThreadsOfOwner = 8;
+
+    /// <summary>Whether a job has a thread, needs none, or may have one.</summary>
+    private bool CanHaveThread(ScheduledJob job) => job.Thread is not { IsStarted: false } || job.Run.IsStopped
+        || _jobs.Count(other => other.Run.Owner == job.Run.Owner && other.Thread is { IsStarted: true }) < MaxThreadsOfOwner;
+
     /// <summary>Runs a turn of a job. It may be suspended.</summary>
     private void RunTurn(ScheduledJob? job, Action turn)
     {
-        if (job?.Thread is { } thread)
+        if (job is { Thread: { } thread } && (thread.IsStarted || !job.Run.IsStopped))
             using (Work.BeginPass([])) thread.Run(turn);
         else turn();
     }

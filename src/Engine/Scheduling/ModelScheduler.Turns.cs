@@ -211,6 +211,6 @@ internal sealed partial class ModelScheduler
     /// <summary>
     /// Whether a job waits for nothing, is not part of a turn that has begun, and may run in the middle of those that have.
     /// </summary>
-    private bool CanRunNow(ScheduledJob job) => (job.Suspended is null || job.CanResume)
+    private bool CanRunNow(ScheduledJob job) => (job.Suspended is null || job.CanResume) && CanHaveThread(job)
         && (_turn is null || (!job.NeedsOwnTurn && !_turn.Includes(job.Run)));
 }

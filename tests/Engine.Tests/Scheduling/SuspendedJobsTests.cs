@@ -97,6 +97,41 @@ public sealed class SuspendedJobsTests : SchedulingTests
         Assert.Equal(2, calls);
     }
 
+    /// <summary>Each thread has threads of arithmetic of its own, one for each core, and the system grants only so many.</summary>
+    [Fact]
+    public void AnOwner_HasOnlySoManyThreads()
+    {
+        const int Most = 8;
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        using var cancel = new CancellationTokenSource();
+        List<TaskCompletionSource<Data>> evesCalls = [], anasCalls = [];
+        for (int i = 0; i < Most + 3; i++)
+            Add(scheduler, "eve", Asking(_places[i % _places.Length]), cancel: cancel.Token, outcome: Asked(evesCalls));
+        for (int i = 0; i < 20; i++) scheduler.Step();
+        Assert.Equal(Most, evesCalls.Count);
+        Add(scheduler, "ana", Asking("in a pass"), outcome: Asked(anasCalls));
+        while (anasCalls.Count == 0) scheduler.Step();
+        anasCalls[0].SetResult(new Data { Integer = 1 });
+        while (Ended.Count == 0) scheduler.Step();
+        Assert.Equal(["ana"], Ended);
+
+        evesCalls[0].SetResult(new Data { Integer = 1 });
+        while (evesCalls.Count == Most) scheduler.Step();
+        Assert.Equal(["ana", "eve"], Ended);
+        cancel.Cancel();
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(Most + 1, evesCalls.Count);
+
+        static JobOutcome Asked(List<TaskCompletionSource<Data>> calls) => new()
+        {
+            Answer = () =>
+            {
+                calls.Add(new TaskCompletionSource<Data>());
+                return calls[^1].Task;
+            },
+        };
+    }
+
     /// <summary>As long as a pass goes on, no prompt is dropped.</summary>
     [Fact]
     public void APassThatMayBeSuspended_DoesNotHoldCachedPrompts()
