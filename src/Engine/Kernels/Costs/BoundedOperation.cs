@@ -119,7 +119,7 @@ internal static class BoundedOperation
     private static object? RunInParts(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, double seconds)
     {
         bool isRecorded = IsRecorded(a);
-        List<object?> recorded = [];
+        List<object?> parts = [];
         object? results = null;
         double secondsOfRow = a.Context.Limits!.DividesAll ? 1 : seconds / split.Length;
         double mostRows = PartBytes / Math.Max(1, entry.Rule(a).Bytes / split.Length);
@@ -134,7 +134,7 @@ internal static class BoundedOperation
                 object? part = RunPart(kernel, entry, a, split, start, count, secondsOfRow * count);
                 if (a.Context.Device.type == DeviceType.CUDA) cuda.synchronize();
                 if (isRecorded) a.Context.Limits.Backward?.Attach(part);
-                if (isRecorded && !split.IsInPlace) recorded.Add(MoveOut(part));
+                if (split.IsCombined || (isRecorded && !split.IsInPlace)) parts.Add(MoveOut(part));
                 else if (!split.IsInPlace) results = Store(results, part, split, start, count);
             }
             double measured = Stopwatch.GetElapsedTime(begin).TotalSeconds / count;
@@ -142,7 +142,16 @@ internal static class BoundedOperation
             secondsOfRow = Math.Clamp(measured, secondsOfRow / 2, secondsOfRow * 2);
             start += count;
         }
-        return split.IsInPlace ? a[0] : isRecorded ? Join(recorded, split) : results;
+        return split.IsInPlace ? a[0] : split.IsCombined ? Combine(kernel, a, parts) : isRecorded ? Join(parts, split) : results;
+    }
+
+    /// <summary>Computes the operation, whose dimensions are its second argument, on the results of its parts.</summary>
+    private static object? Combine(Kernel kernel, in OpArguments a, List<object?> parts)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        Tensor results = stack([.. parts.Select(part => (Tensor)part!)]); // [parts, ...]
+        foreach (object? part in parts) ((Tensor)part!).Dispose();
+        return MoveOut(kernel(new OpArguments(a.Schema, [results, new List<object?> { 0L }, false], a.Context)));
     }
 
     private static long PartRows(RowSplit split, double rows) =>

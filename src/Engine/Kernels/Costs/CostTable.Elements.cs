@@ -32,7 +32,7 @@ internal static partial class CostTable
         Row("bitwise_and bitwise_or bitwise_xor bitwise_not", SmallProduct, Elementwise(1), RowSplit.Broadcast),
         // a result that is one value
         Row("allclose", SmallProduct, Test(8, temporaries: 5)),
-        Row("equal", SmallProduct, Test(2)),
+        Row("equal", SmallProduct, (in a) => BroadcastShape(a) is null ? default : Test(2)(a)), // other shapes are not equal
         Row("dist", SmallProduct, Elementwise(4)),
         Row("mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy binary_cross_entropy_with_logits", SmallProduct,
             Elementwise(12, workspace: 4)),

@@ -19,7 +19,7 @@ internal static partial class CostTable
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 2), 3)),
         Row("linalg_vector_norm", SmallProduct, (in a) => Reduction(a, 2, work: 6),
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 2), 3)),
-        Row("amax amin", SmallProduct, (in a) => Reduction(a, 1, work: 1), (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
+        Row("amax amin", SmallProduct, (in a) => Reduction(a, 1, work: 1), (in a) => RowSplit.Extremes(a, KernelTable.Dims(a, 1), 2)),
         Row("logsumexp", SmallProduct, (in a) => Reduction(a, 1, work: 12, copies: 2),
             (in a) => RowSplit.Reduce(a, KernelTable.Dims(a, 1), 2)),
         Row("count_nonzero", SmallProduct,
@@ -45,8 +45,7 @@ internal static partial class CostTable
         Row("sort argsort", SmallProduct >> 4, (in a) => Sort(a, a.Int(1)), (in a) => RowSplit.Rows(a, [a.Int(1)])),
         Row("topk", 0, TopK, (in a) => RowSplit.Rows(a, [a.Int(2)])),
         Row("unique", SmallProduct >> 6, Unique),
-        Row("searchsorted", SmallProduct >> 4,
-            (in a) => new OpCost(Count(a, 1) * 8, Bytes(a, 0) + Bytes(a, 1), 8 * Count(a, 1) * Log2(Count(a, 0)))),
+        Row("searchsorted", SmallProduct >> 4, Searched),
         Row("bucketize isin", SmallProduct >> 4, (in a) => new OpCost(Count(a, 0) * 8, (Bytes(a, 0) + Bytes(a, 1)) * 4 + Count(a, 0) * 8,
             10 * (Count(a, 0) + Count(a, 1)) * Log2(Count(a, 0) + Count(a, 1)))),
         // the largest element decides about the result: the kernel reads it, and checks
@@ -59,10 +58,11 @@ internal static partial class CostTable
 
     /// <summary>
     /// The bytes of the copy of the argument in the type in which it is summed (make_reduction in aten/src/ATen/native/ReduceOpsUtils.h):
-    /// integers in int64, half types in float32 for a mean, and any in the type that is asked for.
+    /// integers in int64, and any in the type that is asked for; for a mean, half types in float32.
     /// </summary>
     private static double ConvertedBytes(in OpArguments a, int type) => a[0] is not Tensor self ? 0
-        : a.DType(type) is { } asked && asked != self.dtype ? (double)self.numel() * KernelGuards.ElementSize(asked)
+        : a.DType(type) is { } asked && asked != self.dtype
+            ? (double)self.numel() * Math.Max(KernelGuards.ElementSize(asked), sizeof(float))
         : self.dtype is ScalarType.Int64 or ScalarType.Float32 or ScalarType.Float64 ? 0
         : (double)self.numel() * (is_floating_point(self) ? sizeof(float) : sizeof(long));
 
@@ -84,6 +84,14 @@ internal static partial class CostTable
             results = count / Math.Max(1, self.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(dim), self.ndim)]);
         return new OpCost(16 * results, copies * count * Math.Max(4, ElementBytes(a, 0)) + (type < 0 ? 0 : ConvertedBytes(a, type)),
             work * count * WidestFactor(a));
+    }
+
+    /// <summary>Both arguments are copied if they are expanded, and in the wider type if theirs differ.</summary>
+    private static OpCost Searched(in OpArguments a)
+    {
+        double values = Count(a, 1), all = Count(a, 0) + values, copies = Bytes(a, 0) + Bytes(a, 1);
+        if (a[0] is Tensor sorted && a[1] is Tensor searched && sorted.dtype != searched.dtype) copies += all * PromotedBytes(a);
+        return new OpCost(8 * values, copies, 4 * all + 8 * values * Log2(Count(a, 0)));
     }
 
     private static OpCost Sort(in OpArguments a, long dim)

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -53,22 +54,23 @@ internal static partial class CostTable
     private static double ElementBytes(in OpArguments a, int position) =>
         a[position] is Tensor tensor ? tensor.element_size() : sizeof(double);
 
-    /// <summary>The shape to which all tensors among the arguments broadcast; empty if they do not, which the kernel reports.</summary>
-    internal static long[] BroadcastShape(in OpArguments a, int from = 0)
+    /// <summary>The shape to which all tensors among the arguments broadcast; null if they do not.</summary>
+    internal static long[]? BroadcastShape(in OpArguments a)
     {
         long[]? shape = [];
-        for (int i = from; i < a.Count; i++)
-            if (a[i] is Tensor tensor && (shape = ShapeMath.Broadcast(shape, tensor.shape)) is null) return [];
-        return shape!;
+        for (int i = 0; i < a.Count; i++)
+            if (a[i] is Tensor tensor && (shape = ShapeMath.Broadcast(shape, tensor.shape)) is null) return null;
+        return shape;
     }
 
+    /// <exception cref="NdifException">SHAPE_MISMATCH: some kernels allocate before they report it.</exception>
     private static double BroadcastCount(in OpArguments a)
     {
-        Tensor? only = null;
-        int tensors = 0;
+        if (BroadcastShape(a) is { } shape) return Product(shape);
+        List<string> shapes = [];
         for (int i = 0; i < a.Count; i++)
-            if (a[i] is Tensor tensor) (only, tensors) = (tensor, tensors + 1);
-        return tensors switch { 0 => 1, 1 => only!.numel(), _ => Product(BroadcastShape(a)) };
+            if (a[i] is Tensor tensor) shapes.Add(Describe.Shape(tensor));
+        throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: the shapes {string.Join(", ", shapes)} do not broadcast");
     }
 
     private static double Product(ReadOnlySpan<long> sizes)

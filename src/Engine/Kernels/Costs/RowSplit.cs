@@ -19,6 +19,12 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     /// <summary>Whether the parts change the first argument.</summary>
     public bool IsInPlace { get; init; }
 
+    /// <summary>
+    /// Whether the operation combines the rows, and its result is that of the same operation on the results of the parts, which have the
+    /// rows as their first dimension.
+    /// </summary>
+    public bool IsCombined { get; init; }
+
     /// <summary>The rows of products, whose blocks have to be large.</summary>
     private const int ProductRows = 512;
 
@@ -27,7 +33,7 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
 
     /// <summary>Element by element, with broadcasting.</summary>
     public static RowSplit? Broadcast(in OpArguments a) =>
-        HasLists(a) ? null : Along(a, CostTable.BroadcastShape(a), PickDim(CostTable.BroadcastShape(a), []));
+        HasLists(a) || CostTable.BroadcastShape(a) is not { } shape ? null : Along(a, shape, PickDim(shape, []));
 
     /// <summary>The same in place. A tensor that is expanded cannot be changed, which the kernel reports.</summary>
     public static RowSplit? InPlace(in OpArguments a)
@@ -36,7 +42,8 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
         long[] shape = self.shape, stride = self.stride();
         for (int d = 0; d < shape.Length; d++)
             if (stride[d] == 0 && shape[d] > 1) return null;
-        return CostTable.BroadcastShape(a).AsSpan().SequenceEqual(shape) && Along(a, shape, PickDim(shape, [])) is { } split
+        return CostTable.BroadcastShape(a) is { } all && all.AsSpan().SequenceEqual(shape)
+            && Along(a, shape, PickDim(shape, [])) is { } split
             ? split with { IsInPlace = true } : null;
     }
 
@@ -49,6 +56,14 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
 
     /// <summary>The same for a result without the combined dimensions, unless the flag at <paramref name="keepdim"/> is set.</summary>
     public static RowSplit? Reduce(in OpArguments a, long[] combined, int keepdim) => OfFirst(a, combined, removes: !a.Bool(keepdim));
+
+    /// <summary>The same for a largest or smallest element: of all rows together, it is that of those of the parts.</summary>
+    public static RowSplit? Extremes(in OpArguments a, long[] combined, int keepdim)
+    {
+        if (Reduce(a, combined, keepdim) is { } split) return split;
+        if (a[0] is not Tensor { ndim: > 0 } self || self.shape.Max() is not (> 1 and var rows)) return null;
+        return new RowSplit(rows, With(a, 0, Array.IndexOf(self.shape, rows)), 0) { IsCombined = true };
+    }
 
     public static RowSplit? ReduceAlong(in OpArguments a, int dim, int keepdim) => a.Has(dim) ? Reduce(a, [a.Int(dim)], keepdim) : null;
 

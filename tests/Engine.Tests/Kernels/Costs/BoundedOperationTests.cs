@@ -23,7 +23,7 @@ public sealed class BoundedOperationTests
         "unique", "one_hot", "repeat", "zeros", "diag_embed", "cov", "bincount", "matmul", "reciprocal", "mish", "count_nonzero",
         "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
-        "remainder_", "scatter of halves", "attention of halves",
+        "remainder_", "scatter of halves", "attention of halves", "fmod", "pos_weight", "searchsorted", "mean as halves",
     ];
 
     [Theory]
@@ -69,6 +69,12 @@ public sealed class BoundedOperationTests
                 one.to(ScalarType.Float16).expand(64, 400_000), one.to(ScalarType.Float16).expand(64, 7)),
             "scatter of halves" => Run(context, "scatter", one.to(ScalarType.Float16).expand(60_000_000, 1), 1L,
                 zeros(1, 1, dtype: ScalarType.Int64), 1.0),
+            "fmod" => Run(context, what, one.to(ScalarType.Int32).expand(1_000, 200_000), one.to(ScalarType.Int32).expand(200_000, 1_000)),
+            "pos_weight" => Run(context, "binary_cross_entropy_with_logits", ones(3), ones(3),
+                new Dictionary<string, object?> { ["pos_weight"] = ones(1).expand(60_000_000) }),
+            "searchsorted" => Run(context, what, one.to(ScalarType.Byte).expand(1, 60_000_000), ones(1, 1)),
+            "mean as halves" => Run(context, "mean", one.to(ScalarType.Bool).expand(80_000_000, 1),
+                new Dictionary<string, object?> { ["dtype"] = ScalarType.BFloat16 }),
             "take_along_dim" => Run(context, what, one.expand(100, 1), zeros(1, 1, dtype: ScalarType.Int64).expand(30_000_000, 1), 0L),
             "gather" => Run(context, what, one.expand(1_000, 30_000), 0L, zeros(1, 1, dtype: ScalarType.Int64).expand(1_000, 30_000)),
             "softsign" => Run(context, what, one.to(ScalarType.Int32).expand(20_000_000, 1)),
@@ -164,6 +170,7 @@ public sealed class BoundedOperationTests
     [InlineData("diff")]
     [InlineData("randn")]
     [InlineData("cdist")]
+    [InlineData("amax")]
     public async Task ALongOperation_EndsSoonAfterItsJobIsCancelled(string what)
     {
         using var cancel = new CancellationTokenSource();
@@ -195,6 +202,7 @@ public sealed class BoundedOperationTests
                         0.0, true),
                     "diff" => Run(context, what, zeros(1_000_000), 900_000L),
                     "randn" => Run(context, what, new long[] { 200_000_000 }),
+                    "amax" => Run(context, what, one.to(ScalarType.BFloat16).expand(1_000_000, 4_000), new List<object?>(), false),
                     _ => Run(context, what, one.expand(60_000, 300), one.expand(5_000, 300)),
                 };
         };
@@ -325,11 +333,14 @@ public sealed class BoundedOperationTests
         Generator = new Lazy<Generator>(() => new Generator(1)),
     };
 
+    /// <param name="arguments">Keywords are the last one, a dictionary.</param>
     private static object? Run(KernelContext context, string op, params object?[] arguments)
     {
         OpSchema schema = OpTable.Get(op);
+        object?[] bound = arguments is [.. var positional, Dictionary<string, object?> keywords]
+            ? ArgumentBinder.Bind(schema, positional, keywords) : ArgumentBinder.Bind(schema, arguments);
         using var scope = NewDisposeScope();
-        return TensorOwnership.MapTensors(KernelTable.Run(schema, ArgumentBinder.Bind(schema, arguments), context),
+        return TensorOwnership.MapTensors(KernelTable.Run(schema, bound, context),
             tensor => tensor.MoveToOuterDisposeScope());
     }
 
