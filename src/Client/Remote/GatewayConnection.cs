@@ -42,7 +42,8 @@ internal static class GatewayConnection
             var socket = new Socket(addresses[i].AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             try
             {
-                if (TryConnect(socket, new IPEndPoint(addresses[i], gateway.Port), _timeout - Stopwatch.GetElapsedTime(start))) return socket;
+                TimeSpan left = _timeout - Stopwatch.GetElapsedTime(start);
+                if (TryConnect(socket, new IPEndPoint(addresses[i], gateway.Port), left)) return socket;
                 throw new TimeoutException($"{gateway.Host}:{gateway.Port} did not answer within {_timeout.TotalSeconds:0} s.");
             }
             catch (SocketException) when (i + 1 < addresses.Length)
