@@ -1,6 +1,6 @@
 namespace Ndif.EndToEnd.Client;
 
-/// <summary>Uses a service from many threads of the thread pool, so that the pool has none left when the first connection is made.</summary>
+/// <summary>Uses a service from many threads of the thread pool, so that it has none left when the first connection is made.</summary>
 public static class FullThreadPool
 {
     /// <param name="use">
