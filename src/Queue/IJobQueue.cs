@@ -81,7 +81,8 @@ public interface IJobQueue : IAsyncDisposable
         IReadOnlyCollection<string> jobIds, string follower, TimeSpan? lifetime, CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Refuses new jobs of an owner whose key was revoked, and cancels those that wait or run. Returns the number of cancelled jobs.
+    /// Refuses new jobs of an owner whose key was revoked, and cancels those that wait or run. Returns the number of jobs that this call
+    /// cancelled; those that another process cancels at the same time do not count.
     /// </summary>
     Task<int> CloseOwnerAsync(string owner, string reason, CancellationToken cancellationToken = default);
 

@@ -8,8 +8,12 @@ namespace Ndif.Queue;
 /// </summary>
 public interface IWorkerRegistry
 {
-    /// <summary>Stores a worker's heartbeat.</summary>
-    Task PublishHeartbeatAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default);
+    /// <summary>
+    /// Stores a worker's heartbeat. Returns those of the models it serves (<see cref="WorkerStatus.Models"/>) that others serve too which
+    /// do not drain; one that has stopped counts for some seconds.
+    /// </summary>
+    Task<IReadOnlyList<string>> PublishHeartbeatAsync(
+        WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default);
 
     /// <summary>Removes a worker that is shutting down.</summary>
     Task UnregisterAsync(string worker, CancellationToken cancellationToken = default);

@@ -9,8 +9,8 @@ using Ndif.Worker.Serving;
 namespace Ndif.Worker;
 
 /// <summary>
-/// Publishes the heartbeat of this worker: its state, the models it holds, and the deployments it has not loaded. Reads from those of the
-/// other workers which of its models they serve too.
+/// Publishes the heartbeat of this worker: its state, the models it holds, and the deployments it has not loaded. The answer says which of
+/// its models other workers serve too.
 /// </summary>
 internal sealed class HeartbeatPublisher(
     WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time)
@@ -65,16 +65,8 @@ internal sealed class HeartbeatPublisher(
         List<ModelStatus> models = [.. residency.GetStatuses()];
         models.AddRange(Deployments.Select(model => model.ToStatus(residency.IsLoading(model.Name), now))
             .Where(status => !models.Exists(loaded => loaded.Id == status.Id && loaded.Revision == status.Revision)));
-        await backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
-        await FindOtherReplicasAsync(cancellationToken);
-    }
-
-    private async Task FindOtherReplicasAsync(CancellationToken cancellationToken)
-    {
-        IReadOnlyList<WorkerStatus> workers = await backend.Workers.ListWorkersAsync(cancellationToken);
-        HashSet<string> others =
-            [.. workers.Where(worker => worker.Id != options.Id && !worker.Draining).SelectMany(worker => worker.Models)];
-        foreach (JobServingLoop loop in residency.OnDevice) loop.Host.HasOtherReplicas = others.Contains(loop.Host.Id);
+        IReadOnlyList<string> shared = await backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
+        foreach (JobServingLoop loop in residency.OnDevice) loop.Host.HasOtherReplicas = shared.Contains(loop.Host.Id);
     }
 
     private static ulong ToLimit(long bytes) => bytes is long.MaxValue ? 0 : (ulong)bytes;

@@ -17,7 +17,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 
     private readonly ChaosServices _services = new(folder);
     private readonly Member[] _gateways = new Member[Gateways], _workers = new Member[Workers];
-    private readonly int _redisPort = FreePort.Find();
+    private int _redisPort = FreePort.Find();
     private readonly Dictionary<string, List<long>> _memory = []; // by process: its resident memory at each sample
     private ChildProcess? _redis;
     private int _workersStarted;
@@ -44,6 +44,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public TcpProxy[] GatewayProxies { get; } = new TcpProxy[Gateways];
 
     public ChildProcess[] Clients { get; private set; } = [];
+
+    public int RedisPort => _redisPort;
 
     public string RedisAddress => $"127.0.0.1:{_redisPort}";
 
@@ -76,6 +78,13 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public ChildProcess Gateway(int index) => _gateways[index].Process;
 
     public (string Id, ChildProcess Process) Worker(int index) => (_workers[index].Id, _workers[index].Process);
+
+    /// <summary>Cuts the connections to Redis and connects all processes to the server at another port.</summary>
+    public void ConnectToRedis(int port)
+    {
+        _redisPort = port;
+        RedisProxy.ResetAll();
+    }
 
     /// <summary>Kills Redis (SIGKILL) and restarts it with the data of its append-only file.</summary>
     public async Task RestartRedisAsync(TimeSpan pause)

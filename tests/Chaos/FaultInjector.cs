@@ -32,6 +32,7 @@ internal sealed class FaultInjector
                 () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
             ("connections slow", 1, DelayConnectionsAsync),
+            ("a replica of Redis that misses writes promoted", 2, new ReplicaPromoted(cluster, _random).InjectAsync),
             ("Redis restored from a backup", 2, new RedisFromOldBackup(cluster, _random).InjectAsync),
             ("a clock wrong", ClocksApart.IsPossible ? 2 : 0, new ClocksApart(cluster, _random).InjectAsync),
             ("the disk of the blobs full", cluster.HasDisk ? 2 : 0, new FullDisk(cluster, _random).InjectAsync),

@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Ndif.Queue;
 using Ndif.Queue.Redis;
@@ -66,6 +69,34 @@ public sealed class DoctorTests : IDisposable
         (_, output, _) = await RunAsync("doctor", "--redis", address, "--data", _folder.Path, "--model", "ndif/tiny-landmarks");
         Assert.Contains("ERROR   redis policy: maxmemory-policy is allkeys-lru", output, StringComparison.Ordinal);
         Assert.Contains("ok      model ndif/tiny-landmarks", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ASlowRedis_IsNotOneThatDoesNotRespond()
+    {
+        (ChildProcess server, string address) = await RedisProcess.StartAsync(_folder.Path);
+        await using ChildProcess running = server;
+        await using var proxy = new TcpProxy(() => int.Parse(address.Split(':')[1], CultureInfo.InvariantCulture))
+        {
+            Delay = TimeSpan.FromSeconds(1.5), // in each direction
+        };
+        IReadOnlyList<CheckResult> results = await RedisInspection.InspectAsync($"127.0.0.1:{proxy.Port}",
+            cancellationToken: TestContext.Current.CancellationToken);
+        CheckResult first = results[0];
+        Assert.True(first.Level is CheckLevel.Warning, $"{first}");
+        Assert.Matches(@"^It is slow: it answered after [3-9]\.\d s", first.Message);
+        Assert.Equal(CheckLevel.Ok, results.Single(result => result.Check == "clock").Level);
+    }
+
+    [Fact]
+    public async Task ARedisThatHangs_IsNotOneThatIsNotThere()
+    {
+        using var silent = new TcpListener(IPAddress.Loopback, 0);
+        silent.Start();
+        CheckResult result = Assert.Single(await RedisInspection.InspectAsync($"{silent.LocalEndpoint},password=secret",
+            cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(CheckLevel.Error, result.Level);
+        Assert.Contains($"did not answer within 15 s at {silent.LocalEndpoint}.", result.Message, StringComparison.Ordinal);
     }
 
     /// <summary>A server whose user `default` may nothing forgets at a restart what scripts have written to its append-only file.</summary>

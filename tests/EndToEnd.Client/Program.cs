@@ -4,7 +4,7 @@ using Ndif.EndToEnd.Client;
 // The program of a remote user, which the tests start. NDIF_HOST and NDIF_API_KEY are the address of the service and the key.
 //   run EXPERIMENT [TIMES]   waits for each run      submit EXPERIMENT   does not wait
 //   resume ID EXPERIMENT     as run, under an id     watch JOB [FROM]    until the job ends
-//   cancel JOB, get JOB
+//   cancel JOB, get JOB                              threads USE COUNT    see FullThreadPool
 try
 {
     switch (args)
@@ -40,6 +40,9 @@ try
             break;
         case ["get", var id]:
             Write(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
+            break;
+        case ["threads", var use, var threads]:
+            await FullThreadPool.RunAsync(use, int.Parse(threads));
             break;
         default:
             throw new ArgumentException($"What does `{string.Join(' ', args)}` mean?");

@@ -202,7 +202,7 @@ public abstract class DeploymentsContract : IAsyncLifetime
     private Task<bool> ClaimReplicaAsync(string worker, int maxReplicas, int lastUsedSeconds = 0) =>
         Deployments.ClaimReplicaAsync("gpt2", worker, maxReplicas, _noon.AddSeconds(lastUsedSeconds), Cancel);
 
-    private Task PublishHeartbeatAsync(string worker, params ModelStatus[] models) =>
+    private Task<IReadOnlyList<string>> PublishHeartbeatAsync(string worker, params ModelStatus[] models) =>
         Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = worker }, models, Cancel);
 }
 

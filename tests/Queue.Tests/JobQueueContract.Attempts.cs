@@ -116,6 +116,15 @@ public abstract partial class JobQueueContract
     }
 
     [Fact(Timeout = Limit)]
+    public async Task TwoThatCloseAnOwner_CountEachJobOnce()
+    {
+        for (int i = 0; i < 20; i++) await _fixture.SubmitAsync($"a{i}", "ana");
+        int[] cancelled = await Task.WhenAll(Enumerable.Range(0, 2).Select(
+            _ => _fixture.Queue.CloseOwnerAsync("ana", "Its key was revoked.", Cancel)));
+        Assert.Equal(20, cancelled.Sum());
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task AJobThatAStoppingWorkerGivesBack_IsNotInFrontOfOtherOwners()
     {
         for (int i = 0; i < 3; i++) await _fixture.SubmitAsync($"a{i}", "ana");

@@ -43,6 +43,22 @@ public abstract class WorkerRegistryContract
     }
 
     [Fact]
+    public async Task AWorker_LearnsWhichOfItsModelsOthersServe()
+    {
+        IWorkerRegistry registry = NewRegistry();
+        Assert.Empty(await PublishAsync("w1", false, "a", "b"));
+        Assert.Equal(["b"], await PublishAsync("w2", false, "b", "c"));
+        Assert.Equal(["b"], await PublishAsync("w1", false, "a", "b"));
+        Assert.Equal(["c"], await PublishAsync("w3", true, "c"));
+        Assert.Equal(["b"], await PublishAsync("w2", true, "b", "c")); // w3 is draining
+        Assert.Empty(await PublishAsync("w1", false, "a", "b"));
+        Assert.Empty(await PublishAsync("w4", false));
+
+        Task<IReadOnlyList<string>> PublishAsync(string worker, bool draining, params string[] models) =>
+            registry.PublishHeartbeatAsync(new WorkerStatus { Id = worker, Draining = draining, Models = { models } }, [], Cancel);
+    }
+
+    [Fact]
     public async Task Models_AreMerged_HottestFirst_ReplicasCounted()
     {
         IWorkerRegistry registry = NewRegistry();

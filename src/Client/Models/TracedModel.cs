@@ -52,14 +52,30 @@ public abstract class TracedModel : Envoy
     /// <summary>The description of a model and the attached modules. Edited models share it.</summary>
     private sealed class ModelTree
     {
-        private readonly Lock _lock = new();
+        private TaskCompletionSource<ModelDescription>? _describing;
 
-        public ModelDescription? Description { get; private set; }
+        public ModelDescription? Description => _describing?.Task is { IsCompletedSuccessfully: true } described ? described.Result : null;
 
+        /// <summary>
+        /// The first thread that asks describes the model, and others wait for it. They wait for a task and not for a lock: the thread pool
+        /// adds threads for those that wait for a task, and the first one needs some for its connection.
+        /// </summary>
         public ModelDescription GetDescription(Func<ModelDescription> describe)
         {
-            if (Description is { } known) return known;
-            lock (_lock) return Description ??= describe();
+            var own = new TaskCompletionSource<ModelDescription>();
+            if (Interlocked.CompareExchange(ref _describing, own, null) is { } other) return other.Task.GetAwaiter().GetResult();
+            try
+            {
+                own.SetResult(describe());
+            }
+            catch (Exception e)
+            {
+                _describing = null; // the next access tries again
+                own.SetException(e);
+                _ = own.Task.Exception; // observed, also if no other thread waits
+                throw;
+            }
+            return own.Task.Result;
         }
 
         public Attachments Attachments { get; } = new();

@@ -26,6 +26,7 @@ internal sealed class RemoteChannel
         Host = host;
         if (GatewayBalancing.IsBalanced(host))
         {
+            handler.ConnectCallback = null; // that of the channel
             GatewayBalancing.Configure(options, hasTls: trust is not null, resolver);
             handler.UseProxy = false; // the channel chooses the addresses to connect to
             Host = GatewayBalancing.ToHttp(host, hasTls: trust is not null)!;
@@ -33,7 +34,7 @@ internal sealed class RemoteChannel
         GrpcChannel channel = GrpcChannel.ForAddress(host, options);
         Inference = new Inference.InferenceClient(channel);
         Admin = new Admin.AdminClient(channel);
-        // GrpcChannel sets the handler's ConnectCallback, so an HttpClient on the same handler could not open connections.
+        // a channel that balances sets the handler's ConnectCallback, so an HttpClient on the same handler could not open connections
         Http = new HttpClient(CreateHandler(trust))
         {
             BaseAddress = Host,
@@ -50,7 +51,8 @@ internal sealed class RemoteChannel
         PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
         KeepAlivePingDelay = TimeSpan.FromSeconds(30),
         KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
-        ConnectTimeout = TimeSpan.FromSeconds(10),
+        ConnectTimeout = TimeSpan.FromMinutes(1), // see GatewayConnection
+        ConnectCallback = GatewayConnection.ConnectAsync,
         SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = trust },
         Proxy = EnvironmentProxy.Current,
     };

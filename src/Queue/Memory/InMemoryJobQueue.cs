@@ -153,12 +153,12 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
-        CancelAsync(jobId, "", reason, cancellationToken);
+        Task.FromResult(TryCancel(jobId, "", reason, cancellationToken).Job);
 
     /// <inheritdoc/>
     public Task<JobInfo?> CancelIfUnfollowedAsync(
         string jobId, string follower, string reason, CancellationToken cancellationToken = default) =>
-        CancelAsync(jobId, follower, reason, cancellationToken);
+        Task.FromResult(TryCancel(jobId, follower, reason, cancellationToken).Job);
 
     /// <inheritdoc/>
     public Task FollowAsync(
@@ -179,39 +179,38 @@ public sealed class InMemoryJobQueue : IJobQueue
     {
         lock (_lock) _closedOwners.Add(owner);
         IReadOnlyList<JobInfo> jobs = await ListAsync(owner, int.MaxValue, activeOnly: true, cancellationToken);
-        foreach (JobInfo job in jobs) await CancelAsync(job.Id, reason, cancellationToken);
-        return jobs.Count;
+        return jobs.Count(job => TryCancel(job.Id, "", reason, cancellationToken).IsCancelled);
     }
 
     /// <param name="follower">Empty to cancel the job whoever follows it.</param>
-    private Task<JobInfo?> CancelAsync(string jobId, string follower, string reason, CancellationToken cancellationToken)
+    /// <returns>The job, null if there is none, and whether this call ended it.</returns>
+    private (JobInfo? Job, bool IsCancelled) TryCancel(
+        string jobId, string follower, string reason, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (_lock)
         {
-            if (_jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
+            if (_jobs.Find(jobId) is not { } job) return (null, false);
             bool isFollowed = false;
             if (follower.Length > 0)
             {
                 job.Followers.Remove(follower);
                 isFollowed = job.Followers.Values.Any(until => until > _time.GetUtcNow());
             }
-            if (!job.State.IsTerminal() && !isFollowed)
+            if (job.State.IsTerminal() || isFollowed) return (_jobs.GetInfo(job), false);
+            UsageCharge charge = UsageCharge.Zero;
+            if (job.ActiveLease is not null)
             {
-                UsageCharge charge = UsageCharge.Zero;
-                if (job.ActiveLease is not null)
-                {
-                    _jobs.ReleaseLease(job, isLost: true);
-                    charge = GetChargeOfRun(job);
-                }
-                else
-                {
-                    _jobs.GetModel(job).Queue.RemoveWaiting(job.QueueEntry);
-                }
-                Error error = QueueErrors.Cancelled(reason);
-                _jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = error, Attempt = (uint)job.Attempt }, charge);
+                _jobs.ReleaseLease(job, isLost: true);
+                charge = GetChargeOfRun(job);
             }
-            return Task.FromResult<JobInfo?>(_jobs.GetInfo(job));
+            else
+            {
+                _jobs.GetModel(job).Queue.RemoveWaiting(job.QueueEntry);
+            }
+            Error error = QueueErrors.Cancelled(reason);
+            _jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = error, Attempt = (uint)job.Attempt }, charge);
+            return (_jobs.GetInfo(job), true);
         }
     }
 

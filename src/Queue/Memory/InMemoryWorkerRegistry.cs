@@ -20,12 +20,15 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
     }
 
     /// <inheritdoc/>
-    public Task PublishHeartbeatAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<string>> PublishHeartbeatAsync(
+        WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
     {
         WorkerStatus seen = worker.Clone();
         seen.Seen = _time.GetUtcNow().ToTimestamp();
         lock (_lock) _heartbeats[worker.Id] = new WorkerHeartbeat(seen, [.. models.Select(m => m.Clone())]);
-        return Task.CompletedTask;
+        HashSet<string> others = [.. GetLiveHeartbeats().Select(heartbeat => heartbeat.Worker)
+            .Where(other => other.Id != worker.Id && !other.Draining).SelectMany(other => other.Models)];
+        return Task.FromResult<IReadOnlyList<string>>([.. worker.Models.Where(others.Contains)]);
     }
 
     /// <inheritdoc/>

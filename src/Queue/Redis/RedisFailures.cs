@@ -38,7 +38,8 @@ public static class RedisFailures
     /// be opened, so the messages of the inner exceptions count too.
     /// </summary>
     /// <param name="address">Where the connection was to be opened, if it is known. Only its host names and ports are shown.</param>
-    public static string Describe(Exception failure, ConfigurationOptions? address = null)
+    /// <param name="waited">How long no answer came; null if there was an answer, or the connection failed at once.</param>
+    public static string Describe(Exception failure, ConfigurationOptions? address = null, TimeSpan? waited = null)
     {
         string text = string.Join(" ", GetMessages(failure));
         string[] words = text.Split([' ', ':', ',', '(', ')'], StringSplitOptions.RemoveEmptyEntries);
@@ -47,8 +48,12 @@ public static class RedisFailures
         if (text.Contains("invalid password", StringComparison.OrdinalIgnoreCase)) return _passing["WRONGPASS"].Advice!;
         return text.Contains("AuthenticationFailure", StringComparison.Ordinal)
             || text.Contains("authentication failure", StringComparison.OrdinalIgnoreCase) ? _passing["NOAUTH"].Advice!
-            : $"Redis does not respond at {(address is null ? "the given address" : string.Join(", ", address.EndPoints.Select(Format)))}. "
-                + "Check --redis (or NDIF_REDIS), and that Redis is running.";
+            : waited is { } time ? $"Redis did not answer within {time.TotalSeconds:0} s at {FormatAddress()}. It is overloaded or hangs "
+                + "(`redis-cli -h HOST ping`; its log and `SLOWLOG GET` have the reason), a firewall drops the connection, or something "
+                + "else listens there."
+            : $"Redis does not respond at {FormatAddress()}. Check --redis (or NDIF_REDIS), and that Redis is running.";
+
+        string FormatAddress() => address is null ? "the given address" : string.Join(", ", address.EndPoints.Select(Format));
 
         static string Format(EndPoint at) => at is DnsEndPoint name ? $"{name.Host}:{name.Port}" : $"{at}";
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Ndif.Protocol;
 using StackExchange.Redis;
@@ -12,6 +13,12 @@ public static class RedisInspection
     private static readonly Version _minVersion = new(7, 0);
     private static readonly TimeSpan _maxClockSkew = TimeSpan.FromSeconds(5);
 
+    /// <summary>A program takes some ten commands, one after the other, from the submission to its end.</summary>
+    private static readonly TimeSpan _maxRoundTrip = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Long enough for an answer of a slow server, which is not the same as none.</summary>
+    private static readonly TimeSpan _timeout = TimeSpan.FromSeconds(15);
+
     /// <summary>Connects on a connection of its own, and checks.</summary>
     /// <param name="prefix">The prefix of the keys of the service, which the user of Redis must be allowed to read.</param>
     /// <param name="queueBytes">The bytes that all keys may store in the queue (Gateway:TotalQueueBytes), if they are known.</param>
@@ -19,15 +26,17 @@ public static class RedisInspection
         string address, string prefix = "ndif:", long? queueBytes = null, CancellationToken cancellationToken = default)
     {
         ConfigurationOptions configuration = ConfigurationOptions.Parse(address);
+        long start = Stopwatch.GetTimestamp();
         try
         {
-            (configuration.AbortOnConnectFail, configuration.ConnectRetry, configuration.ConnectTimeout) = (true, 0, 3000);
+            (configuration.AbortOnConnectFail, configuration.ConnectRetry) = (true, 0);
+            configuration.ConnectTimeout = configuration.AsyncTimeout = (int)_timeout.TotalMilliseconds;
             configuration.AllowAdmin = true; // INFO
             await using ConnectionMultiplexer connection =
                 await ConnectionMultiplexer.ConnectAsync(configuration).WaitAsync(cancellationToken);
             TimeSpan roundTrip = await connection.GetDatabase().PingAsync().WaitAsync(cancellationToken);
             await connection.GetDatabase().KeyExistsAsync(prefix + "keys").WaitAsync(cancellationToken);
-            List<CheckResult> results = [new("redis", CheckLevel.Ok, $"It answers in {roundTrip.TotalMilliseconds:0.#} ms.")];
+            List<CheckResult> results = [DescribeRoundTrip(roundTrip)];
             foreach (System.Net.EndPoint endPoint in connection.GetEndPoints())
                 results.AddRange(await InspectAsync(connection.GetServer(endPoint), prefix, queueBytes));
             if (configuration.Password is not { Length: > 0 })
@@ -37,9 +46,18 @@ public static class RedisInspection
         }
         catch (Exception failure) when (failure is RedisException or RedisTimeoutException)
         {
-            return [new CheckResult("redis", CheckLevel.Error, RedisFailures.Describe(failure, configuration))];
+            return [new CheckResult("redis", CheckLevel.Error,
+                RedisFailures.Describe(failure, configuration, Stopwatch.GetElapsedTime(start) < _timeout ? null : _timeout))];
         }
     }
+
+    private static CheckResult DescribeRoundTrip(TimeSpan roundTrip) => roundTrip < _maxRoundTrip
+        ? new("redis", CheckLevel.Ok, $"It answers in {roundTrip.TotalMilliseconds:0.#} ms.")
+        : new("redis", CheckLevel.Warning,
+            string.Create(CultureInfo.InvariantCulture, $"It is slow: it answered after {roundTrip.TotalSeconds:0.0} s, and a job needs ")
+            + "several answers, one after the other.",
+            "`redis-cli --latency` and `SLOWLOG GET` show whether it is the network or Redis: a slow disk, swapping, a busy processor, "
+            + "long commands of other users.");
 
     private static async Task<IReadOnlyList<CheckResult>> InspectAsync(IServer server, string prefix, long? queueBytes)
     {
@@ -79,7 +97,9 @@ public static class RedisInspection
         if (info.GetValueOrDefault("aof_last_write_status") == "err" || info.GetValueOrDefault("rdb_last_bgsave_status") == "err")
             results.Add(new("redis disk", CheckLevel.Error, "Redis could not write its data to disk.",
                 "Free space on its disk; its log has the reason."));
-        TimeSpan skew = await server.TimeAsync() - DateTime.UtcNow;
+        DateTime before = DateTime.UtcNow;
+        DateTime redisTime = await server.TimeAsync();
+        TimeSpan skew = redisTime - (before + (DateTime.UtcNow - before) / 2); // the answer was on its way for half of the time
         string apart = skew.Duration().TotalSeconds.ToString("0.#", CultureInfo.InvariantCulture);
         results.Add(skew.Duration() <= _maxClockSkew ? new("clock", CheckLevel.Ok, $"{apart} s apart from that of Redis.")
             : new("clock", CheckLevel.Error, $"The clock of this machine and that of Redis are {apart} s apart.",

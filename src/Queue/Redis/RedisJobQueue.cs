@@ -113,24 +113,27 @@ public sealed partial class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
-        CancelAsync(jobId, "", reason, cancellationToken);
+    public async Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default) =>
+        (await TryCancelAsync(jobId, "", reason, cancellationToken)).Job;
 
     /// <inheritdoc/>
-    public Task<JobInfo?> CancelIfUnfollowedAsync(
+    public async Task<JobInfo?> CancelIfUnfollowedAsync(
         string jobId, string follower, string reason, CancellationToken cancellationToken = default) =>
-        CancelAsync(jobId, follower, reason, cancellationToken);
+        (await TryCancelAsync(jobId, follower, reason, cancellationToken)).Job;
 
     /// <param name="follower">Empty to cancel the job whoever follows it.</param>
-    private async Task<JobInfo?> CancelAsync(string jobId, string follower, string reason, CancellationToken cancellationToken)
+    /// <returns>The job, null if there is none, and whether this call ended it.</returns>
+    private async Task<(JobInfo? Job, bool IsCancelled)> TryCancelAsync(
+        string jobId, string follower, string reason, CancellationToken cancellationToken)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         RedisResult reply = await _commands.ExecuteScriptAsync(
             RedisScript.Cancel, jobId, QueueErrors.Cancelled(reason).ToByteArray(), follower);
-        if (reply.IsNull) return null;
+        if (reply.IsNull) return (null, false);
         var parts = (RedisResult[])reply!;
-        if ((int)parts[1] == 1) Log.JobEnded(_logger, jobId, JobState.Cancelled);
-        return RedisJobReader.Read(parts[0]);
+        bool isCancelled = (int)parts[1] == 1;
+        if (isCancelled) Log.JobEnded(_logger, jobId, JobState.Cancelled);
+        return (RedisJobReader.Read(parts[0]), isCancelled);
     }
 
     /// <inheritdoc/>
@@ -155,7 +158,7 @@ public sealed partial class RedisJobQueue : IJobQueue
         while (await ListAsync(owner, 1000, activeOnly: true, cancellationToken) is { Count: > 0 } jobs)
         {
             foreach (JobInfo job in jobs)
-                if (await CancelAsync(job.Id, reason, cancellationToken) is not null) cancelled++;
+                if ((await TryCancelAsync(job.Id, "", reason, cancellationToken)).IsCancelled) cancelled++;
         }
         return cancelled;
     }

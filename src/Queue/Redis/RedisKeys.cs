@@ -29,6 +29,7 @@ namespace Ndif.Queue.Redis;
 /// unused                 sorted set: "number:id owner" of deleted jobs whose blobs are to be deleted
 /// uploads                sorted set: "owner blob bytes" of uploads by the time of their next check
 /// workers, worker:{id}   set of ids; heartbeats with a time to live
+/// servers:{model}        sorted set: the workers that serve the model and do not drain, by the time until which they count, in ms
 /// descriptions, stamps   hashes by model: descriptions and their checksums
 /// deployments            hash: deployments by name
 /// holders:{name}         hash: replica claims by worker: "expiry lastUsed", in ms

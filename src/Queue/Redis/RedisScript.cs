@@ -17,7 +17,7 @@ internal sealed class RedisScript
         Delete = new("delete"), Usage = new("usage"), ClaimReplica = new("claim_replica"), DequeueOrders = new("dequeue_orders"),
         PublishPositions = new("publish_positions"), Follow = new("follow"), RecordUpload = new("record_upload"),
         ListUploads = new("list_uploads"), RemoveUploads = new("remove_uploads"), PublishEdits = new("publish_edits"),
-        DeleteEdits = new("delete_edits");
+        DeleteEdits = new("delete_edits"), Announce = new("announce");
 
     private RedisScript(string name)
     {

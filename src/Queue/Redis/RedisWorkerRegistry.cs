@@ -26,7 +26,7 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
     }
 
     /// <inheritdoc/>
-    public async Task PublishHeartbeatAsync(
+    public async Task<IReadOnlyList<string>> PublishHeartbeatAsync(
         WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -35,9 +35,11 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
         using var bytes = new MemoryStream();
         seen.WriteDelimitedTo(bytes);
         foreach (ModelStatus model in models) model.WriteDelimitedTo(bytes);
-        await _commands.ExecuteAsync(
-            "announce", database => database.StringSetAsync(_keys.Worker(worker.Id), bytes.ToArray(), _options.HeartbeatLifetime));
-        await _commands.ExecuteAsync("announce", database => database.SetAddAsync(_keys.Workers, worker.Id));
+        RedisResult shared = await _commands.ExecuteScriptAsync(
+            RedisScript.Announce,
+            [worker.Id, bytes.ToArray(), (long)_options.HeartbeatLifetime.TotalMilliseconds, worker.Draining ? 1 : 0,
+                .. worker.Models.Select(model => (RedisValue)model)]);
+        return (string[])shared!;
     }
 
     /// <inheritdoc/>

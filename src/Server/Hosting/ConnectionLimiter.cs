@@ -5,14 +5,15 @@ namespace Ndif.Server.Hosting;
 /// <summary>
 /// Bounds the connections of a gateway, because each may fill its receive window with bytes that nobody reads. A connection without a
 /// request that had a valid key gives way to a new one, the oldest first, so that connections that only wait cannot keep a user out. The
-/// connections of one key take at most half of the places.
+/// connections of one key take at most half of the places, and those whose TLS handshake is not completed a quarter: whoever opens a
+/// connection and is silent displaces only others that did the same.
 /// </summary>
 internal sealed class ConnectionLimiter
 {
     private const int MinConnections = 64, MaxConnections = 16_384;
 
     private readonly Lock _lock = new();
-    private readonly LinkedList<ClientConnection> _withoutKey = new();
+    private readonly LinkedList<ClientConnection> _inHandshake = new(), _withoutKey = new();
     private readonly Dictionary<string, LinkedList<ClientConnection>> _byKey = new(StringComparer.Ordinal);
     private readonly int _places;
     private int _count;
@@ -26,10 +27,13 @@ internal sealed class ConnectionLimiter
     }
 
     /// <summary>Runs a connection as middleware of Kestrel; it is closed at once if there is no place for it.</summary>
-    public async Task RunAsync(ConnectionContext context, ConnectionDelegate next)
+    /// <param name="hasTls">
+    /// Whether a handshake follows, after which <see cref="ClientConnection.OnHandshakeCompleted"/> is called.
+    /// </param>
+    public async Task RunAsync(ConnectionContext context, ConnectionDelegate next, bool hasTls = false)
     {
         var connection = new ClientConnection(context, this);
-        if (!TryAdd(connection))
+        if (!TryAdd(connection, hasTls))
         {
             context.Abort(new ConnectionAbortedException("The gateway has as many connections as it can hold."));
             return;
@@ -45,18 +49,30 @@ internal sealed class ConnectionLimiter
         }
     }
 
-    private bool TryAdd(ClientConnection connection)
+    private bool TryAdd(ClientConnection connection, bool hasTls)
     {
         ClientConnection? displaced = null;
         lock (_lock)
         {
-            if (_count >= _places && (displaced = _withoutKey.First?.Value) is null) return false;
+            if (hasTls && _inHandshake.Count >= _places / 4) displaced = _inHandshake.First!.Value;
+            else if (_count >= _places && (displaced = (_withoutKey.First ?? _inHandshake.First)?.Value) is null) return false;
             if (displaced is not null) RemoveFromList(displaced);
-            connection.Node = _withoutKey.AddLast(connection);
+            connection.Node = (hasTls ? _inHandshake : _withoutKey).AddLast(connection);
             _count++;
         }
         displaced?.Close();
         return true;
+    }
+
+    private void CompleteHandshake(ClientConnection connection)
+    {
+        lock (_lock)
+        {
+            if (connection.Node is null) return; // it is being closed
+            RemoveFromList(connection);
+            connection.Node = _withoutKey.AddLast(connection);
+            _count++;
+        }
     }
 
     /// <summary>Notes that a connection has had a request with a valid key. A key that has too many loses its oldest.</summary>
@@ -98,6 +114,8 @@ internal sealed class ConnectionLimiter
 
         /// <summary>The place among the connections; null if it has none any more.</summary>
         public LinkedListNode<ClientConnection>? Node { get; set; }
+
+        public void OnHandshakeCompleted() => limiter.CompleteHandshake(this);
 
         public void OnAuthenticated(string key)
         {

@@ -24,6 +24,9 @@ internal static class KestrelSetup
     private const int MaxFrameBytes = 128 << 10;
     private const int MinBytesPerSecond = 240; // the default of Kestrel
 
+    /// <summary>Long enough for a client whose processor or thread pool is busy.</summary>
+    private static readonly TimeSpan _handshakeTimeout = TimeSpan.FromSeconds(10);
+
     /// <param name="certificate">Null for no TLS.</param>
     public static void Configure(
         KestrelServerOptions kestrel, GatewayOptions options, ServerCertificate? certificate, ConnectionLimiter connections)
@@ -46,11 +49,17 @@ internal static class KestrelSetup
             Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
             {
                 endpoint.Protocols = HttpProtocols.Http1AndHttp2;
-                LimitConnections(endpoint);
+                LimitConnections(endpoint, hasTls: true);
                 endpoint.UseHttps(new TlsHandshakeCallbackOptions
                 {
+                    HandshakeTimeout = _handshakeTimeout,
                     OnConnection = _ => ValueTask.FromResult(
                         new SslServerAuthenticationOptions { ServerCertificateContext = certificate.Context }),
+                });
+                endpoint.Use(next => context =>
+                {
+                    context.Features.Get<ConnectionLimiter.ClientConnection>()!.OnHandshakeCompleted();
+                    return next(context);
                 });
             });
             return;
@@ -67,7 +76,8 @@ internal static class KestrelSetup
         });
 
         // before TLS, so that handshakes count too
-        void LimitConnections(ListenOptions endpoint) => endpoint.Use(next => context => connections.RunAsync(context, next));
+        void LimitConnections(ListenOptions endpoint, bool hasTls = false) =>
+            endpoint.Use(next => context => connections.RunAsync(context, next, hasTls));
     }
 
     private static void Listen(KestrelServerOptions kestrel, IPAddress? address, int port, Action<ListenOptions> configure)

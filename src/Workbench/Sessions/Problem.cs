@@ -21,6 +21,11 @@ public sealed record Problem(string Title, string Text, string Hint, ErrorCode? 
         string.Create(CultureInfo.InvariantCulture, $"{gateway} did not answer within {time.TotalSeconds:0} seconds."),
         "The page asks again every two seconds.", ErrorCode.Unavailable);
 
+    /// <summary>A key that other browsers use.</summary>
+    public static Problem TooManySessions() => new($"This key is in use in {SessionStore.MaxSessionsPerKey} other browsers",
+        "The workbench holds no more sessions with one key.",
+        $"Forget the key in one of them. A session ends {SessionStore.IdleTime.TotalHours:0} hours after a page was last loaded with it.");
+
     /// <summary>Describes the failure of a call or a run.</summary>
     public static Problem From(Exception e, WorkbenchSession session)
     {

@@ -23,6 +23,7 @@ internal sealed class SessionMiddleware(RequestDelegate next, SessionStore sessi
         if (sessions.Find(id) is null)
         {
             id = sessions.Create();
+            if (id is null) return RefuseAsync(context);
             context.Response.Cookies.Append(name, id, new CookieOptions
             {
                 HttpOnly = true, SameSite = SameSiteMode.Strict, Secure = context.Request.IsHttps, IsEssential = true,
@@ -30,5 +31,14 @@ internal sealed class SessionMiddleware(RequestDelegate next, SessionStore sessi
         }
         context.Items[_itemKey] = id;
         return next(context);
+    }
+
+    private static Task RefuseAsync(HttpContext context)
+    {
+        context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        return context.Response.WriteAsync(
+            $"This workbench has {SessionStore.MaxSessions} sessions, and cannot hold more. Load the page again later, forget the key in a "
+            + "browser that does not need it, or start a workbench of your own with `ndif workbench`.", context.RequestAborted);
     }
 }

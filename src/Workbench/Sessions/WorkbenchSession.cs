@@ -18,6 +18,9 @@ public sealed class WorkbenchSession(WorkbenchOptions options)
     /// <summary>Whether a key was entered on the page.</summary>
     public bool HasEnteredKey => _enteredKey is not null;
 
+    /// <summary>Whether this key was entered on the page.</summary>
+    internal bool HasEntered(string key) => _enteredKey is not null && _enteredKey == key.Trim();
+
     /// <summary>Whether there is a key, from the page or from the process.</summary>
     public bool HasKey => HasEnteredKey || ProcessKey is not null;
 

@@ -58,9 +58,11 @@ public class TestCluster : ServiceCluster, IAsyncLifetime
     }
 
     /// <summary>Starts a client process that uses the service.</summary>
-    public ChildProcess StartClient(string key, params string[] arguments) =>
-        StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments, ("NDIF_HOST", Grpc.ToString()),
-            ("NDIF_API_KEY", key));
+    public ChildProcess StartClient(string key, params string[] arguments) => StartClient(key, [], arguments);
+
+    public ChildProcess StartClient(string key, (string Name, string Value)[] environment, params string[] arguments) =>
+        StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments,
+            [("NDIF_HOST", Grpc.ToString()), ("NDIF_API_KEY", key), .. environment]);
 
     /// <summary>Starts Redis and any other storage of the service.</summary>
     protected virtual Task StartStorageAsync() => StartRedisAsync(users: true);

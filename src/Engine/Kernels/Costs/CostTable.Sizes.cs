@@ -147,10 +147,11 @@ internal static partial class CostTable
     private static OpCost Scattered(in OpArguments a, bool copies)
     {
         double index = Count(a, 2), self = copies ? Bytes(a, 0) : 0;
-        // libtorch adds and scatters halves in a float32 copy
-        bool hasFloatCopy = a[0] is Tensor { dtype: ScalarType.Float16 or ScalarType.BFloat16 };
+        bool isScatter = a.Schema.Name.StartsWith("scatter", StringComparison.Ordinal);
+        // libtorch scatters halves in a float32 copy; it adds, fills and copies them in place (CostTableTests measures it)
+        bool hasFloatCopy = isScatter && a[0] is Tensor { dtype: ScalarType.Float16 or ScalarType.BFloat16 };
         double values = a.Count > 3 ? Math.Max(Count(a, 3), index) : index;
-        if (!a.Schema.Name.StartsWith("scatter", StringComparison.Ordinal) && a[0] is Tensor { ndim: > 0 } tensor)
+        if (!isScatter && a[0] is Tensor { ndim: > 0 } tensor)
             values = Math.Max(values, index * Count(a, 0)
                 / Math.Max(1, tensor.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(1), tensor.ndim)]));
         return new OpCost(self, (hasFloatCopy ? sizeof(float) * Count(a, 0) : 0) + values * ElementBytes(a, 0),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Ndif.Engine.Kernels;
 using Ndif.Engine.Kernels.Costs;
 using Ndif.Engine.Running;
@@ -112,6 +113,72 @@ public sealed class CostTableTests
         OpCost cost = CostTable.Entries[op].Rule(new OpArguments(schema, bound, new KernelContext()));
         Assert.Equal(copies * count * sizeof(float), cost.WorkspaceBytes);
     }
+
+    /// <summary>libtorch scatters halves in a float32 copy; it adds, fills and copies them in place.</summary>
+    [Theory]
+    [InlineData("scatter", true)]
+    [InlineData("scatter_add", true)]
+    [InlineData("index_add", false)]
+    [InlineData("index_copy", false)]
+    [InlineData("index_copy_", false)]
+    [InlineData("index_fill", false)]
+    [InlineData("index_fill_", false)]
+    public void ScatteredHalves_HaveAFloatCopy_WhereLibtorchMakesOne(string op, bool hasCopy)
+    {
+        using var scope = NewDisposeScope();
+        foreach (ScalarType type in (ScalarType[])[ScalarType.Float16, ScalarType.BFloat16, ScalarType.Float32])
+        {
+            OpArguments arguments = BindScatter(op, type, rows: 1000);
+            int copies = hasCopy && type is not ScalarType.Float32 ? 1 : 0;
+            double copy = ((Tensor)arguments[0]!).numel() * sizeof(float);
+            Assert.InRange(CostTable.Entries[op].Rule(arguments).WorkspaceBytes / copy, copies, copies + 0.02);
+        }
+    }
+
+    /// <summary>
+    /// What these operations take is the memory of the cost: for 122 MiB of halves, 122 MiB to add, fill or copy and 366 MiB to scatter.
+    /// Explicit, because it measures the memory of the process, which other tests use too.
+    /// </summary>
+    [Theory(Explicit = true)]
+    [InlineData("scatter")]
+    [InlineData("scatter_add")]
+    [InlineData("index_add")]
+    [InlineData("index_copy")]
+    [InlineData("index_copy_")]
+    [InlineData("index_fill")]
+    [InlineData("index_fill_")]
+    public void TheMemoryOfAScatter_IsThatOfItsCost(string op)
+    {
+        foreach (ScalarType type in (ScalarType[])[ScalarType.Float16, ScalarType.BFloat16, ScalarType.Float32])
+        {
+            using var scope = NewDisposeScope();
+            OpArguments arguments = BindScatter(op, type, rows: 1_000_000);
+            OpCost cost = CostTable.Entries[op].Rule(arguments);
+            NativeHeap.Trim();
+            File.WriteAllText("/proc/self/clear_refs", "5"); // the peak begins again
+            long before = ReadMemory("VmRSS:");
+            KernelTable.Kernels[op](arguments);
+            Assert.InRange((ReadMemory("VmHWM:") - before) / 1048576.0, 0.9 * cost.Bytes / 1048576 - 8, cost.Bytes / 1048576 + 8);
+        }
+    }
+
+    private static OpArguments BindScatter(string op, ScalarType type, long rows)
+    {
+        const long Columns = 64;
+        Tensor self = ones(rows, Columns, dtype: type), source = ones(rows / 100, Columns, dtype: type);
+        Tensor index = op.StartsWith("scatter", StringComparison.Ordinal) ? zeros(rows / 100, Columns, dtype: ScalarType.Int64)
+            : arange(rows / 100, dtype: ScalarType.Int64);
+        OpSchema schema = OpTable.Rows[op];
+        var bound = new object?[schema.Parameters.Count];
+        object?[] given = [self, 0L, index, op.StartsWith("index_fill", StringComparison.Ordinal) ? 2.0 : source];
+        given.CopyTo(bound, 0);
+        if (op == "index_add") bound[4] = 1.0; // alpha
+        return new OpArguments(schema, bound, new KernelContext());
+    }
+
+    /// <param name="name">A line of /proc/self/status.</param>
+    private static long ReadMemory(string name) => 1024 * long.Parse(File.ReadLines("/proc/self/status")
+        .First(line => line.StartsWith(name, StringComparison.Ordinal)).Split(':')[1].Trim().Split(' ')[0], CultureInfo.InvariantCulture);
 
     /// <summary>The kernels of these check what they allocate once they have counted it.</summary>
     private static readonly HashSet<string> _checkedInKernel =
