@@ -158,8 +158,8 @@ internal sealed partial class ModelScheduler
             RunPrefill(maxTokens, nestsOwners);
             RunBatches();
             if (maxTokens == long.MaxValue && model.CanBatch
-                && (TakeNext(_exclusive, job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner))
-                    ?? (_turn!.Interrupted is null ? TakeNext(_exclusive, CanStartNow) : null))
+                && (TakeNextExclusive(job => CanStartNow(job) && !_turn!.HasOwner(job.Run.Owner))
+                    ?? (_turn!.Interrupted is null ? TakeNextExclusive(CanStartNow) : null))
                     is { } exclusive) Start([exclusive]); // an owner's turn is not charged before it ends
             RunStatements();
         }
