@@ -20,7 +20,7 @@ internal sealed class OwnerMemory(long total)
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, long> _held = [];
-    private readonly OrderedDictionary<string, (double Target, bool AtOnce)> _waiting = []; // the first comes first
+    private readonly List<Wait> _waiting = []; // the first comes first
     private long _used;
 
     public long Total => total;
@@ -53,34 +53,45 @@ internal sealed class OwnerMemory(long total)
         }
     }
 
-    /// <summary>An owner begins to wait for memory, after those who wait already, or waits for another size.</summary>
+    /// <summary>Begins to wait for memory for an owner, after those who wait already.</summary>
     /// <param name="bytes">In addition to what it holds.</param>
     /// <param name="atOnce">
     /// Whether it takes all of it at once (<see cref="Fits"/>). It may then be more than its share, if the owner holds none.
     /// </param>
-    public void BeginWait(string owner, double bytes, bool atOnce)
+    public Wait BeginWait(string owner, double bytes, bool atOnce)
     {
-        lock (_lock) _waiting[owner] = (HeldBy(owner) + bytes, atOnce);
+        lock (_lock)
+        {
+            var wait = new Wait(owner, bytes, HeldBy(owner) + bytes, atOnce);
+            _waiting.Add(wait);
+            return wait;
+        }
     }
 
-    /// <summary>Counts bytes that an owner has waited for.</summary>
+    public void EndWait(Wait wait)
+    {
+        lock (_lock) _waiting.Remove(wait);
+    }
+
+    /// <summary>Whether the owner can take now what it waits for, and has not waited for something else for longer.</summary>
+    public bool IsOver(Wait wait)
+    {
+        lock (_lock) return _waiting.Find(other => other.Owner == wait.Owner) == wait && FreeFor(wait.Owner) >= wait.Bytes;
+    }
+
+    /// <summary>Counts bytes that an owner takes, and ends its waits.</summary>
     public void Take(string owner, long bytes)
     {
         lock (_lock)
         {
             Add(owner, bytes);
-            EndWait(owner);
+            _waiting.RemoveAll(wait => wait.Owner == owner);
         }
-    }
-
-    public void EndWait(string owner)
-    {
-        lock (_lock) _waiting.Remove(owner);
     }
 
     public bool IsWaiting(string owner)
     {
-        lock (_lock) return _waiting.ContainsKey(owner);
+        lock (_lock) return _waiting.Exists(wait => wait.Owner == owner);
     }
 
     /// <summary>The bytes that an owner may still take; negative if it holds more than it may.</summary>
@@ -108,19 +119,33 @@ internal sealed class OwnerMemory(long total)
     {
         double left = total - (_used - HeldBy(owner)), limit = part * left;
         if (_waiting.Count == 0) return limit;
-        int owners = _held.Keys.Concat(_waiting.Keys).Append(owner).Distinct().Count();
+        int owners = _held.Keys.Concat(_waiting.Select(wait => wait.Owner)).Append(owner).Distinct().Count();
         double share = total / (owners + 1 / Alpha);
-        foreach ((string first, (double target, bool atOnce)) in _waiting)
+        foreach (Wait wait in _waiting)
         {
-            long held = HeldBy(first);
-            bool isWhole = atOnce && held == 0;
-            double granted = isWhole ? target : Math.Min(target, share), needed = isWhole ? target : granted / Part;
+            long held = HeldBy(wait.Owner);
+            bool isWhole = wait.AtOnce && held == 0;
+            double granted = isWhole ? wait.Target : Math.Min(wait.Target, share), needed = isWhole ? granted : granted / Part;
             if (granted <= held) continue;
-            if (first == owner) break;
+            if (wait.Owner == owner) break;
             return Math.Min(limit, Math.Max(left + held - needed, (total - granted) / (owners - 1 + 1 / Alpha)));
         }
         return limit;
     }
 
     private long HeldBy(string owner) => _held.GetValueOrDefault(owner);
+
+    /// <summary>An owner waits for memory.</summary>
+    /// <param name="bytes">What it waits for, in addition to what it held when the wait began.</param>
+    /// <param name="target">What it will hold with it.</param>
+    public sealed class Wait(string owner, double bytes, double target, bool atOnce)
+    {
+        public string Owner => owner;
+
+        public double Bytes => bytes;
+
+        public double Target => target;
+
+        public bool AtOnce => atOnce;
+    }
 }

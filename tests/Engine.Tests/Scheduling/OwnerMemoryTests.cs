@@ -46,11 +46,12 @@ public sealed class OwnerMemoryTests
     public void WhileAnOwnerWaits_TheOthersLeaveItTheMemory()
     {
         _memory.Add("eve", 800);
-        _memory.BeginWait("ana", 1000, atOnce: true);
+        OwnerMemory.Wait wait = _memory.BeginWait("ana", 1000, atOnce: true);
         Assert.Equal(600 - 800, _memory.FreeFor("eve"));
         Assert.False(_memory.Fits("ana", 1000));
         _memory.Add("eve", -200);
         Assert.True(_memory.Fits("ana", 1000));
+        _memory.EndWait(wait);
         _memory.BeginWait("ana", 300, atOnce: true);
         Assert.Equal(1200 - 600, _memory.FreeFor("eve"));
         _memory.Take("ana", 300);
@@ -81,7 +82,7 @@ public sealed class OwnerMemoryTests
         _memory.BeginWait("bob", 800, atOnce: true);
         Assert.Equal(700 - 700, _memory.FreeFor("eve")); // it leaves bob 800
         _memory.Add("ana", 100);
-        _memory.Add("dan", 300);
+        _memory.Add("dan", 500);
         Assert.InRange(_memory.FreeFor("eve"), 240 - 700, 241 - 700); // 800 by 3 1/3
     }
 
@@ -89,7 +90,7 @@ public sealed class OwnerMemoryTests
     public void WhatTakesItsMemoryByAndBy_IsLeftNoMoreThanAShare()
     {
         _memory.Add("eve", 1200);
-        _memory.BeginWait("ana", 1200, atOnce: false);
+        OwnerMemory.Wait wait = _memory.BeginWait("ana", 1200, atOnce: false);
         double share = 1600 / (2 + 1.0 / 3);
         Assert.InRange(_memory.FreeFor("eve") + 1200, share - 1, share + 1);
         _memory.Add("eve", (long)share - 1200);
@@ -97,7 +98,20 @@ public sealed class OwnerMemoryTests
         _memory.Add("ana", 400); // the rest is still left to it
         Assert.InRange(_memory.FreeFor("eve") + (long)share, share - 1, share + 1);
         Assert.InRange(_memory.FreeFor("ana"), share - 402, share - 398);
-        _memory.EndWait("ana");
+        _memory.EndWait(wait);
         Assert.Equal(900, _memory.FreeFor("eve") + (long)share);
+    }
+
+    [Fact]
+    public void WhatAnOwnerWaitsFor_ComesOneAfterTheOther()
+    {
+        _memory.Add("eve", 1200);
+        OwnerMemory.Wait first = _memory.BeginWait("ana", 500, atOnce: false), next = _memory.BeginWait("ana", 500, atOnce: false);
+        Assert.False(_memory.IsOver(first) || _memory.IsOver(next));
+        _memory.Add("eve", -600);
+        Assert.True(_memory.IsOver(first));
+        Assert.False(_memory.IsOver(next));
+        _memory.EndWait(first);
+        Assert.True(_memory.IsOver(next));
     }
 }
