@@ -48,6 +48,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly DateTimeOffset _leasedAt;
     private readonly SharedJobMemory? _memory;
     private IDisposable? _reservation;
+    private bool _hasLeft;
     private Plan? _plan;
     private JobRun? _run;
 
@@ -84,12 +85,14 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// 1. Publishes that the job runs, and compiles its program: one of 100,000 nodes takes seconds. One large program of an owner is
     /// compiled at a time. Before that, waits for memory that the job has lacked in its last attempt.
     /// </summary>
-    public async Task CompileAsync(HookedLanguageModel model)
+    /// <param name="draining">Ends the wait for memory: the job returns to the queue.</param>
+    public async Task CompileAsync(HookedLanguageModel model, CancellationToken draining)
     {
         _phases.OnCompileStarted();
         try
         {
-            _reservation = await _jobs.WaitForMemoryAsync(_lease, _cancel.Token);
+            using (var waiting = CancellationTokenSource.CreateLinkedTokenSource(_cancel.Token, draining))
+                _reservation = await _jobs.WaitForMemoryAsync(_lease, waiting.Token);
             _phases.OnCompileStarted();
             _events.Enqueue(
                 new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)_lease.Attempt, Worker = _options.Id } });
@@ -101,6 +104,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         catch (Exception e)
         {
             Error = Errors.FromException(e);
+            _hasLeft = e is OperationCanceledException && !_cancel.IsCancellationRequested;
         }
         _phases.OnCompileEnded();
     }
@@ -176,7 +180,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         bool isShortOfMemory = error is { Code: ErrorCode.OutOfMemory, Retryable: true } && _lease.Attempt < MaxMemoryAttempts;
         if (isShortOfMemory) _jobs.OnMemoryShortage(_lease.JobId, _memory!.OwnerShortage);
         bool isReturned =
-            isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
+            _hasLeft || isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
         if (!isReturned && !_events.IsLeaseLost)
         {
             if (isCancelled && _timeout.IsCancellationRequested)

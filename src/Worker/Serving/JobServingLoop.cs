@@ -173,7 +173,7 @@ internal sealed class JobServingLoop(
         Task renewal = execution.RenewLeaseAsync(ended.Token);
         try
         {
-            await execution.CompileAsync(host.Model);
+            await execution.CompileAsync(host.Model, _drain.Token);
             if (execution.Run is { } run) await _scheduler.RunAsync(run, execution.OnRunStarted);
             execution.OnRunEnded();
         }
