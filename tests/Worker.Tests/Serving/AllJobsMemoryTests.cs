@@ -74,6 +74,20 @@ public sealed class AllJobsMemoryTests : IAsyncDisposable
         }
     }
 
+    [Fact]
+    public async Task AJobThatWaitsForMemory_HoldsNoModel()
+    {
+        string model = await StartAsync(), other = _cluster.NewModel("other");
+        await _cluster.DeployAsync(other);
+        List<string> eves = [await _cluster.SubmitAsync(model, TestPrograms.WaitWithLiveTensors(model, 7, 600), owner: "eve")];
+        await WaitUntilOneHoldsItsMemoryOrHasReturnedAsync(eves);
+        string anas = await _cluster.SubmitAsync(other, TestPrograms.ManyLiveTensors(other, 6));
+        await _cluster.WaitUntilAsync(() => HasReturnedAsync(anas, WorkerTestCluster.Cancel).AsTask(), hasReturned => hasReturned);
+        await _cluster.Backend.Deployments.RemoveAsync(other, WorkerTestCluster.Cancel);
+        await _cluster.WaitForLoadedModelsAsync("model");
+        Assert.True(await HasReturnedAsync(anas, WorkerTestCluster.Cancel));
+    }
+
     private int _evesEnded;
 
     private async Task<(JobState State, uint Attempt)> GetEndAsync(string job)
@@ -97,7 +111,10 @@ public sealed class AllJobsMemoryTests : IAsyncDisposable
     private async Task<string> StartAsync()
     {
         string model = _cluster.NewModel("model");
-        await _cluster.StartWorkerAsync(configure: options => options with { Models = [model], AllJobsMemory = 64L << 20 });
+        await _cluster.StartWorkerAsync(configure: options => options with
+        {
+            Models = [model], AllJobsMemory = 64L << 20, LocalCallTimeout = TimeSpan.FromMinutes(10),
+        });
         return model;
     }
 }
