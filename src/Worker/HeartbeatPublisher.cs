@@ -59,7 +59,7 @@ internal sealed class HeartbeatPublisher(
             Models = { residency.OnDevice.Select(loop => loop.Host.Id) }, Warm = { residency.Offloaded.Select(host => host.Name) },
             Jobs = { jobs.Ids },
             WallSeconds = options.WallTime.TotalSeconds,
-            JobMemoryBytes = ToLimit(options.JobMemoryBudget), CacheMemoryBytes = ToLimit(options.CacheMemoryBudget),
+            JobMemoryBytes = ToLimit(options.JobMemoryBudget), CacheMemoryBytes = ToLimit(options.MostCacheMemoryOfOwner),
         };
         DateTimeOffset now = time.GetUtcNow();
         List<ModelStatus> models = [.. residency.GetStatuses()];

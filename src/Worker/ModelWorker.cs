@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Worker.Deployments;
@@ -114,7 +114,7 @@ public sealed class ModelWorker(
     }
 
     private LeasedJobs NewLeasedJobs() =>
-        new(options.AllJobsMemoryBudget is < long.MaxValue and var bytes ? new SharedJobMemory(bytes) : null);
+        new(options.AllJobsMemoryBudget is < long.MaxValue and var bytes ? new OwnerMemory(bytes) : null);
 
     private void AbortAfterGrace(CancellationTokenSource abort)
     {

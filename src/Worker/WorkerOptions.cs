@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Ndif.Engine.Scheduling;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -61,24 +62,25 @@ public sealed record WorkerOptions
     public long? JobMemory { get; init; }
 
     /// <summary>
-    /// The memory that the values of all jobs of the worker may use together, in bytes. A job may hold as much as is free, so that one
-    /// alone has half of it, and something is always left. A job that only lacks memory because of others returns to the queue. Default
-    /// (null): twice <see cref="JobMemory"/> on the CPU; unlimited on other devices.
+    /// The memory that the values of all jobs of the worker may use together, in bytes. The jobs of one owner may hold three quarters of
+    /// what those of others leave, and one of them two thirds of that, so that one alone has half of it, and something is always left. A
+    /// job that only lacks memory because of others returns to the queue. Default (null): twice <see cref="JobMemory"/> on the CPU;
+    /// unlimited on other devices.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]
     public long? AllJobsMemory { get; init; }
 
     /// <summary>
-    /// The memory that the keys and values of all generations of a model may use at a time, in bytes. A generation waits until its own fit,
-    /// and one that could never fit fails as OUT_OF_MEMORY. Default (null): a quarter of the memory available to the process on the CPU;
-    /// unlimited on other devices.
+    /// The memory that the keys and values of all generations of a model may use at a time, in bytes; those of one owner at most three
+    /// quarters of it. A generation waits until its own fit, and one that could never fit fails as OUT_OF_MEMORY. Default (null): a quarter
+    /// of the memory available to the process on the CPU; unlimited on other devices.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]
     public long? CacheMemory { get; init; }
 
     /// <summary>
     /// The memory of each model in which the outputs, keys and values of layers are kept for later passes over prompts of the same owner
-    /// that begin alike, in bytes. Default 256 MiB; 0 keeps nothing.
+    /// that begin alike, in bytes. Where it is full, the owner that has the most loses its oldest ones. Default 256 MiB; 0 keeps nothing.
     /// </summary>
     [Range(0, long.MaxValue)]
     public long ReuseMemory { get; init; } = 256L << 20;
@@ -172,6 +174,10 @@ public sealed record WorkerOptions
     /// <summary>The effective value of <see cref="CacheMemory"/>, in bytes.</summary>
     internal long CacheMemoryBudget => CacheMemory
         ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 : long.MaxValue);
+
+    /// <summary>The most that the generations of one owner may have of it, in bytes.</summary>
+    internal long MostCacheMemoryOfOwner =>
+        CacheMemoryBudget == long.MaxValue ? long.MaxValue : new OwnerMemory(CacheMemoryBudget).MostOfOwner;
 
     /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
     internal LoadOptions ToLoadOptions(torch.ScalarType? dtype) => new()

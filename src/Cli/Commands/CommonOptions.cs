@@ -97,14 +97,14 @@ internal static class CommonOptions
 
     public static Option<string?> AllJobsMemory() => new("--all-jobs-memory")
     {
-        Description = "Memory that the values of all jobs of the worker may use together; one job may hold half of it. "
-            + "Default: twice --job-memory on the CPU; unlimited on other devices.",
+        Description = "Memory that the values of all jobs of the worker may use together; one owner may hold three quarters of it, "
+            + "and one job half. Default: twice --job-memory on the CPU; unlimited on other devices.",
     };
 
     public static Option<string?> CacheMemory() => new("--cache-memory")
     {
-        Description = "Memory that the keys and values of all generations of a model may use; a generation waits until its own fit. "
-            + "Default: a quarter of the memory on the CPU, unlimited on other devices.",
+        Description = "Memory that the keys and values of all generations of a model may use, those of one owner three quarters; "
+            + "a generation waits until its own fit. Default: a quarter of the memory on the CPU, unlimited on other devices.",
     };
 
     public static Option<string> ReuseMemory() => new("--reuse-memory")

@@ -127,11 +127,13 @@ internal sealed class OperationLimits
     public static Exception SharedMemoryShortage(string what, double bytes, long held, SharedJobMemory shared)
     {
         bool fitsAlone = held + bytes <= shared.MostAlone;
+        if (fitsAlone) shared.OnShortage(held + bytes);
         return Errors.ToException(new Error
         {
             Code = ErrorCode.OutOfMemory, Retryable = fitsAlone,
             Message = $"{what} needs up to {bytes:N0} bytes. The jobs of this worker together may hold {shared.Total:N0} bytes, and one of "
-                + $"them at most half of it; they hold {shared.Used:N0}, of which this job has {held:N0}.",
+                + $"them at most half of it; they hold {shared.Used:N0}, of which those of its owner have {shared.UsedByOwner:N0} and this "
+                + $"job has {held:N0}.",
             Hint = fitsAlone ? "Run it again when the service is less busy, or use fewer rows at once."
                 : "Use fewer rows at once or a narrower type.",
         });

@@ -1,26 +1,33 @@
+using Ndif.Engine.Scheduling;
+
 namespace Ndif.Engine.Running;
 
 /// <summary>
-/// The memory that the values of all jobs of a worker may use together. A job may hold as much as is free: one alone gets half of the
-/// memory, each of n jobs that take all they can gets 1 / (n + 1) of it, and as much is always left for a job that comes later.
+/// The memory that the values of all jobs of a worker may use together, for a job. It may hold two thirds of what its owner may hold and
+/// its owner's other jobs leave (<see cref="OwnerMemory"/>): one alone gets half of the memory, and something is always left for another
+/// job of the owner, and for other owners.
 /// </summary>
-/// <remarks>Dynamic queue length thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 1998.</remarks>
-/// <param name="total">In bytes.</param>
-internal sealed class SharedJobMemory(long total)
+internal sealed class SharedJobMemory(OwnerMemory memory, string owner)
 {
-    private long _used;
+    public long Total => memory.Total;
 
-    public long Total => total;
+    public long Used => memory.Used;
 
-    public long Used => Interlocked.Read(ref _used);
+    public long UsedByOwner => memory.UsedBy(owner);
 
     /// <summary>The bytes that one job may hold while no other holds any.</summary>
-    public long MostAlone => total / 2;
+    public long MostAlone => memory.Total / 2;
 
-    /// <summary>Counts bytes that a job takes, or with a negative number frees.</summary>
-    public void Add(long bytes) => Interlocked.Add(ref _used, bytes);
+    /// <summary>The bytes that its owner has to be able to take for the most that the job has needed in vain; 0 if it got all.</summary>
+    public double OwnerShortage { get; private set; }
 
-    /// <summary>The bytes that a job may still take.</summary>
+    /// <summary>Counts bytes that the job takes, or with a negative number frees.</summary>
+    public void Add(long bytes) => memory.Add(owner, bytes);
+
+    /// <summary>The bytes that the job may still take.</summary>
     /// <param name="held">The bytes that it holds.</param>
-    public double FreeFor(long held) => ((double)total - Used - held) / 2;
+    public double FreeFor(long held) => (2 * memory.FreeFor(owner) - held) / 3;
+
+    /// <summary>Notes that the job needs more bytes at a time than it may hold now.</summary>
+    public void OnShortage(double bytes) => OwnerShortage = Math.Max(OwnerShortage, Math.Min(1.5 * bytes, memory.MostOfOwner));
 }

@@ -5,7 +5,6 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
-using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Scheduling;
@@ -16,7 +15,8 @@ namespace Ndif.Engine.Scheduling;
 ///    slice at each step, of the owner who has had the least for its weight.
 /// 2. The next pass is chosen in turn: the prompts of the traces that wait, a step of each batch that generates, or a trace that has to
 ///    have its pass to itself. So no trace waits longer than for one of each. Where not all traces fit in a pass or in the memory of the
-///    cache, those of the owner go first who has had the least service for its weight (<see cref="OwnerShares"/>).
+///    cache, those of the owner go first who has had the least service for its weight (<see cref="OwnerShares"/>); of that memory, each
+///    owner has a part (<see cref="OwnerMemory"/>).
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
 /// 5. A long pass is preempted between and inside of its modules, so that the others generate and shorter prompts run, and between two of
@@ -27,7 +27,9 @@ namespace Ndif.Engine.Scheduling;
 ///    owner has kept the others waiting for the time that they have lost, which is not charged.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>
-/// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
+/// <param name="maxCacheBytes">
+/// The memory for keys and values of all jobs, of which one owner has at most three quarters. A trace waits until its own fit.
+/// </param>
 /// <param name="onPreemptionPoint">Called between passes and in long ones; it may add jobs.</param>
 /// <param name="prefixes">The tokens of earlier passes; by default, those of this scheduler's jobs.</param>
 internal sealed partial class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
@@ -119,20 +121,20 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         // the owner of turns that are nested already may have a long operation in each
         candidates.RemoveAll(job => Yields(job.Run.Owner) || (_turn is { Depth: > 0 } turn && turn.HasOwner(job.Run.Owner)));
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
-        long cacheBytes = _jobs.Where(job => job.HasStarted).Sum(CacheBytes);
+        OwnerMemory cache = NewCacheMemory();
         while (candidates.MinBy(job => service[job.Run.Owner]) is { } next)
         {
             candidates.Remove(next);
             long bytes = CacheBytes(next);
-            if (bytes > 0 && cacheBytes + bytes > maxCacheBytes)
+            if (bytes > 0 && !cache.Fits(next.Run.Owner, bytes))
             {
-                // a trace that needs more memory than is left is not overtaken by those that need less
-                candidates.RemoveAll(job => CacheBytes(job) > 0);
+                // a trace that needs more memory than is left is not overtaken by those of its owner that need less
+                candidates.RemoveAll(job => job.Run.Owner == next.Run.Owner && CacheBytes(job) > 0);
                 continue;
             }
             if (pass.Count > 0 && TokenCount([.. pass, next]) > MaxPrefillTokens) continue;
             pass.Add(next);
-            cacheBytes += bytes;
+            if (bytes > 0) cache.Take(next.Run.Owner, bytes);
             service[next.Run.Owner] += TokenCount([next]) / next.Run.Weight;
         }
         if (pass.Count == 0) return;
@@ -143,10 +145,6 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// <summary>The tokens of a pass over the prompts of these traces.</summary>
     private static long TokenCount(IReadOnlyList<ScheduledJob> jobs) =>
         jobs.Sum(job => (long)job.Prepared!.RowCount) * jobs.Max(job => job.Prepared!.SequenceLength);
-
-    /// <summary>The keys and values, and the states, of the rows of a trace that generates.</summary>
-    private long CacheBytes(ScheduledJob job) => maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens }
-        ? tokens * model.CacheBytesPerToken + job.Prepared.RowCount * model.CacheBytesPerRow : 0;
 
     /// <summary>Runs a step of each batch that generates. One of many rows is preempted as a long prompt is.</summary>
     private void RunBatches()
@@ -191,9 +189,16 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         return true;
     }
 
-    /// <summary>The jobs that wait for a pass that they share with no other, or whose pass was suspended and can go on.</summary>
-    private IEnumerable<ScheduledJob> ExclusiveJobs() =>
-        _exclusive.Concat(_jobs.Where(job => job is { Suspended.IsPass: true, CanResume: true }));
+    /// <summary>
+    /// The jobs that wait for a pass that they share with no other, for which there is memory, or whose pass was suspended and can go on.
+    /// </summary>
+    private IEnumerable<ScheduledJob> ExclusiveJobs()
+    {
+        IEnumerable<ScheduledJob> suspended = _jobs.Where(job => job is { Suspended.IsPass: true, CanResume: true });
+        if (_exclusive.Count == 0) return suspended;
+        OwnerMemory cache = NewCacheMemory();
+        return _exclusive.Where(job => HasCacheMemory(cache, job)).Concat(suspended);
+    }
 
     /// <summary>Runs the pass over the prompts of traces. Those that generate join a batch that can take them, or are a new one.</summary>
     private void Start(List<ScheduledJob> jobs)
@@ -298,18 +303,14 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         try
         {
             job.Run.Limits.RequireMemory("The pass over the prompts", 0, job.Prepared.PassBytes);
+            RequireCacheMemory(job);
         }
         catch (Exception e)
         {
             job.Run.Fail(e, job.Trace!.Statement.Id);
             return;
         }
-        if (CacheBytes(job) > maxCacheBytes)
-            job.Run.Fail(Errors.CreateException(ErrorCode.OutOfMemory,
-                $"The keys and values of this generation take up to {CacheBytes(job):N0} bytes, and the model has {maxCacheBytes:N0} for "
-                + "them.",
-                "Generate fewer tokens or fewer rows, or split the job."), job.Trace!.Statement.Id);
-        else if (CanShare(job.Trace!)) _waiting.Add(job);
+        if (CanShare(job.Trace!)) _waiting.Add(job);
         else _exclusive.Add(job);
     }
 

@@ -46,6 +46,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly JobPhases _phases;
     private readonly ExecutionTimer _executionTimer;
     private readonly DateTimeOffset _leasedAt;
+    private readonly SharedJobMemory? _memory;
+    private IDisposable? _reservation;
+    private bool _hasLeft;
     private Plan? _plan;
     private JobRun? _run;
 
@@ -57,6 +60,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         (_jobs, _lease, _leases, _backend, _options, _leasedAt) =
             (jobs, lease, leases, backend, options, time.GetUtcNow());
         _phases = new JobPhases(lease, modelReady);
+        _memory = jobs.Memory is { } memory ? new SharedJobMemory(memory, lease.Owner) : null;
         TimeLimit = lease.TimeLimit is { } requested && requested < options.WallTime ? requested : options.WallTime;
         _timeout = new CancellationTokenSource();
         _executionTimer = new ExecutionTimer(TimeLimit, _timeout);
@@ -79,15 +83,19 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     /// <summary>
     /// 1. Publishes that the job runs, and compiles its program: one of 100,000 nodes takes seconds. One large program of an owner is
-    /// compiled at a time.
+    /// compiled at a time. Before that, waits for memory that the job has lacked in its last attempt.
     /// </summary>
-    public async Task CompileAsync(HookedLanguageModel model)
+    /// <param name="draining">Ends the wait for memory: the job returns to the queue.</param>
+    public async Task CompileAsync(HookedLanguageModel model, CancellationToken draining)
     {
         _phases.OnCompileStarted();
-        _events.Enqueue(
-            new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)_lease.Attempt, Worker = _options.Id } });
         try
         {
+            using (var waiting = CancellationTokenSource.CreateLinkedTokenSource(_cancel.Token, draining))
+                _reservation = await _jobs.WaitForMemoryAsync(_lease, waiting.Token);
+            _phases.OnCompileStarted();
+            _events.Enqueue(
+                new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)_lease.Attempt, Worker = _options.Id } });
             if (_lease.Program.Length < LargeProgramBytes) Compile(model);
             else
                 await _jobs.Compilers.RunAsync(_lease.Owner,
@@ -96,6 +104,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         catch (Exception e)
         {
             Error = Errors.FromException(e);
+            _hasLeft = e is OperationCanceledException && !_cancel.IsCancellationRequested;
         }
         _phases.OnCompileEnded();
     }
@@ -107,7 +116,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             _plan = Compiler.Compile(Parse(_lease.Program), model);
             _run = new JobRun(
-                _plan, this, GetConstant, _options.JobMemoryBudget, () => _executionTimer.Left, _jobs.Memory, _cancel.Token)
+                _plan, this, GetConstant, _options.JobMemoryBudget, () => _executionTimer.Left, _memory, _cancel.Token)
             {
                 Owner = _lease.Owner, Weight = _lease.Weight, Seed = GetSeed(_lease.JobId), ExecutionTimer = _executionTimer,
             };
@@ -169,9 +178,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         // changes nothing; if it is still valid, the job runs again.
         // Nor has one that lacks memory only because of others: it runs again when they have ended.
         bool isShortOfMemory = error is { Code: ErrorCode.OutOfMemory, Retryable: true } && _lease.Attempt < MaxMemoryAttempts;
-        if (isShortOfMemory) _jobs.OnMemoryShortage(_lease.Owner);
+        if (isShortOfMemory) _jobs.OnMemoryShortage(_lease.JobId, _memory!.OwnerShortage);
         bool isReturned =
-            isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
+            _hasLeft || isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
         if (!isReturned && !_events.IsLeaseLost)
         {
             if (isCancelled && _timeout.IsCancellationRequested)
@@ -241,6 +250,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _reservation?.Dispose();
         await _events.DisposeAsync();
         // a disk may not answer, whatever is cancelled
         if (!_tensors.Written.IsCompleted) _ = _tensors.Written.ContinueWith(_ => _run?.Dispose(), TaskScheduler.Default);

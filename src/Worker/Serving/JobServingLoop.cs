@@ -18,9 +18,6 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobServingLoop(
     ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
-    /// <summary>How often the memory is looked at that owners wait for.</summary>
-    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(100);
-
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
     private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
@@ -110,10 +107,9 @@ internal sealed class JobServingLoop(
                     await Task.WhenAny(_running.Keys).WaitAsync(_drain.Token);
                     continue;
                 }
-                string[] except = jobs.OwnersShortOfMemory;
-                TimeSpan timeout = except.Length > 0 ? _memoryPoll : isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                Lease? next = isFull ? await LeaseExtraAsync(timeout, except)
-                    : await _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, except, _drain.Token);
+                TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
+                Lease? next = isFull ? await LeaseExtraAsync(timeout)
+                    : await _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, [], _drain.Token);
                 _failures.Succeeded();
                 if (next is { } lease) _running.Add(RunAsync(lease, abort), lease.Owner);
                 else if (!isTrimmed && _running.Keys.All(job => job.IsCompleted))
@@ -140,10 +136,10 @@ internal sealed class JobServingLoop(
     /// Leases a job for a place beyond <see cref="WorkerOptions.MaxBatch"/>. Returns null as soon as a running job has ended, whose place
     /// is for any owner.
     /// </summary>
-    private async Task<Lease?> LeaseExtraAsync(TimeSpan timeout, string[] except)
+    private async Task<Lease?> LeaseExtraAsync(TimeSpan timeout)
     {
         string[] exceptOwners =
-            [.. except, .. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
+            [.. _running.Values.GroupBy(owner => owner).Where(own => own.Count() >= ExtraPlaces).Select(own => own.Key)];
         using var isPlaceFree = CancellationTokenSource.CreateLinkedTokenSource(_drain.Token);
         Task<Lease?> leasing = _leases.LeaseAsync(host.Names, timeout, GetWakeupDelay, exceptOwners, isPlaceFree.Token);
         if (await Task.WhenAny([leasing, .. _running.Keys]) != leasing) await isPlaceFree.CancelAsync();
@@ -177,7 +173,7 @@ internal sealed class JobServingLoop(
         Task renewal = execution.RenewLeaseAsync(ended.Token);
         try
         {
-            await execution.CompileAsync(host.Model);
+            await execution.CompileAsync(host.Model, _drain.Token);
             if (execution.Run is { } run) await _scheduler.RunAsync(run, execution.OnRunStarted);
             execution.OnRunEnded();
         }

@@ -1,16 +1,22 @@
-using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Queue;
 
 namespace Ndif.Worker.Serving;
 
 /// <summary>The jobs that this worker has leased: those that run, and those that wait for their model to be loaded.</summary>
 /// <param name="memory">The memory of their values; null for no limit.</param>
-internal sealed class LeasedJobs(SharedJobMemory? memory)
+internal sealed class LeasedJobs(OwnerMemory? memory)
 {
-    private readonly Dictionary<long, (Lease Lease, JobExecution? Execution)> _byToken = [];
-    private readonly HashSet<string> _killed = [], _shortOfMemory = [];
+    private const int MaxShortages = 10_000;
 
-    public SharedJobMemory? Memory => memory;
+    /// <summary>How often the memory is looked at that a job waits for.</summary>
+    private static readonly TimeSpan _memoryPoll = TimeSpan.FromMilliseconds(100);
+
+    private readonly Dictionary<long, (Lease Lease, JobExecution? Execution)> _byToken = [];
+    private readonly HashSet<string> _killed = [];
+    private readonly OrderedDictionary<string, double> _shortages = []; // by job
+
+    public OwnerMemory? Memory => memory;
 
     /// <summary>What writes their large results.</summary>
     public ResultWriters Writers { get; } = new();
@@ -18,25 +24,38 @@ internal sealed class LeasedJobs(SharedJobMemory? memory)
     /// <summary>What compiles their large programs.</summary>
     public OwnerWorkQueues Compilers { get; } = new();
 
-    /// <summary>
-    /// The owners of whom a job has returned for lack of memory, while too much is still in use. The worker then leases none of theirs,
-    /// which could be the same.
-    /// </summary>
-    public string[] OwnersShortOfMemory
+    /// <summary>Notes that a job returns to the queue for lack of memory.</summary>
+    /// <param name="bytes">The bytes that its owner has to be able to take before it runs again.</param>
+    public void OnMemoryShortage(string jobId, double bytes)
     {
-        get
+        lock (_shortages)
         {
-            lock (_shortOfMemory)
-            {
-                if (_shortOfMemory.Count > 0 && memory!.Used <= memory.Total / 8) _shortOfMemory.Clear();
-                return [.. _shortOfMemory];
-            }
+            while (_shortages.Count >= MaxShortages) _shortages.RemoveAt(0); // of jobs that ended elsewhere
+            _shortages[jobId] = bytes;
         }
     }
 
-    public void OnMemoryShortage(string owner)
+    /// <summary>
+    /// If the last attempt of a job had too little memory, waits until there is enough. The other owners leave it to the job until the
+    /// result is disposed (<see cref="OwnerMemory"/>). Of the jobs of an owner that wait, one runs at a time.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The job was cancelled.</exception>
+    public async Task<IDisposable?> WaitForMemoryAsync(Lease lease, CancellationToken cancellationToken)
     {
-        lock (_shortOfMemory) _shortOfMemory.Add(owner);
+        double bytes;
+        lock (_shortages)
+            if (!_shortages.Remove(lease.JobId, out bytes)) return null;
+        var reservation = new MemoryReservation(memory!, lease.Owner, bytes);
+        try
+        {
+            while (!reservation.IsReady) await Task.Delay(_memoryPoll, cancellationToken);
+            return reservation;
+        }
+        catch
+        {
+            reservation.Dispose();
+            throw;
+        }
     }
 
     public string[] Ids
@@ -87,5 +106,15 @@ internal sealed class LeasedJobs(SharedJobMemory? memory)
     public bool IsKilled(string jobId)
     {
         lock (_byToken) return _killed.Contains(jobId);
+    }
+
+    /// <summary>Memory that the other owners leave to a job.</summary>
+    private sealed class MemoryReservation(OwnerMemory memory, string owner, double bytes) : IDisposable
+    {
+        private readonly OwnerMemory.Wait _wait = memory.BeginWait(owner, bytes, atOnce: false);
+
+        public bool IsReady => memory.IsOver(_wait);
+
+        public void Dispose() => memory.EndWait(_wait);
     }
 }

@@ -51,7 +51,7 @@ public sealed class CacheMemoryTests
     {
         using EngineFixture fixture = EngineFixture.Of(TinyConfigs.Of(architecture, 2));
         long oneRow = fixture.HookedModel.CacheBytesPerToken * 64 + fixture.HookedModel.CacheBytesPerRow; // up to 64 tokens
-        using var scheduler = new ModelScheduler(fixture.HookedModel, maxCacheBytes: 2 * oneRow);
+        using var scheduler = new ModelScheduler(fixture.HookedModel, maxCacheBytes: 3 * oneRow);
         JobRun[] jobs = [.. Enumerable.Range(0, 3).Select(i => Add(_prompt)), Add(_prompt, _prompt, _prompt)];
         scheduler.Step();
         Assert.Equal(ErrorCode.OutOfMemory, jobs[3].Error?.Code);

@@ -60,7 +60,7 @@ public sealed class ModelSchedulerTests : IDisposable
     public void AGenerationWaits_UntilItsKeysAndValuesFit()
     {
         long oneRow = _fixture.HookedModel.CacheBytesPerToken * 64; // up to 64 tokens
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: 2 * oneRow);
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: 3 * oneRow);
         JobRun[] jobs = [.. Enumerable.Range(0, 5).Select(i => Add(scheduler, $"{i}", Generation(4 + i)))];
         JobRun trace = Add(scheduler, "trace", _fixture.Record(_prompt, _ => _fixture.Model.Logits.Save("x")));
         scheduler.Step();
@@ -73,7 +73,7 @@ public sealed class ModelSchedulerTests : IDisposable
     [Fact]
     public void AGenerationThatCouldNeverFit_FailsAlone()
     {
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: _fixture.HookedModel.CacheBytesPerToken * 64);
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: 2 * 64 * _fixture.HookedModel.CacheBytesPerToken);
         JobRun fits = Add(scheduler, "fits", Generation(10));
         JobRun tooLarge = Add(scheduler, "too large",
             _fixture.RecordIn(_fixture.Model.Generate((int[][])[_prompt, _prompt], 10), t => t.Result.Save("ids")));
@@ -87,7 +87,7 @@ public sealed class ModelSchedulerTests : IDisposable
     public void ATraceThatWaitsForMemory_CanBeCancelled()
     {
         using var cancel = new CancellationTokenSource();
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: _fixture.HookedModel.CacheBytesPerToken * 64);
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: 2 * 64 * _fixture.HookedModel.CacheBytesPerToken);
         Add(scheduler, "first", Generation(10));
         JobRun waiting = Add(scheduler, "waiting", Generation(10), cancel: cancel);
         for (int step = 0; step < 3; step++) scheduler.Step();
