@@ -108,9 +108,14 @@ internal static class Indexing
     {
         (Tensor result, Tensor?[] picks) = ApplyViews(self, index, a);
         if (Array.TrueForAll(picks, p => p is null)) return ReferenceEquals(result, self) ? self.alias() : result;
-        KernelGuards.Allocate(a.Schema.Name, CountSelected(result, picks, a), result.element_size(), a.Context);
+        KernelGuards.Allocate(a.Schema.Name, CountSelected(result, picks, a), result.element_size(), a.Context, NewBytes(picks, index));
         return result.index(ToTensorIndices(picks));
     }
+
+    /// <summary>The bytes of the index tensors that were made from masks or converted.</summary>
+    private static long NewBytes(Tensor?[] picks, object? index) => picks.OfType<Tensor>()
+        .Where(pick => !ReferenceEquals(pick, index) && (index as object?[])?.Contains(pick, ReferenceEqualityComparer.Instance) != true)
+        .Sum(pick => ShapeMath.SaturatingMultiply(pick.numel(), pick.element_size()));
 
     /// <summary>The elements that index tensors select, one tensor for each of the first dimensions or null.</summary>
     /// <exception cref="NdifException">SHAPE_MISMATCH, or LIMIT_EXCEEDED because it would take too long.</exception>

@@ -24,6 +24,7 @@ public sealed class BoundedOperationTests
         "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
         "remainder_", "scatter of halves", "attention of halves", "fmod", "pos_weight", "searchsorted", "mean as halves",
+        "mask of all",
     ];
 
     [Theory]
@@ -69,6 +70,8 @@ public sealed class BoundedOperationTests
                 one.to(ScalarType.Float16).expand(64, 400_000), one.to(ScalarType.Float16).expand(64, 7)),
             "scatter of halves" => Run(context, "scatter", one.to(ScalarType.Float16).expand(60_000_000, 1), 1L,
                 zeros(1, 1, dtype: ScalarType.Int64), 1.0),
+            "mask of all" => Run(context, "getitem", ones(1, dtype: ScalarType.Float64).expand(20_000_000),
+                ones(1, dtype: ScalarType.Bool).expand(20_000_000)),
             "fmod" => Run(context, what, one.to(ScalarType.Int32).expand(1_000, 200_000), one.to(ScalarType.Int32).expand(200_000, 1_000)),
             "pos_weight" => Run(context, "binary_cross_entropy_with_logits", ones(3), ones(3),
                 new Dictionary<string, object?> { ["pos_weight"] = ones(1).expand(60_000_000) }),
