@@ -58,6 +58,12 @@ internal sealed record Attack(string Name, int Clients, Func<Attacker, Cancellat
             return trace;
         }),
         Job("results of 64 MB", (llm, _) => Saving(llm.Trace(Prompt), _ => Op.Rand([4000, 4000])), clients: 4),
+        Job("calls that nobody answers", (llm, _) =>
+        {
+            Trace trace = llm.Trace(Prompt);
+            trace.Local(_ => Thread.Sleep(Timeout.Infinite), llm.Layers[0].Hidden);
+            return trace;
+        }),
         Job("many small jobs", (llm, _) => Saving(llm.Trace(Prompt), _ => llm.Logits.Sum())),
         new("jobs that are cancelled at once", Requests, async (attacker, cancellationToken) =>
         {
