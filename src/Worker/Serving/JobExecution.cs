@@ -176,11 +176,13 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         bool isCancelled = error is { Code: ErrorCode.JobCancelled };
         // A job that was cancelled for another reason than its time limit has no outcome here: it is returned. If its lease was lost, that
         // changes nothing; if it is still valid, the job runs again.
+        // Nor has one that fails when its worker stops, which may be the cause.
         // Nor has one that lacks memory only because of others: it runs again when they have ended.
         bool isShortOfMemory = error is { Code: ErrorCode.OutOfMemory, Retryable: true } && _lease.Attempt < MaxMemoryAttempts;
         if (isShortOfMemory) _jobs.OnMemoryShortage(_lease.JobId, _memory!.OwnerShortage);
         bool isReturned =
-            _hasLeft || isShortOfMemory || (isCancelled && (_lease.Lost.IsCancellationRequested || stopping.IsCancellationRequested));
+            _hasLeft || isShortOfMemory || (isCancelled && _lease.Lost.IsCancellationRequested)
+            || (error is not null && stopping.IsCancellationRequested);
         if (!isReturned && !_events.IsLeaseLost)
         {
             if (isCancelled && _timeout.IsCancellationRequested)
