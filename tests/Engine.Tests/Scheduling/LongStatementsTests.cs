@@ -273,11 +273,4 @@ public sealed class LongStatementsTests : SchedulingTests
             list.Append(count.Value * 2);
         }, int.MaxValue);
     }
-
-    private Program Gradient() => Fixture.RecordIn(Model.Trace(Prompt, grad: true), t =>
-    {
-        Value weight = Model.LmHead.Parameter("weight").RequiresGrad(), hidden = Model.Layers[0].Hidden;
-        t.Backward(Model.Logits.Sum(), () => hidden.Grad.Save("gradient"));
-        weight.Grad.Save("weight");
-    });
 }

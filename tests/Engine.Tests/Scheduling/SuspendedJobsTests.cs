@@ -242,11 +242,4 @@ public sealed class SuspendedJobsTests : SchedulingTests
             if (endless) tracer.While(() => answer > 0, () => tracer.Log(answer), int.MaxValue);
         }
     }
-
-    private Program Gradient() => Fixture.RecordIn(Model.Trace(Prompt, grad: true), t =>
-    {
-        Value weight = Model.LmHead.Parameter("weight").RequiresGrad(), hidden = Model.Layers[0].Hidden;
-        t.Backward(Model.Logits.Sum(), () => hidden.Grad.Save("gradient"));
-        weight.Grad.Save("weight");
-    });
 }

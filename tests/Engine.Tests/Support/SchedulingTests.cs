@@ -45,4 +45,11 @@ public abstract class SchedulingTests : IDisposable
 
     internal Program Generation(int steps) =>
         Fixture.RecordIn(Model.Generate(Prompt, steps, new() { IgnoreEos = true }), t => t.Result.Save("ids"));
+
+    internal Program Gradient() => Fixture.RecordIn(Model.Trace(Prompt, grad: true), t =>
+    {
+        Value weight = Model.LmHead.Parameter("weight").RequiresGrad(), hidden = Model.Layers[0].Hidden;
+        t.Backward(Model.Logits.Sum(), () => hidden.Grad.Save("gradient"));
+        weight.Grad.Save("weight");
+    });
 }
