@@ -170,7 +170,12 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         [.. _services.Processes.Where(process => process.Errors.Contains("Unhandled exception", StringComparison.Ordinal))
             .Select(process => $"crashed: {process.FormatOutput()}")];
 
-    public string Report() => string.Join("\n\n", _services.Processes.TakeLast(14).Select(process => process.FormatOutput()));
+    /// <summary>The last lines of the processes that have logged something about the jobs, with all lines about the jobs.</summary>
+    public string Report(IReadOnlyList<string> jobs) => string.Join("\n\n",
+        from process in _services.Processes
+        let lines = process.Lines.Where(line => jobs.Any(job => line.Contains(job, StringComparison.Ordinal))).ToList()
+        where lines.Count > 0
+        select $"{process.FormatOutput()}\n... {process.Lines[0]}, about the jobs:\n{string.Join('\n', lines)}");
 
     public async ValueTask DisposeAsync()
     {

@@ -77,13 +77,13 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 cancelling = CancelAsync(outcome.Id, random.Next(600), first, over.Token);
             }
 
-            List<Event> events = await WatchAsync(outcome.Id, first, over.Token);
+            List<Event> events = await WatchAsync(outcome, first, over.Token);
             await cancelling;
             if (streamed is not null && !events.Take(streamed.Count).SequenceEqual(streamed))
                 outcome.Violations.Add("on its own stream other events came than were kept");
             await CheckAsync(outcome, work, events, over.Token);
 
-            List<Event> again = await WatchAsync(outcome.Id, first + 1, over.Token);
+            List<Event> again = await WatchAsync(outcome, first + 1, over.Token);
             if (!events.SequenceEqual(again))
                 outcome.Violations.Add($"the second look showed {again.Count} events, other ones than the {events.Count} of the first");
             JobInfo info =
@@ -93,7 +93,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
-            outcome.Violations.Add($"no end after {Stopwatch.GetElapsedTime(began).TotalSeconds:0} s; last state {outcome.State}");
+            outcome.Violations.Add($"no end after {Stopwatch.GetElapsedTime(began).TotalSeconds:0} s; last event: {outcome.LastEvent}");
         }
         catch (Exception unexpected)
         {
@@ -136,7 +136,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 outcome.Violations.Add("nobody asked for its cancellation");
                 break;
             case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // only the loss of three workers may make a job fail
-                outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
+                outcome.Violations.Add($"it failed on {states[^1].Worker} at {outcome.Ended:HH:mm:ss.fff}: {states[^1].Error.Message}");
                 break;
             case JobState.Completed:
                 await CheckResultAsync(outcome, workload, events, cancellationToken);
@@ -263,7 +263,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     }
 
     /// <summary>Returns all events of a job until its end, and changes the gateway when a connection is lost.</summary>
-    private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
+    private async Task<List<Event>> WatchAsync(Outcome outcome, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
         for (; events.Count == 0 || !events[^1].IsTerminal(); gateway++)
@@ -271,9 +271,9 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             try
             {
                 using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length]
-                    .Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers,
+                    .Watch(new WatchRequest { JobId = outcome.Id, FromSequence = (ulong)events.Count + 1 }, _headers,
                         cancellationToken: cancellationToken);
-                await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(jobEvent);
+                await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken)) Add(jobEvent);
             }
             catch (RpcException lost) when (IsTransient(lost) && !cancellationToken.IsCancellationRequested)
             {
@@ -285,6 +285,13 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             }
         }
         return events;
+
+        void Add(Event jobEvent)
+        {
+            events.Add(jobEvent);
+            outcome.LastEvent = $"{jobEvent.Sequence}, {jobEvent.Time.ToDateTimeOffset():HH:mm:ss.fff}, "
+                + $"{jobEvent.KindCase} {jobEvent.State?.State} {jobEvent.State?.Worker}";
+        }
     }
 
     /// <summary>Calls the gateways alternately until one responds.</summary>

@@ -34,6 +34,9 @@ internal sealed record Outcome
     /// <summary>Whether Redis was restored from a backup during the job, so that the job or its end may be lost.</summary>
     public bool Restored { get; set; }
 
+    /// <summary>The number, time and kind of the last event that came.</summary>
+    public string LastEvent { get; set; } = "none";
+
     /// <summary>Descriptions of the violations.</summary>
     public List<string> Violations { get; set; } = [];
 

@@ -45,7 +45,8 @@ async Task<int> RunAsync(ChaosCluster cluster)
         cluster, history.Count + faults.Followed.Jobs, history.Count(outcome => outcome.Restored) + faults.Followed.Jobs, faults.Kills);
     foreach (var (worker, early, late) in cluster.MemoryOfWorkers()) Say($"{worker}: {early >> 20} MB, later {late >> 20} MB");
     ChaosReport report = ChaosReport.Create(history, jobs, faults, cluster.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
-    if (report.Violations + report.Leaks > 0) Say(cluster.Report());
+    if (report.Violations + report.Leaks > 0) 
+        Say(cluster.Report([.. history.Where(outcome => outcome.Violations.Count > 0).Select(outcome => outcome.Id)]));
     foreach (string detail in report.Details.Take(40)) Say(detail);
     if (args.Contains("--json")) Console.WriteLine(report.ToJson());
     else Console.WriteLine(
