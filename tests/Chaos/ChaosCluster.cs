@@ -13,6 +13,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public const int Gateways = 2, Workers = 3, LeaseSeconds = 2;
     private const long MaxMemoryGrowth = 300 << 20; // the heap of .NET grows at first; a leak of hundreds of jobs of 16 MB each is larger
     private const long MaxLateMemoryGrowth = 64 << 20; // from the second quarter of the life of a process to the last
+    private const int Killed = 128 + 9, UnresponsiveExitCode = 75;
     private const int MinMemorySamples = 120; // younger processes are not compared
 
     private readonly ChaosServices _services = new(folder);
@@ -165,9 +166,12 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 
     private static long Median(List<long> values) => values.Order().ElementAt(values.Count / 2);
 
-    /// <summary>Processes that ended by an unhandled exception, which no fault may cause.</summary>
+    /// <summary>
+    /// Gateways and workers that ended in another way than faults make them: stopped (0), killed (SIGKILL), or by their own watchdog.
+    /// </summary>
     public IReadOnlyList<string> FindCrashes() =>
-        [.. _services.Processes.Where(process => process.Errors.Contains("Unhandled exception", StringComparison.Ordinal))
+        [.. _services.Processes.Where(process => process.Name is "ndif serve" or "ndif worker"
+                && process.ExitCode is not (null or 0 or Killed or UnresponsiveExitCode))
             .Select(process => $"crashed: {process.FormatOutput()}")];
 
     /// <summary>The last lines of the processes that have logged something about the jobs, with all lines about the jobs.</summary>

@@ -32,6 +32,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     public bool IsAlive => !_process.HasExited;
 
+    /// <summary>The exit code; null while the process runs.</summary>
+    public int? ExitCode => _process.HasExited ? _process.ExitCode : null;
+
     /// <summary>The lines that the process has written to standard output so far.</summary>
     public IReadOnlyList<string> Lines
     {
