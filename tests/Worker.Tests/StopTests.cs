@@ -1,6 +1,7 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using Ndif.Protocol;
 using Ndif.Worker.Tests.Support;
-
 
 namespace Ndif.Worker.Tests;
 
@@ -52,6 +53,47 @@ public sealed class StopTests
         await cluster.WaitForWorkerAsync();
         foreach (string job in (string[])[running, waiting])
             Assert.Equal(JobState.Queued, (await cluster.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!.State);
+    }
+
+    [Fact]
+    public async Task AWorkerThatFails_LeavesItsJobsToOthers()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a] });
+        string job;
+        using (ThrowInSpansOf(a))
+        {
+            job = await cluster.SubmitAsync(a);
+            await Assert.ThrowsAsync<InvalidOperationException>(() => cluster.WaitForWorkerAsync());
+        }
+        Assert.Equal(JobState.Running, (await cluster.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!.State);
+        await cluster.StartWorkerAsync("w2", configure: options => options with { Models = [a] });
+        Assert.Equal((JobState.Completed, "w2", 2u),
+            (await cluster.WaitForEndAsync(job)) is var end ? (end.State, end.Worker, end.Attempt) : default);
+    }
+
+    /// <summary>Makes workers fail between the run of a job on this model and its outcome.</summary>
+    private static ActivityListener ThrowInSpansOf(string model)
+    {
+        var jobs = new ConcurrentBag<Activity>();
+        var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == Telemetry.Name,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStarted = span =>
+            {
+                if (span.OperationName == "job") jobs.Add(span);
+            },
+            ActivityStopped = span =>
+            {
+                if (span.OperationName == "run"
+                    && jobs.Any(job => job.SpanId == span.ParentSpanId && job.GetTagItem("ndif.model") is string name && name == model))
+                    throw new InvalidOperationException("a test");
+            },
+        };
+        ActivitySource.AddActivityListener(listener);
+        return listener;
     }
 
     [Fact]

@@ -70,7 +70,7 @@ internal sealed class JobPhases : IDisposable
     public IEnumerable<Phase> Complete(string outcome)
     {
         long now = Stopwatch.GetTimestamp();
-        if (_runEnd == 0) OnRunEnded(); // the whole batch failed
+        if (_runEnd == 0) OnRunEnded(); // it ended while it ran
         RecordSpan("end", ToClockTime(_runEnd), ToClockTime(now));
         TimeSpan compile = Stopwatch.GetElapsedTime(_compileStart, _compileEnd), run = Stopwatch.GetElapsedTime(_runStart, _runEnd);
         (string Name, TimeSpan Time)[] phases =

@@ -161,7 +161,10 @@ internal sealed class JobServingLoop(
             : TimeSpan.FromMilliseconds(MillisecondsPerJob * Math.Min(2, _running.Keys.Count(job => !job.IsCompleted)));
     }
 
-    /// <summary>Runs one job and publishes its outcome. A failure that is not of the job ends the loop.</summary>
+    /// <summary>
+    /// Runs one job and publishes its outcome. A failure that is not of the job ends the loop: what has become of the job is not known, and
+    /// it runs again when its lease has expired, as after a crash.
+    /// </summary>
     private async Task RunAsync(Lease lease, CancellationToken abort)
     {
         host.OnJobStarted(time.GetUtcNow());
@@ -171,11 +174,13 @@ internal sealed class JobServingLoop(
         jobs.Start(execution);
         using var ended = new CancellationTokenSource();
         Task renewal = execution.RenewLeaseAsync(ended.Token);
+        bool hasOutcome = false;
         try
         {
             await execution.CompileAsync(host.Model, _drain.Token);
             if (execution.Run is { } run) await _scheduler.RunAsync(run, execution.OnRunStarted);
             execution.OnRunEnded();
+            hasOutcome = true;
         }
         catch
         {
@@ -186,8 +191,11 @@ internal sealed class JobServingLoop(
         {
             try
             {
-                await execution.CompleteAsync(abort);
-                LogEnd(lease, execution.Error ?? execution.Run?.Error);
+                if (hasOutcome)
+                {
+                    await execution.CompleteAsync(abort);
+                    LogEnd(lease, execution.Error ?? execution.Run?.Error);
+                }
             }
             catch (Exception e)
             {

@@ -155,7 +155,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         foreach ((_, CancellationTokenSource stop) in _workers.Values) await stop.CancelAsync();
         foreach ((Task running, CancellationTokenSource stop) in _workers.Values)
         {
-            await running.WaitAsync(TimeSpan.FromSeconds(60), CancellationToken.None);
+            if (!running.IsFaulted) await running.WaitAsync(TimeSpan.FromSeconds(60), CancellationToken.None);
             stop.Dispose();
         }
         await Backend.DisposeAsync();
