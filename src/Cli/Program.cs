@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Net.Sockets;
 using Ndif.Cli;
 using Ndif.Cli.Commands;
+using Ndif.Cli.Supervision;
 using Ndif.Queue.Redis;
 using Spectre.Console;
 using StackExchange.Redis;
@@ -37,7 +38,10 @@ var invocation = new InvocationConfiguration
 };
 try
 {
-    return await parsed.InvokeAsync(invocation);
+    int exitCode = await parsed.InvokeAsync(invocation);
+    // the command was told to stop, goes on, and its time is over (128 + SIGINT, 128 + SIGTERM)
+    if (exitCode is 130 or 143) SupervisedProcess.EndAtOnce(exitCode);
+    return exitCode;
 }
 catch (OperationCanceledException)
 {

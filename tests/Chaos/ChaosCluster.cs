@@ -13,7 +13,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public const int Gateways = 2, Workers = 3, LeaseSeconds = 2;
     private const long MaxMemoryGrowth = 300 << 20; // the heap of .NET grows at first; a leak of hundreds of jobs of 16 MB each is larger
     private const long MaxLateMemoryGrowth = 64 << 20; // from the second quarter of the life of a process to the last
-    private const int Killed = 128 + 9, UnresponsiveExitCode = 75;
+    private const int Killed = 128 + 9, Terminated = 128 + 15, UnresponsiveExitCode = 75;
     private const int MinMemorySamples = 120; // younger processes are not compared
 
     private readonly ChaosServices _services = new(folder);
@@ -45,6 +45,9 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     public TcpProxy[] GatewayProxies { get; } = new TcpProxy[Gateways];
 
     public ChildProcess[] Clients { get; private set; } = [];
+
+    /// <summary>The gateways and workers that were started with another clock.</summary>
+    public HashSet<ChildProcess> ProcessesWithWrongClock { get; } = [];
 
     public int RedisPort => _redisPort;
 
@@ -171,7 +174,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     /// </summary>
     public IReadOnlyList<string> FindCrashes() =>
         [.. _services.Processes.Where(process => process.Name is "ndif serve" or "ndif worker"
-                && process.ExitCode is not (null or 0 or Killed or UnresponsiveExitCode))
+                && process.ExitCode is not (null or 0 or Killed or UnresponsiveExitCode)
+                && !(process.ExitCode is Terminated && ProcessesWithWrongClock.Contains(process)))
             .Select(process => $"crashed: {process.FormatOutput()}")];
 
     /// <summary>The last lines of the processes that have logged something about the jobs, with all lines about the jobs.</summary>

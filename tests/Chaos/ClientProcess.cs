@@ -13,7 +13,7 @@ namespace Ndif.Chaos;
 internal sealed class ClientProcess(int index, int clientCount, int jobs, int seed, string folder, string[] gateways, string key)
 {
     private const int ConcurrentJobs = 3;
-    private static readonly TimeSpan _jobTimeout = TimeSpan.FromSeconds(90), _callTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _jobTimeout = TimeSpan.FromMinutes(3), _callTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IReadOnlyList<Workload> _workloads = Workload.ReadAll(folder);
     private readonly Inference.InferenceClient[] _services =

@@ -42,7 +42,8 @@ async Task<int> RunAsync(ChaosCluster cluster)
 
     IReadOnlyList<Outcome> history = History();
     IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(
-        cluster, history.Count + faults.Followed.Jobs, history.Count(outcome => outcome.Restored) + faults.Followed.Jobs, faults.Kills);
+        cluster, history.Count + faults.Followed.Jobs, history.Count(outcome => outcome.Restored) + faults.Followed.Jobs,
+        faults.Kills + cluster.ProcessesWithWrongClock.Count);
     foreach (var (worker, early, late) in cluster.MemoryOfWorkers()) Say($"{worker}: {early >> 20} MB, later {late >> 20} MB");
     ChaosReport report = ChaosReport.Create(history, jobs, faults, cluster.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
     if (report.Violations + report.Leaks > 0) 

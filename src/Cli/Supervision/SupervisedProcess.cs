@@ -56,10 +56,14 @@ internal static partial class SupervisedProcess
         }
         finally
         {
-            Exit(UnresponsiveExitCode);
+            EndAtOnce(UnresponsiveExitCode);
         }
     }
 
+    /// <summary>
+    /// Ends the process while its threads run. The usual end calls the destructors of libtorch, and what still computes fails without its
+    /// operators: a job of a worker would end with that error.
+    /// </summary>
     [LibraryImport("libc", EntryPoint = "_exit")]
-    private static partial void Exit(int code);
+    public static partial void EndAtOnce(int code);
 }

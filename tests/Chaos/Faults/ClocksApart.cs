@@ -6,6 +6,10 @@ namespace Ndif.Chaos.Faults;
 /// A gateway or a worker starts again on a machine whose clock is wrong by minutes to days (libfaketime). Its monotonic clock and the times
 /// of files are right, as on such a machine.
 /// </summary>
+/// <remarks>
+/// Under libfaketime, waits with a timeout end at once in .NET. When such a process is told to stop, it therefore does not wait for its
+/// jobs, and ends with the code of a forced stop.
+/// </remarks>
 internal sealed class ClocksApart(ChaosCluster cluster, Random random)
 {
     private static readonly string? _library = new[]
@@ -22,10 +26,13 @@ internal sealed class ClocksApart(ChaosCluster cluster, Random random)
         using IDisposable clock = cluster.Services.SetEnvironment(
             ("LD_PRELOAD", _library!), ("FAKETIME", seconds.ToString("+0;-0", CultureInfo.InvariantCulture)),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("NO_FAKE_STAT", "1"));
-        ChildProcess process = random.Next(2) == 0 ? cluster.Gateway(random.Next(ChaosCluster.Gateways))
-            : cluster.Worker(random.Next(ChaosCluster.Workers)).Process;
-        await process.TerminateAsync();
+        bool isGateway = random.Next(2) == 0;
+        int index = random.Next(isGateway ? ChaosCluster.Gateways : ChaosCluster.Workers);
+        await Find().TerminateAsync();
         await cluster.RestartDeadProcessesAsync();
+        cluster.ProcessesWithWrongClock.Add(Find());
         await Task.Delay(TimeSpan.FromSeconds(2));
+
+        ChildProcess Find() => isGateway ? cluster.Gateway(index) : cluster.Worker(index).Process;
     }
 }
