@@ -23,7 +23,6 @@ internal sealed class JobRun : IDisposable
     private readonly Lazy<torch.Generator> _generator;
     private readonly HashSet<uint> _ownValues = [];
     private int _reportCount, _reportsBeforeRestart, _seedCount;
-    private bool _isFinishing;
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
@@ -135,7 +134,7 @@ internal sealed class JobRun : IDisposable
             while (Task.WaitAny([task], _poll) < 0)
             {
                 CancellationToken.ThrowIfCancellationRequested();
-                if (canLeave && !_isFinishing) Limits.BetweenParts();
+                if (canLeave && !IsFinishing) Limits.BetweenParts();
                 RunOthers?.Invoke();
                 if (canLeave) OnStatementsStarted?.Invoke(); // the time of the others is not that of a statement
             }
@@ -229,7 +228,7 @@ internal sealed class JobRun : IDisposable
         ReadOnlyInputs.Clear();
         if (_generator.IsValueCreated) _generator.Value.manual_seed(Seed);
         (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
-            (0, _reportCount, 0, 0, 0, null, false);
+            (0, Math.Max(_reportCount, _reportsBeforeRestart), 0, 0, 0, null, false);
         (ReusedLayerCount, ReusedTokenCount) = (0, 0);
     }
 
@@ -312,11 +311,18 @@ internal sealed class JobRun : IDisposable
     /// <summary>Whether a value is kept to the end of the run: a saved container, or a value that a module of the program uses.</summary>
     internal bool IsRetained(uint node) => _retainedNodes.Contains(node);
 
+    /// <summary>Whether its statements have ended, and its saved containers are being reported.</summary>
+    internal bool IsFinishing { get; private set; }
+
+    /// <summary>The bytes of the saved containers that <see cref="Finish"/> reports.</summary>
+    internal double BytesToFinish => HasFailed ? 0
+        : _containersToSave.Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
+
     /// <summary>Reports the saved containers.</summary>
     internal void Finish()
     {
         if (HasFailed) return;
-        _isFinishing = true;
+        IsFinishing = true;
         foreach ((uint node, string name, uint value) in _containersToSave)
         {
             if (!Slots.Has(value)) continue;
@@ -342,7 +348,7 @@ internal sealed class JobRun : IDisposable
     {
         if (Slots.KeptUntil is not { } written) return false;
         if (Limits.IsBesideOthers) Task.WaitAny([written], CancellationToken); // the thread of the model lets the others run
-        else WaitWhileOthersRun(written, canLeave: false);
+        else WaitWhileOthersRun(written, canLeave: true);
         return true;
     }
 }

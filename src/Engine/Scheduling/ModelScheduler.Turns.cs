@@ -191,13 +191,17 @@ internal sealed partial class ModelScheduler
     }
 
     /// <summary>A pass that jobs share has failed because of one of them: each starts again from its beginning, alone.</summary>
-    private void RestartAlone(List<TraceRun> traces)
+    private void RestartAsSuspects(List<TraceRun> traces)
     {
         List<ScheduledJob> jobs = _jobs.FindAll(job => job.Trace is { } trace && traces.Contains(trace) && !job.Run.HasFailed);
+        TimeSpan[] used = [.. jobs.Select(job => job.Run.ExecutionTimer?.Used ?? TimeSpan.Zero)];
         foreach (ScheduledJob job in jobs)
-            foreach (ScheduledJob other in jobs.Where(other => other.Run.Owner != job.Run.Owner))
-                job.LostByOthers += other.Run.ExecutionTimer?.Used ?? TimeSpan.Zero;
-        foreach (ScheduledJob job in jobs) job.RestartAlone();
+        {
+            var lost = TimeSpan.Zero;
+            for (int i = 0; i < jobs.Count; i++)
+                if (jobs[i].Run.Owner != job.Run.Owner) lost += used[i];
+            job.RestartAsSuspect(lost);
+        }
     }
 
     private ScheduledJob? Find(JobRun run) => _jobs.Find(job => job.Run == run);

@@ -24,7 +24,8 @@ namespace Ndif.Engine.Scheduling;
 ///    turn, or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
 ///    A job that waits for the answer of its client is suspended (ModelScheduler.Suspension.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found. Its
-///    owner has kept the others waiting for the time that they have lost, which is not charged.
+///    owner has kept the others waiting for the time that they have lost, which is not charged. Those that have passed that point share
+///    passes again.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>
 /// <param name="maxCacheBytes">
@@ -45,6 +46,9 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// The rows of a batch of several owners that generates. More rows of one owner would make every token of the others wait for them.
     /// </summary>
     private const int MaxSharedRows = 32;
+
+    /// <summary>The bytes of the saved containers of a job that ends in the middle of the turn of another.</summary>
+    private const long MaxNestedResultBytes = 32 << 20;
 
     private readonly List<ScheduledJob> _jobs = [];
     private readonly List<ITraceBatch> _batches = [];
@@ -166,7 +170,11 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         _stepping.Add(batch);
         bool hasRun = TryRun([.. batch.Traces], batch.Step, rows > MaxSharedRows ? rows : null);
         _stepping.Remove(batch);
-        if (hasRun && !batch.HasEnded) return;
+        if (hasRun && !batch.HasEnded)
+        {
+            if (_jobs.Exists(job => batch.Traces.Contains(job.Trace) && job.TryClearSuspicion())) Join(batch);
+            return;
+        }
         _batches.Remove(batch);
         batch.Dispose();
     }
@@ -214,6 +222,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void Join(ITraceBatch batch)
     {
+        _batches.Remove(batch);
         bool hasJoined = batch.Traces.All(CanShare) && _batches.Any(running => !_stepping.Contains(running)
             && running.Traces.All(CanShare) && HaveOneOwnerOrFewRows(running, batch) && running.TryAppend(batch));
         if (!hasJoined) _batches.Add(batch);
@@ -283,6 +292,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         if (job.Run.IsPreempted) job.RestartAlone();
         if (job.Trace is not null)
         {
+            _ = job.TryClearSuspicion();
             job.EndTrace();
             if (!job.Run.HasFailed) job.Session.CompleteTrace();
         }
@@ -292,8 +302,15 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
+        else if (_turn!.Interrupted is not null && job.Run.BytesToFinish > MaxNestedResultBytes)
+        {
+            job.NeedsOwnTurn = true; // those in whose middle it runs would wait until its results are written
+            _unfinished.Add(job);
+        }
         else End(job);
-        if (job.Trace is not null && job.Run.HasFailed) End(job); // its inputs are not valid
+        if (job.Trace is null || !job.Run.HasFailed) return;
+        if (job.Run.IsPreempted) _unfinished.Add(job);
+        else End(job); // its inputs are not valid
     }
 
     private void Enqueue(ScheduledJob job)
@@ -320,6 +337,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void End(ScheduledJob job)
     {
+        // also one that was cancelled before it was found to be at fault
+        if (job.IsSuspect && job.Run.HasFailed) _delays.Add(job.Run.Owner, job.LostByOthers);
         job.EndTrace();
         try
         {
@@ -360,7 +379,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         catch (Exception) when (traces.Count > 1)
         {
-            RestartAlone(traces); // 6
+            RestartAsSuspects(traces); // 6
         }
         catch (Exception e)
         {
@@ -370,7 +389,6 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
                 ForwardErrorTranslator.Translate(e, "The model's forward pass",
                     "If the program replaced a value of the model, check its shape and element type."), job.LastWriteNode
                     ?? traces[0].Statement.Id);
-            _delays.Add(job.Owner, Find(job)!.LostByOthers);
         }
         finally
         {

@@ -8,6 +8,8 @@ namespace Ndif.Engine.Scheduling;
 /// <summary>A job with its session.</summary>
 internal sealed class ScheduledJob(JobRun run, Action? onEnded)
 {
+    private long _suspectPasses;
+
     public JobRun Run => run;
 
     public Action? OnEnded => onEnded;
@@ -23,8 +25,13 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     /// <summary>Whether the pass over the prompts of the trace has begun.</summary>
     public bool HasStarted { get; set; }
 
-    /// <summary>Whether its traces share no pass with those of other jobs.</summary>
-    public bool IsAlone { get; private set; }
+    /// <summary>Whether its traces share no pass with those of other jobs: it was too slow, or is a suspect.</summary>
+    public bool IsAlone => NeedsOwnTurn || IsSuspect;
+
+    /// <summary>
+    /// Whether a pass that it shared has failed, perhaps because of it. It runs alone until it has run as many passes again as it had then.
+    /// </summary>
+    public bool IsSuspect => _suspectPasses > 0;
 
     /// <summary>Whether it never runs in the middle of the turn of another job, which would have to wait for it: it was too slow.</summary>
     public bool NeedsOwnTurn { get; set; }
@@ -45,7 +52,7 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
     public TimeSpan OwnTurnLimit { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>What jobs of other owners had computed that started again with it, because a pass that they shared has failed.</summary>
-    public TimeSpan LostByOthers { get; set; }
+    public TimeSpan LostByOthers { get; private set; }
 
     /// <summary>Reads the inputs of the trace at which the session stands.</summary>
     public void BeginTrace(HookedModel model)
@@ -60,14 +67,37 @@ internal sealed class ScheduledJob(JobRun run, Action? onEnded)
         (Trace, Prepared, HasStarted) = (null, null, false);
     }
 
-    /// <summary>
-    /// Starts the job again from its beginning, not batched with others. What it has computed in passes with others is not charged.
-    /// </summary>
+    /// <summary>Starts the job again from its beginning, in turns of its own.</summary>
     public void RestartAlone()
+    {
+        Restart();
+        NeedsOwnTurn = true;
+    }
+
+    /// <summary>Starts the job again from its beginning, as a suspect.</summary>
+    /// <param name="lostByOthers">What the jobs of other owners lose that shared the pass which has failed.</param>
+    public void RestartAsSuspect(TimeSpan lostByOthers)
+    {
+        long passes = run.ForwardPassCount;
+        Restart();
+        _suspectPasses = Math.Max(_suspectPasses, Math.Max(1, passes));
+        LostByOthers += lostByOthers;
+    }
+
+    /// <summary>Ends the suspicion if the job has run the passes alone. Returns whether it was a suspect until now.</summary>
+    public bool TryClearSuspicion()
+    {
+        if (!IsSuspect || run.HasFailed || run.ForwardPassCount < _suspectPasses) return false;
+        (_suspectPasses, LostByOthers) = (0, TimeSpan.Zero);
+        return true;
+    }
+
+    /// <summary>What it has computed in passes with others is not charged.</summary>
+    private void Restart()
     {
         EndTrace();
         if (!IsAlone) run.ExecutionTimer?.Discard();
         run.Restart();
-        (Session, IsAlone, NeedsOwnTurn) = (new Interpreter(run, 0, null), true, true);
+        Session = new Interpreter(run, 0, null);
     }
 }

@@ -13,7 +13,8 @@ namespace Ndif.Worker.Serving;
 /// large ones are blobs that the owner of the job may read, which are written while the job goes on (<see cref="ResultWriters"/>):
 /// 1. Until then they are kept: as they are if nobody changes them any more, else as a copy. If there is no memory for the copy, the job
 ///    waits until the tensors themselves are written.
-/// 2. A job that saves faster than its values are written waits, and other jobs of the model go on.
+/// 2. A job that saves faster than its values are written waits, and other jobs of the model go on. At its end it does not wait: what it
+///    saves then needs no more memory.
 /// 3. A value that cannot be written ends the job (<see cref="Failure"/>). Those that a job has saved before its time limit are written
 ///    after it, for a few seconds.
 /// </summary>
@@ -65,7 +66,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         });
         if (bytes > 0) events.RequireSentBytes(bytes);
         while (bytes > 0 && UnwrittenBytes() is > 0 and var unwritten
-            && (unwritten + bytes > MaxUnwrittenBytes || !HasMemory()))
+            && ((unwritten + bytes > MaxUnwrittenBytes && !run.IsFinishing) || !HasMemory()))
             WaitForNextWrite(run, canLeave: true);
         bool isCopied = HasMemory();
         HashSet<torch.Tensor> kept = Keep(run, ref value, isFinal, isCopied);

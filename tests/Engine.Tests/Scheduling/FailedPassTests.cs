@@ -28,29 +28,91 @@ public sealed class FailedPassTests : SchedulingTests
         Assert.Equal(ErrorCode.OpFailed, bad.Error!.Code);
     }
 
-    [Fact]
-    public void AnOwnerWhoseJobFailsAPass_SharesNoneForAWhile()
+    /// <summary>One that was cancelled before it failed alone was not found to be at fault.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AnOwnerWhoseJobFailsAPass_SharesNoneForAWhile(bool isCancelled)
     {
-        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromMilliseconds(5) };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromMilliseconds(10) };
+        Add(scheduler, "bad alone", Bad()); // compiles the code, which takes longer than a statement may
+        while (scheduler.JobCount > 0) scheduler.Step();
         Assert.Equal([1, 0, 0], [CountRestarts(), CountRestarts(), CountRestarts()]);
 
         int CountRestarts()
         {
+            using var cancelBad = new CancellationTokenSource();
             using var never = new CancellationTokenSource();
             JobRun generation = Add(scheduler, "generation", Generation(Steps), time: new(TimeSpan.FromMinutes(10), never));
-            (long last, int restarts, bool isAdded) = (0, 0, false);
+            JobRun? bad = null;
+            (long last, int restarts) = (0, 0);
             while (scheduler.JobCount > 0)
             {
                 scheduler.Step();
-                if (generation.ForwardPassCount < last) restarts++;
+                if (generation.ForwardPassCount < last)
+                {
+                    restarts++;
+                    if (isCancelled) cancelBad.Cancel();
+                }
                 last = generation.ForwardPassCount;
-                if (isAdded || last < Steps / 2) continue;
-                isAdded = true;
-                Add(scheduler, "bad", Bad(), owner: "eve");
+                if (bad is null && last >= Steps / 2) bad = Add(scheduler, "bad", Bad(), owner: "eve", cancel: cancelBad.Token);
             }
             Assert.Null(generation.Error);
             return restarts;
         }
+    }
+
+    [Fact]
+    public void TheOthers_ShareStepsAgain_WhenTheyHavePassedThePoint()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        List<int> sharers = [];
+        JobRun[] generations = [AddGeneration("a"), AddGeneration("b")];
+        while (generations.Min(job => job.ForwardPassCount) < 10 && scheduler.JobCount > 0) scheduler.Step();
+        Assert.All(generations, job => Assert.Null(job.Error));
+        Add(scheduler, "bad", Bad());
+        while (generations.Max(job => job.ForwardPassCount) >= 10 && scheduler.JobCount > 0) scheduler.Step();
+        sharers.Clear();
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.All(generations, job => Assert.Null(job.Error));
+        Assert.Equal(1, sharers[0]);
+        Assert.InRange(sharers.Count(count => count == 2), Steps, 2 * Steps); // of 2 * 100, some 20 ran alone
+
+        JobRun AddGeneration(string name)
+        {
+            var time = new ExecutionTimer(TimeSpan.FromMinutes(10), new CancellationTokenSource());
+            Program program = Fixture.RecordIn(Model.Generate(Prompt, Steps, new() { IgnoreEos = true }), t =>
+            {
+                t.Iter.Each(_ => t.Log(Model.Layers[0].Hidden.Sum()));
+            });
+            return Add(scheduler, name, program, time: time, onLog: () =>
+            {
+                int count = time.Suspend();
+                sharers.Add(count);
+                time.Start(count);
+            });
+        }
+    }
+
+    [Fact]
+    public void WhatWasReported_IsNotReportedAgain_AfterTwoRestarts()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        int logs = 0;
+        JobRun job = Add(scheduler, "job", Fixture.RecordIn(Model.Generate(Prompt, Steps, new() { IgnoreEos = true }), t =>
+        {
+            t.Iter.Each(_ => t.Log(Model.Layers[0].Hidden.Sum()));
+        }), onLog: () => logs++);
+        foreach (int passes in (int[])[30, 10])
+        {
+            while (job.ForwardPassCount < passes && scheduler.JobCount > 0) scheduler.Step();
+            Assert.Null(job.Error);
+            job.Preempt();
+            while (job.ForwardPassCount >= passes && scheduler.JobCount > 0) scheduler.Step();
+        }
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Null(job.Error);
+        Assert.Equal(Steps, logs);
     }
 
     /// <summary>A generation that fails in the model at its third step.</summary>

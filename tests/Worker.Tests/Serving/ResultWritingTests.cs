@@ -38,6 +38,30 @@ public sealed class ResultWritingTests : IAsyncDisposable
         Assert.Equal(256ul * Mebi, blob.Length);
     }
 
+    /// <summary>It waited on the stack of the pass in whose middle it ended.</summary>
+    [Fact]
+    public async Task APass_DoesNotWaitForTheListsOfAJob_ThatEndsInItsMiddle()
+    {
+        string model = await StartAsync();
+        string pass = await _cluster.SubmitAsync(model, TestPrograms.PassWithStatements(model, 60_000));
+        await _cluster.WaitForStateAsync(pass, JobState.Running);
+        List<string> lists = [];
+        for (int i = 0; i < 2; i++)
+            lists.Add(await _cluster.SubmitAsync(model, TestPrograms.SavedLists(model, 3, 12 * Mebi), owner: "eve")); // 48 MB each
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
+        Assert.Equal(JobState.Completed, (await _cluster.WaitForEndAsync(pass)).State);
+        await _cluster.RunAsync(model);
+        foreach (string job in lists)
+            Assert.Equal(JobState.Running, (await _cluster.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!.State);
+        _disk.Open();
+        foreach (string job in lists)
+        {
+            List<Event> events = await _cluster.GetEventsAsync(job);
+            Assert.Equal(JobState.Completed, events[^1].State.State);
+            Assert.Equal(3 * 48ul * Mebi, events[^1].State.Usage.ResultBytes);
+        }
+    }
+
     [Fact]
     public async Task AJobThatSavesFasterThanTheDiskWrites_WaitsWithinItsMemory_AndOthersRun()
     {

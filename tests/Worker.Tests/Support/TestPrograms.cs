@@ -143,6 +143,39 @@ internal static class TestPrograms
         return program;
     }
 
+    /// <summary>Saves some lists, each of one tensor of ones.</summary>
+    public static Program SavedLists(string model, int lists, long elements)
+    {
+        var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
+        for (int i = 0; i < lists; i++)
+        {
+            Add(new Node { Call = Ones(elements) });
+            Add(new Node { Container = new MakeContainer { Items = { Last() } } });
+            Add(new Node { Save = new Save { Value = Last(), Name = $"list {i}" } });
+        }
+        return program;
+
+        void Add(Node node)
+        {
+            program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+            program.Nodes.Add(node);
+        }
+
+        Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
+    }
+
+    /// <summary>A forward pass with a number of statements, each of which takes microseconds.</summary>
+    public static Program PassWithStatements(string model, int statements)
+    {
+        Program program = ForwardPass(model);
+        program.Nodes.Add(new Node { Call = new Call { Op = "arange", Arguments = { new Argument { Integer = statements } } } }); // 1
+        program.Nodes.Add(new Node { ForEach = new ForEach { Items = new Argument { Node = 1 }, Region = 3 } });
+        program.Nodes.Add(new Node { Call = Ones(1) });
+        program.Regions[2].Nodes.Add([1, 2]);
+        program.Regions.Add(new Region { Nodes = { 3 } });
+        return program;
+    }
+
     /// <summary>x = ones(elements); save(x); x += 1; save(x)</summary>
     public static Program SavesOfAnEditedTensor(string model, long elements)
     {
