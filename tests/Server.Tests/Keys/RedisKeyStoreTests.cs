@@ -55,7 +55,7 @@ public sealed class RedisKeyStoreTests(
         {
             if (!RedisProcess.IsInstalled) return;
             (_process, string address) = await RedisProcess.StartAsync(_folder.Path);
-            Connection = await ConnectionMultiplexer.ConnectAsync(address);
+            Connection = await ConnectionMultiplexer.ConnectAsync($"{address},allowAdmin=true");
         }
 
         public async ValueTask DisposeAsync()
