@@ -5,7 +5,8 @@ namespace Ndif.Queue;
 
 /// <summary>
 /// Counts the bytes that owners store: their jobs in the queue, and blobs. A job counts from its submission to its deletion, an upload
-/// while the blob store keeps it. The queue counts the jobs itself, and checks the limits where bytes are added.
+/// while the blob store keeps it, published edits until they are deleted. The queue counts jobs and edits itself, and checks the limits
+/// where bytes are added.
 /// </summary>
 public interface IStorageAccounts
 {
@@ -23,7 +24,9 @@ public interface IStorageAccounts
 
     /// <summary>Counts an uploaded blob. The same blob of the same owner counts once.</summary>
     /// <param name="checkAfter">The time after which <see cref="ListUploadsToCheckAsync"/> returns it.</param>
-    /// <exception cref="NdifException">QUOTA_EXCEEDED or UNAVAILABLE: the owner may not store it. It is not counted.</exception>
+    /// <exception cref="NdifException">
+    /// QUOTA_EXCEEDED or UNAVAILABLE: the owner may not store it. UNAUTHENTICATED: the owner was closed. It is not counted.
+    /// </exception>
     Task RecordUploadAsync(
         string owner, BlobRef blob, StorageLimits? limits, TimeSpan checkAfter, CancellationToken cancellationToken = default);
 

@@ -34,7 +34,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
             new InMemoryWorkerRegistry(options, time),
             new InMemoryDeployments(jobs, options, time))
         {
-            Edits = new InMemoryPublishedEdits(), Clock = time ?? TimeProvider.System,
+            Edits = new InMemoryPublishedEdits(jobs.Accounts), Clock = time ?? TimeProvider.System,
         };
     }
 

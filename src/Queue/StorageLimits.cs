@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Ndif.Queue;
 
 /// <summary>The limits on what one owner stores, and on what all owners store together, in bytes.</summary>
-/// <param name="QueueBytes">Programs, events and answers of the owner's jobs, which are in Redis.</param>
+/// <param name="QueueBytes">Programs, events and answers of the owner's jobs, and its published edits, which are in Redis.</param>
 /// <param name="BlobBytes">Results and uploads of the owner, which are in the blob store.</param>
 public sealed record StorageLimits(
     long QueueBytes = long.MaxValue, long BlobBytes = long.MaxValue, long AllQueueBytes = long.MaxValue, long AllBlobBytes = long.MaxValue)

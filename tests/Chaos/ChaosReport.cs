@@ -140,7 +140,7 @@ internal sealed record ChaosReport
         return leaks;
     }
 
-    /// <summary>The stored bytes of all owners are those of the jobs and of the uploads.</summary>
+    /// <summary>The stored bytes of all owners are those of the jobs, of the uploads and of the published edits.</summary>
     private static async Task<IReadOnlyList<string>> FindWrongCountsAsync(IDatabase database, string[] keys)
     {
         const long UploadBytes = 320; // UPLOAD_BYTES of src/Queue/Redis/Scripts/common.lua
@@ -152,10 +152,11 @@ internal sealed record ChaosReport
                 : long.Parse(upload.Split(' ')[2], CultureInfo.InvariantCulture)); // "owner blob bytes"
             foreach (string key in keys.Where(key => key.StartsWith("job:", StringComparison.Ordinal)))
                 jobs += (long)await database.HashGetAsync("ndif:" + key, kind);
+            if (kind == "queue_bytes") jobs += (await database.HashGetAllAsync("ndif:edit_bytes")).Sum(entry => (long)entry.Value);
             long counted = (long)await database.HashGetAsync("ndif:totals", kind),
                 owners = (await database.HashGetAllAsync($"ndif:{kind}")).Sum(entry => (long)entry.Value);
             if (counted != jobs || owners != jobs)
-                wrong.Add($"{kind}: {counted} in all, {owners} of owners, and {jobs} of jobs and uploads");
+                wrong.Add($"{kind}: {counted} in all, {owners} of owners, and {jobs} of jobs, uploads and edits");
         }
         return wrong;
     }

@@ -114,6 +114,32 @@ public abstract partial class JobQueueContract
         Assert.Equal(2, seen);
     }
 
+    /// <summary>The reader of the deleted job knows more events than its successor has, and none of them is the successor's.</summary>
+    [Fact(Timeout = Limit)]
+    public async Task AWatchOfADeletedJob_Ends_AndDoesNotDisturbAnotherJobOfItsId()
+    {
+        await _fixture.SubmitAsync("a");
+        Lease first = await _fixture.LeaseAsync();
+        for (int i = 0; i < 8; i++) await _fixture.LogAsync(first, $"{i}");
+        await using IAsyncEnumerator<Event> stalled = _fixture.Queue.WatchAsync("a", 1, Cancel).GetAsyncEnumerator(Cancel);
+        for (int i = 0; i < 10; i++) Assert.True(await stalled.MoveNextAsync());
+        await _fixture.PublishAsync(first, JobState.Completed);
+        await _fixture.Queue.DeleteAsync("a", Cancel);
+        await _fixture.SubmitAsync("a");
+        Lease second = await _fixture.LeaseAsync();
+        NdifException told = await Assert.ThrowsAnyAsync<NdifException>(async () =>
+        {
+            while (await stalled.MoveNextAsync()) { }
+        });
+        Assert.Equal(ErrorCode.UnknownJob, told.Code);
+        Assert.Contains("was deleted", told.Message, StringComparison.Ordinal);
+        Assert.True(await _fixture.LogAsync(second, "new")); // the job does not start over
+        Assert.True(await _fixture.PublishAsync(second, JobState.Completed));
+        JobInfo job = await _fixture.GetInfoAsync("a");
+        Assert.Equal((1u, JobState.Completed), (job.Attempt, job.State));
+        Assert.Equal([1ul, 2, 3, 4], (await _fixture.WatchAsync("a")).Select(e => e.Sequence));
+    }
+
     [Fact(Timeout = Limit)]
     public async Task Outcome_KeepsErrorAndUsage()
     {

@@ -139,6 +139,19 @@ public abstract partial class JobQueueContract
     }
 
     [Fact(Timeout = Limit)]
+    public async Task AnUploadThatEndsAfterTheKeyWasRevoked_IsRefused()
+    {
+        IStorageAccounts storage = _fixture.Queue.Storage;
+        await storage.RecordUploadAsync("ana", NewBlob(1000), null, TimeSpan.Zero, Cancel);
+        StoredBytes before = await storage.GetAsync("ana", Cancel);
+        await _fixture.Queue.CloseOwnerAsync("ana", "Its key was revoked.", Cancel);
+        NdifException refusal = (await RefusalAsync(storage.RecordUploadAsync("ana", NewBlob(1000), null, TimeSpan.Zero, Cancel)))!;
+        Assert.Equal(ErrorCode.Unauthenticated, refusal.Code);
+        Assert.Equal(before, await storage.GetAsync("ana", Cancel));
+        await storage.RecordUploadAsync("ben", NewBlob(1000), null, TimeSpan.Zero, Cancel);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task EndedJobs_AreCountedByOutcome()
     {
         foreach (string id in (string[])["a", "b", "c", "d"]) await _fixture.SubmitAsync(id);

@@ -8,6 +8,8 @@ namespace Ndif.Protocol.Programs;
 /// </summary>
 public sealed partial class ProgramValidator
 {
+    private const int MaxChecksumBytes = 16; // XXH128
+
     private readonly Program _program;
     private readonly ModelDescription? _model;
     private readonly ProgramLimits _limits;
@@ -84,6 +86,8 @@ public sealed partial class ProgramValidator
             ulong length = tensor.ContentCase switch
             {
                 Tensor.ContentOneofCase.Inline => (ulong)tensor.Inline.Length,
+                Tensor.ContentOneofCase.Blob when tensor.Blob.Checksum.Length > MaxChecksumBytes => throw InvalidProgram(
+                    $"Constant {i} has a checksum of {tensor.Blob.Checksum.Length} bytes; it has at most {MaxChecksumBytes}."),
                 Tensor.ContentOneofCase.Blob when IsHash(tensor.Blob.Id) => tensor.Blob.Length,
                 Tensor.ContentOneofCase.Blob =>
                     throw InvalidProgram($"Constant {i} refers to `{Truncate(tensor.Blob.Id)}`, which is not a lower-case hex SHA-256."),

@@ -23,7 +23,6 @@ public sealed class InMemoryJobQueue : IJobQueue
     private readonly LeaseWaitLoop _leaseLoop;
     private readonly InMemoryStorageAccounts _storage;
     private readonly InMemoryJobStore _jobs;
-    private readonly HashSet<string> _closedOwners = [];
     private bool _isDisposed;
 
     public InMemoryJobQueue(QueueOptions? options = null, TimeProvider? time = null, ILogger<InMemoryJobQueue>? logger = null)
@@ -38,6 +37,9 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public IStorageAccounts Storage => _storage;
+
+    /// <summary>The stored bytes, to which published edits add.</summary>
+    internal InMemoryStorageAccounts Accounts => _storage;
 
     /// <summary>The wake-ups for new jobs and job events.</summary>
     internal WakeupHub Wakeups => _wakeups;
@@ -58,7 +60,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                     ? Task.FromException<JobInfo>(QueueErrors.JobIdReused(submission.JobId))
                     : Task.FromResult(_jobs.GetInfo(known));
             }
-            if (_closedOwners.Contains(submission.Owner)) return Task.FromException<JobInfo>(QueueErrors.OwnerClosed());
+            if (_storage.IsClosed(submission.Owner)) return Task.FromException<JobInfo>(QueueErrors.OwnerClosed());
             if (_jobs.CheckQuota(submission) is { } refusal) return Task.FromException<JobInfo>(refusal);
             JobInfo info = _jobs.GetInfo(_jobs.Add(submission, Activity.Current?.Id));
             Telemetry.JobSubmitted(submission.Model);
@@ -177,7 +179,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<int> CloseOwnerAsync(string owner, string reason, CancellationToken cancellationToken = default)
     {
-        lock (_lock) _closedOwners.Add(owner);
+        lock (_lock) _storage.Close(owner);
         IReadOnlyList<JobInfo> jobs = await ListAsync(owner, int.MaxValue, activeOnly: true, cancellationToken);
         return jobs.Count(job => TryCancel(job.Id, "", reason, cancellationToken).IsCancelled);
     }

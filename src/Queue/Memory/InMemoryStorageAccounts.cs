@@ -12,7 +12,15 @@ internal sealed class InMemoryStorageAccounts(Lock queueLock, TimeProvider time)
     private readonly Dictionary<string, StoredBytes> _owners = [];
     private readonly Dictionary<StoredUpload, DateTimeOffset> _uploads = [];
     private readonly List<DeletedJob> _deletedJobs = [];
+    private readonly HashSet<string> _closedOwners = [];
     private StoredBytes _all = new(0, 0);
+
+    internal Lock QueueLock => queueLock;
+
+    /// <summary>Closes an owner whose key was revoked: it adds nothing from now on.</summary>
+    internal void Close(string owner) => _closedOwners.Add(owner);
+
+    internal bool IsClosed(string owner) => _closedOwners.Contains(owner);
 
     /// <summary>Adds to the counts of an owner.</summary>
     internal void Count(string owner, long queueBytes, long blobBytes)
@@ -47,6 +55,7 @@ internal sealed class InMemoryStorageAccounts(Lock queueLock, TimeProvider time)
         var upload = new StoredUpload(owner, blob.Id, StorageRules.CountBlob(blob.Length));
         lock (queueLock)
         {
+            if (IsClosed(owner)) return Task.FromException(QueueErrors.OwnerClosed());
             if (!_uploads.ContainsKey(upload))
             {
                 if (FindViolation(owner, limits, StorageRules.UploadBytes, upload.Bytes) is { } violation)

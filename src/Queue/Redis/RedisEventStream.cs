@@ -21,18 +21,19 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
     {
         using WakeupSubscription wakeup = await wakeups.SubscribeAsync("news", jobId); // 1
         ulong next = Math.Max(fromSequence, 1), returned = 0;
+        string entry = "";
         bool isTerminal = false;
         for (bool isKnown = false; ; isKnown = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
             RedisResult reply = await commands.ExecuteScriptAsync(
-                RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes, returned); // 2
+                RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes, returned, entry); // 2
             if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
             var parts = (RedisResult[])reply!;
-            var entries = (RedisResult[])parts[1]!;
-            foreach (RedisResult entry in entries) // 3
+            entry = (string)parts[3]!;
+            foreach (RedisResult item in (RedisResult[])parts[1]!) // 3
             {
-                Event jobEvent = RedisEventReader.Read(entry);
+                Event jobEvent = RedisEventReader.Read(item);
                 (next, returned) = (jobEvent.Sequence + 1, jobEvent.Sequence);
                 isTerminal = jobEvent.State?.State.IsTerminal() == true;
                 yield return jobEvent;

@@ -52,7 +52,9 @@ public sealed partial class RedisJobQueue
         StateChanged? state = stamped.State;
         UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
         BlobRef[] blobs = [.. StorageRules.GetBlobs(stamped)];
-        RedisResult reply = await executeAsync(RedisScript.Publish,
+        // a full Redis lets jobs end: what they saved waits
+        RedisScript script = state is not null && state.State.IsTerminal() ? RedisScript.PublishOutcome : RedisScript.Publish;
+        RedisResult reply = await executeAsync(script,
         [
             lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
             state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),

@@ -153,7 +153,7 @@ public sealed partial class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         // from now on no job is added, so that the list below becomes empty
-        await _commands.ExecuteAsync("close", database => database.HashSetAsync(_keys.Closed, owner, 1));
+        await _commands.ExecuteScriptAsync(RedisScript.CloseOwner, owner);
         int cancelled = 0;
         while (await ListAsync(owner, 1000, activeOnly: true, cancellationToken) is { Count: > 0 } jobs)
         {

@@ -35,6 +35,8 @@ namespace Ndif.Queue.Redis;
 /// holders:{name}         hash: replica claims by worker: "expiry lastUsed", in ms
 /// orders:{worker}        list: orders to a worker; taken:{worker}: the orders it dequeued last
 /// edits:{owner}          hash: published edits by name; public_edits: hash of owners by name, of those that every key may use
+/// edit_summaries:{owner} hash: published edits without their blobs by name; public_edit_summaries: of those that every key may use
+/// edit_bytes             hash by "owner name": the bytes of published edits, as they count
 /// publishers             set: the owners with published edits
 /// </code>
 /// Channels and their messages: <c>work</c> (model), <c>news</c> (job), <c>lost</c> (job and token), <c>replied</c> (job and ticket),
@@ -48,8 +50,6 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey All { get; } = prefix + "all";
 
     public RedisKey Unended { get; } = prefix + "unended";
-
-    public RedisKey Closed { get; } = prefix + "closed";
 
     public RedisKey Dead { get; } = prefix + "dead";
 
@@ -71,9 +71,13 @@ internal sealed class RedisKeys(string prefix)
 
     public RedisKey PublicEdits { get; } = prefix + "public_edits";
 
+    public RedisKey PublicEditSummaries { get; } = prefix + "public_edit_summaries";
+
     public RedisKey Publishers { get; } = prefix + "publishers";
 
     public RedisKey Edits(string owner) => prefix + "edits:" + owner;
+
+    public RedisKey EditSummaries(string owner) => prefix + "edit_summaries:" + owner;
 
     public RedisKey Blobs(string job) => prefix + "blobs:" + job;
 

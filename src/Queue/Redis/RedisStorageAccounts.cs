@@ -30,6 +30,7 @@ internal sealed class RedisStorageAccounts(RedisCommandExecutor commands, RedisK
             RedisScript.RecordUpload, owner, blob.Id, StorageRules.CountBlob(blob.Length), limits?.Format() ?? "",
             (long)checkAfter.TotalMilliseconds);
         if (ReadViolation(reply) is { } violation) throw violation;
+        if ((string?)reply == "closed") throw QueueErrors.OwnerClosed();
     }
 
     public async Task<IReadOnlyList<StoredUpload>> ListUploadsToCheckAsync(

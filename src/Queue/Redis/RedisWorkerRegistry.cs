@@ -70,6 +70,9 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
         byte[] bytes = model.ToByteArray(), stamp = XxHash128.Hash(bytes);
         await _commands.ExecuteAsync("describe", async database =>
         {
+            // a full Redis refuses to write, and need not: a worker that comes back serves its models then too
+            RedisValue[] stamps = await database.HashGetAsync(_keys.Stamps, [.. names.Select(name => (RedisValue)name)]);
+            if (stamps.All(known => known == stamp)) return true;
             await database.HashSetAsync(_keys.Descriptions, [.. names.Select(name => new HashEntry(name, bytes))]);
             await database.HashSetAsync(_keys.Stamps, [.. names.Select(name => new HashEntry(name, stamp))]);
             return true;

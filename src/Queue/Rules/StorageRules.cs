@@ -11,6 +11,12 @@ internal static class StorageRules
     /// <summary>What a blob needs beyond its own bytes: the file, the folder of its grants, and its id in the queue.</summary>
     private const int BlobOverhead = 8192;
 
+    /// <summary>What Redis needs for published edits beyond their own bytes: entries of five hashes (measured, longest name).</summary>
+    private const int EditsBytes = 1024;
+
+    /// <summary>The bytes of published edits in the queue: they are there whole, and without their blobs for lists.</summary>
+    public static long CountEdits(EditsInfo edits) => edits.CalculateSize() + edits.WithoutBlobs().CalculateSize() + EditsBytes;
+
     public static long CountBlob(ulong length) => (long)Math.Min(length, long.MaxValue / 4) + BlobOverhead;
 
     /// <summary>The blobs that an event refers to.</summary>

@@ -26,6 +26,9 @@ internal sealed partial class PublishedEditsService(
     /// <summary>The largest program: each choice of a completion has a copy of its nodes.</summary>
     private const int MaxProgramBytes = 1 << 20;
 
+    /// <summary>The most constants that are blobs: each one is in the queue with the edits.</summary>
+    private const int MaxConstants = 256;
+
     /// <exception cref="NdifException">The name, the program or its constants were refused.</exception>
     public async Task<EditsInfo> PublishAsync(Caller caller, PublishEditsRequest request, CancellationToken cancellationToken)
     {
@@ -39,6 +42,13 @@ internal sealed partial class PublishedEditsService(
         Program program = request.Program ?? throw ServerErrors.NoProgram();
         await admission.SubmitAsync(caller, new SubmitRequest { Program = program, DryRun = true }, cancellationToken);
         EditsProgramValidator.Validate(program);
+        // only what the blobs are found by is kept of them
+        BlobRef[] constants =
+            [.. program.Constants.Where(DataTensors.IsBlob).DistinctBy(constant => constant.Blob.Id)
+                .Select(constant => new BlobRef { Id = constant.Blob.Id, Length = constant.Blob.Length })];
+        if (constants.Length > MaxConstants)
+            throw ServerErrors.OverLimit(
+                "constants in blobs", constants.Length, MaxConstants, "Stack tensors into one constant, and index it.");
         ByteString bytes = RemoveLines(program).ToByteString();
         if (bytes.Length > MaxProgramBytes)
             throw ServerErrors.OverLimit(
@@ -50,8 +60,7 @@ internal sealed partial class PublishedEditsService(
         var info = new EditsInfo
         {
             Name = name, Owner = caller.Id, Public = request.Public, Model = program.Model, Created = time.GetUtcNow().ToTimestamp(),
-            Nodes = (uint)program.Nodes.Count, Program = stored,
-            Constants = { program.Constants.Where(DataTensors.IsBlob).Select(constant => constant.Blob).DistinctBy(blob => blob.Id) },
+            Nodes = (uint)program.Nodes.Count, Program = stored, Constants = { constants },
         };
         info.Bytes = (ulong)GetBlobs(info).Sum(blob => (long)blob.Length);
         EditsInfo? before = await FindOwnAsync(caller.Id, name, cancellationToken);
@@ -66,7 +75,7 @@ internal sealed partial class PublishedEditsService(
             }
 
             // 4. The name.
-            await edits.SetAsync(info, options.EditsPerKey, cancellationToken);
+            await edits.SetAsync(info, options.EditsPerKey, limits, cancellationToken);
         }
         catch
         {
@@ -82,7 +91,7 @@ internal sealed partial class PublishedEditsService(
         return info;
     }
 
-    /// <summary>The edits that a key may use.</summary>
+    /// <summary>The edits that a key may use, without their blobs.</summary>
     public Task<IReadOnlyList<EditsInfo>> ListAsync(Caller caller, CancellationToken cancellationToken) =>
         edits.ListAsync(caller.Id, cancellationToken);
 
@@ -121,7 +130,7 @@ internal sealed partial class PublishedEditsService(
     /// <summary>Extends the lifetime of the blobs of all published edits.</summary>
     public async Task RenewAsync(CancellationToken cancellationToken)
     {
-        foreach (EditsInfo info in await edits.ListAsync("", cancellationToken))
+        await foreach (EditsInfo info in edits.ReadAllAsync(cancellationToken))
             foreach (BlobRef blob in GetBlobs(info))
                 if (!await blobs.ExistsAsync(blob.Id, cancellationToken)) logger.EditsLost(info.Name, info.Owner, blob.Id);
     }

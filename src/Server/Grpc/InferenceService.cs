@@ -169,35 +169,24 @@ internal sealed class InferenceService(
 
     /// <summary>Publishes edits. No reply names their blobs: others may run public edits, and not read them.</summary>
     public override async Task<EditsInfo> PublishEdits(PublishEditsRequest request, ServerCallContext context) =>
-        WithoutBlobs(await edits.PublishAsync(GetCaller(context), request, context.CancellationToken));
+        (await edits.PublishAsync(GetCaller(context), request, context.CancellationToken)).WithoutBlobs();
 
     /// <summary>Lists the published edits that the caller may use.</summary>
     public override async Task<ListEditsReply> ListEdits(ListEditsRequest request, ServerCallContext context)
     {
         await TakeTurnAsync(context);
-        return new ListEditsReply
-        {
-            Edits = { (await edits.ListAsync(GetCaller(context), context.CancellationToken)).Select(WithoutBlobs) },
-        };
+        return new ListEditsReply { Edits = { await edits.ListAsync(GetCaller(context), context.CancellationToken) } };
     }
 
     public override async Task<EditsInfo> GetEdits(GetEditsRequest request, ServerCallContext context) =>
-        await edits.FindAsync(GetCaller(context), request.Name, context.CancellationToken) is { } info ? WithoutBlobs(info)
+        await edits.FindAsync(GetCaller(context), request.Name, context.CancellationToken) is { } info ? info.WithoutBlobs()
             : throw ServerErrors.UnknownEdits(request.Name);
 
     public override async Task<EditsInfo> DeleteEdits(DeleteEditsRequest request, ServerCallContext context) =>
-        WithoutBlobs(await edits.DeleteAsync(GetCaller(context).Id, request.Name, context.CancellationToken));
+        (await edits.DeleteAsync(GetCaller(context).Id, request.Name, context.CancellationToken)).WithoutBlobs();
 
     /// <summary>A job with the id by which its owner knows it.</summary>
     private static JobInfo ForOwner(JobInfo job) => new(job) { Id = QueueJobIds.GetOwnersId(job.Id) };
-
-    private static EditsInfo WithoutBlobs(EditsInfo info)
-    {
-        EditsInfo described = info.Clone();
-        described.Program = null;
-        described.Constants.Clear();
-        return described;
-    }
 
     /// <summary>Lists are long for the queue: a key reads one at a time.</summary>
     private static Task TakeTurnAsync(ServerCallContext context) =>

@@ -10,6 +10,18 @@ namespace Ndif.Server.Keys;
 /// <param name="prefix">The prefix of all Redis keys of the service, such as <c>ndif:</c>.</param>
 public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
 {
+    /// <summary>
+    /// Replaces the text of a key, unless another gateway has changed it meanwhile, and the revision. It runs in a full Redis too: a
+    /// revocation does not wait until there is memory.
+    /// </summary>
+    private const string ReplaceScript = """
+        #!lua flags=allow-oom
+        if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+        redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+        redis.call('SET', KEYS[2], ARGV[4])
+        return 1
+        """;
+
     private readonly RedisKey _hashKey = prefix + "keys";
     private readonly RedisKey _revisionKey = prefix + "keys_revision";
 
@@ -32,11 +44,10 @@ public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = 
             RedisValue stored = await redis.GetDatabase().HashGetAsync(_hashKey, id).WaitAsync(cancellationToken);
             if (Parse(stored) is not { Revoked: null } key) return Parse(stored);
             KeyRecord revoked = key with { Revoked = at };
-            ITransaction change = redis.GetDatabase().CreateTransaction();
-            change.AddCondition(Condition.HashEqual(_hashKey, id, stored)); // another gateway may revoke it concurrently
-            _ = change.HashSetAsync(_hashKey, id, Format(revoked));
-            _ = change.StringSetAsync(_revisionKey, Guid.NewGuid().ToString("N"));
-            if (await change.ExecuteAsync().WaitAsync(cancellationToken)) return revoked;
+            RedisResult isReplaced = await redis.GetDatabase().ScriptEvaluateAsync(
+                ReplaceScript, [_hashKey, _revisionKey], [id, stored, Format(revoked), Guid.NewGuid().ToString("N")])
+                .WaitAsync(cancellationToken);
+            if ((int)isReplaced == 1) return revoked;
         }
     }
 

@@ -1,6 +1,7 @@
 using Ndif.Protocol;
 using Ndif.Server.Admission;
 using Ndif.Server.Edits;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Monitoring;
 
@@ -40,9 +41,10 @@ internal sealed class OpenAiModelCatalog(
         return new CompletionModel(name, model, description, tokenizers.Get(queueName, description));
     }
 
-    /// <summary>The models that the key may use.</summary>
+    /// <summary>The models that the key may use. A list is long for the queue: a key reads one at a time.</summary>
     public async Task<IReadOnlyList<OpenAiModel>> ListAsync(Caller caller, CancellationToken cancellationToken)
     {
+        if (RequestScope.Current is { } scope) await scope.TakeTurnAsync(cancellationToken);
         OpenAiModel[] models =
             [.. (await statusReader.ReadAsync(cancellationToken)).Models
                 .Where(model => ServiceStatusReader.IsServed(model) && model.Task is ModelTask.CausalLm && caller.CanUseModel(model.Id))

@@ -109,6 +109,7 @@ public sealed class RedisOutageTests : IAsyncLifetime
         var registry = new RedisWorkerRegistry(_connection);
         NdifException refused = await Assert.ThrowsAsync<NdifException>(
             () => refusal == "MASTERDOWN" ? registry.ListModelsAsync(Cancel)
+                : refusal == "OOM" ? _queue.SubmitAsync(new JobSubmission("a", "ana", "gpt2", new byte[] { 1 }), Cancel)
                 : registry.PublishHeartbeatAsync(new WorkerStatus { Id = "w" }, [], Cancel));
         Assert.Equal((ErrorCode.Unavailable, true), (refused.Code, refused.Retryable));
         Assert.Contains(cause, refused.Message, StringComparison.Ordinal);

@@ -23,6 +23,26 @@ public sealed class RedisKeyStoreTests(
         Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(_prefix + "keys"));
     }
 
+    [Fact]
+    public async Task AFullRedis_StillRevokesKeys()
+    {
+        IKeyStore store = Open();
+        CreatedKey key = await new KeyService(store, TimeProvider.System).CreateAsync("ada", [], cancellationToken: TestGateway.Cancel);
+        string revision = await store.GetRevisionAsync(TestGateway.Cancel);
+        await server.Connection!.GetDatabase().ExecuteAsync("CONFIG", "SET", "maxmemory", "1");
+        try
+        {
+            DateTimeOffset now = DateTimeOffset.UtcNow;
+            Assert.Equal(now, (await store.RevokeAsync(key.Record.Id, now, TestGateway.Cancel))?.Revoked);
+            Assert.NotNull((await store.FindAsync(key.Record.Id, TestGateway.Cancel))?.Revoked);
+            Assert.NotEqual(revision, await store.GetRevisionAsync(TestGateway.Cancel));
+        }
+        finally
+        {
+            await server.Connection!.GetDatabase().ExecuteAsync("CONFIG", "SET", "maxmemory", "0");
+        }
+    }
+
     /// <summary>A redis-server that runs during these tests. There is no connection if redis-server is not installed.</summary>
     public sealed class RedisServer : IAsyncLifetime
     {
@@ -35,7 +55,7 @@ public sealed class RedisKeyStoreTests(
         {
             if (!RedisProcess.IsInstalled) return;
             (_process, string address) = await RedisProcess.StartAsync(_folder.Path);
-            Connection = await ConnectionMultiplexer.ConnectAsync(address);
+            Connection = await ConnectionMultiplexer.ConnectAsync($"{address},allowAdmin=true");
         }
 
         public async ValueTask DisposeAsync()

@@ -16,6 +16,8 @@ local function job_key(id) return prefix .. 'job:' .. id end
 -- Returns a field of a job. All fields of a job that Redis has evicted are nil; a script then treats it as a job that does not exist.
 local function get(id, field) return redis.call('HGET', job_key(id), field) end
 local function is_end(state) return tonumber(state) >= COMPLETED end
+-- Returns whether the owner's key was revoked: it may add nothing any more.
+local function is_closed(owner) return redis.call('HEXISTS', key('closed'), owner) == 1 end
 
 -- ---- the bytes that owners store; Memory/InMemoryStorageAccounts.cs is the same in C# ----
 

@@ -21,7 +21,7 @@ if known then
   if before and before ~= hash then return 'REUSED' end
   return { read_job(id), 0 }
 end
-if redis.call('HEXISTS', key('closed'), owner) == 1 then return 'CLOSED' end
+if is_closed(owner) then return 'CLOSED' end
 
 local recent = key('recent:' .. owner)
 redis.call('ZREMRANGEBYSCORE', recent, '-inf', now - 60000)
