@@ -18,8 +18,10 @@ namespace Ndif.Worker;
 /// <param name="endProcess">
 /// Ends the process at once, if a native call that nobody waits for any more does not end (<see cref="Watchdog"/>); null to let it go on.
 /// </param>
+/// <param name="onDrain">Called once when an operator drains the worker; its jobs go on.</param>
 public sealed class ModelWorker(
-    WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null, Action? endProcess = null)
+    WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null, Action? endProcess = null,
+    Action? onDrain = null)
 {
     private readonly TimeProvider _time = time ?? backend.Clock;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -37,7 +39,7 @@ public sealed class ModelWorker(
         var (residency, jobs) = (new ModelResidency(), NewLeasedJobs());
         var loader = new DeviceModelLoader(options, backend, residency, jobs, logger, _time, abort.Token);
         var heartbeat = new HeartbeatPublisher(options, backend, residency, jobs, logger, _time);
-        var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, jobs, logger, _time);
+        var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, jobs, logger, _time, onDrain);
         using Watchdog? watchdog =
             endProcess is null ? null : new Watchdog(options, backend, residency, jobs, logger, endProcess);
         watchdog?.Start(abort.Token);

@@ -69,6 +69,21 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Assert.True(info is { State: JobState.Queued, Attempt: 1 }, $"{info}");
     }
 
+    [Fact]
+    public async Task AWorkerThatWasDrained_IsNotStartedAgain()
+    {
+        (Backend remote, Backend asOperator) = await StartAsync();
+        Job suspect = await SubmitStuckJobAsync(remote);
+        ChildProcess worker =
+            await _services.StartSupervisedWorkerAsync("w1", "--wall-seconds", "3", "--unresponsive-seconds", "1");
+        await WaitForLogAsync(suspect);
+        await Deployments.DrainAsync("w1", asOperator, Cancel);
+        Assert.Equal(0, await worker.WaitForExitAsync());
+        Assert.Contains(worker.Lines, line => line.Contains("before it was drained: a native call did not end. It is not started again",
+            StringComparison.Ordinal));
+        Assert.Equal(JobState.Failed, (await suspect.GetAsync(Cancel)).State);
+    }
+
     private static async Task AssertRanAgainAsync(ChildProcess worker, Job suspect, Job[] neighbours)
     {
         foreach (Job neighbour in neighbours)

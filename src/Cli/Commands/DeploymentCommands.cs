@@ -74,6 +74,7 @@ internal static class DeploymentCommands
         {
             WorkerStatus status = await Deployments.DrainAsync(parsed.GetValue(drained)!, getBackend(parsed), cancellationToken);
             Console.WriteLine($"{status.Id} accepts no new jobs and exits when its {status.Jobs.Count} running jobs have ended.");
+            Console.WriteLine("Docker Compose and Kubernetes start it again then: to keep it away, stop its container or scale down.");
             return 0;
         });
 

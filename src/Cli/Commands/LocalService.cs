@@ -36,11 +36,12 @@ internal sealed class LocalService : IAsyncDisposable
     /// <summary>Starts the service, and returns when the models are loaded. The gateway starts while the worker loads them.</summary>
     public static async Task<LocalService> StartAsync(
         GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log,
-        CancellationToken cancellationToken, bool isJson = false, Action? endProcess = null)
+        CancellationToken cancellationToken, bool isJson = false, Action? endProcess = null, Action? onDrain = null)
     {
         var logs = new SerilogLoggerFactory(log);
         WebApplication gateway = GatewayHost.Build(options, backend, keys, log);
-        var worker = new ModelWorker(workerOptions, backend, logs.CreateLogger<ModelWorker>(), endProcess: endProcess);
+        var worker = new ModelWorker(
+            workerOptions, backend, logs.CreateLogger<ModelWorker>(), endProcess: endProcess, onDrain: onDrain);
         var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, isJson);
         try
         {

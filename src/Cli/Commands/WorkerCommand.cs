@@ -124,7 +124,7 @@ internal static class WorkerCommand
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(
                 options, backend, logs.CreateLogger<ModelWorker>(),
-                endProcess: () => SupervisedProcess.EndUnresponsive(observability, log));
+                endProcess: () => SupervisedProcess.EndUnresponsive(observability, log), onDrain: SupervisedProcess.ReportDrain);
             await RedisStartCheck.RunAsync(address, parsed.GetValue(prefix)!, null, logs, cancellationToken);
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.IO.Pipes;
 using System.Runtime.InteropServices;
 
 namespace Ndif.Cli.Supervision;
@@ -15,9 +16,10 @@ internal static partial class SupervisedProcess
 
     public static bool IsOne => Environment.GetEnvironmentVariable(Supervisor.Variable) is not null;
 
+    private static string[]? Settings => Environment.GetEnvironmentVariable(Supervisor.Variable)?.Split(',');
+
     /// <summary>How often the supervisor has started this command again, by reason.</summary>
-    private static (long Unresponsive, long Failed) Restarts =>
-        Environment.GetEnvironmentVariable(Supervisor.Variable)?.Split(',') is [var unresponsive, var failed]
+    private static (long Unresponsive, long Failed) Restarts => Settings is [var unresponsive, var failed, _]
         && long.TryParse(unresponsive, CultureInfo.InvariantCulture, out long first)
         && long.TryParse(failed, CultureInfo.InvariantCulture, out long second) ? (first, second) : default;
 
@@ -42,6 +44,21 @@ internal static partial class SupervisedProcess
             }
         }) { IsBackground = true, Name = "supervisor" }.Start();
         return stop;
+    }
+
+    /// <summary>Tells the supervisor once that an operator drains this process: it is not started again, however it ends.</summary>
+    public static void ReportDrain()
+    {
+        if (Settings is not [_, _, var pipe]) return;
+        try
+        {
+            using var supervisor = new AnonymousPipeClientStream(PipeDirection.Out, pipe);
+            supervisor.WriteByte(1);
+        }
+        catch (IOException)
+        {
+            // there is no supervisor any more
+        }
     }
 
     /// <summary>

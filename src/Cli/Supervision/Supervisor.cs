@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using System.IO.Pipes;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
@@ -14,18 +15,19 @@ namespace Ndif.Cli.Supervision;
 /// 1. The child inherits the arguments, the environment and the output. Its standard input is a pipe that only this process holds open: its
 ///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
 /// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
-/// 3. A child that ends by itself with 0 was drained. One that ends with another code within <see cref="_minRunTime"/> of its start has a
-///    wrong option, most likely: its code is that of this process.
+/// 3. A child that ends by itself with 0 was drained. One that an operator drains says so over another pipe, and is not started again
+///    either if it fails before its last job has ended. One that ends with another code within <see cref="_minRunTime"/> of its start has
+///    a wrong option, most likely: its code is that of this process.
 /// 4. Otherwise it is started again, after a delay that doubles up to <see cref="_maxDelay"/> and is reset by a run of
 ///    <see cref="_steadyRunTime"/>.
 /// </summary>
 internal sealed partial class Supervisor(ILogger logger)
 {
-    /// <summary>Set in the environment of the child: the number of restarts, by reason.</summary>
+    /// <summary>Set in the environment of the child: the number of restarts, by reason, and the pipe for the end of its service.</summary>
     public const string Variable = "NDIF_SUPERVISED";
 
     private static readonly TimeSpan _minRunTime = TimeSpan.FromSeconds(10), _minDelay = TimeSpan.FromSeconds(0.5),
-        _maxDelay = TimeSpan.FromSeconds(30), _steadyRunTime = TimeSpan.FromMinutes(2);
+        _maxDelay = TimeSpan.FromSeconds(30), _steadyRunTime = TimeSpan.FromMinutes(2), _pipeTimeout = TimeSpan.FromSeconds(1);
 
     private const int SignalTerminate = 15, FirstSignalCode = 128;
 
@@ -47,11 +49,16 @@ internal sealed partial class Supervisor(ILogger logger)
         for (TimeSpan delay = _minDelay; ; delay = delay * 2 < _maxDelay ? delay * 2 : _maxDelay)
         {
             long started = Stopwatch.GetTimestamp();
-            int code = await RunChildAsync(stopping);
+            (int code, bool isDrained) = await RunChildAsync(stopping);
             TimeSpan ran = Stopwatch.GetElapsedTime(started);
             bool isUnresponsive = code == SupervisedProcess.UnresponsiveExitCode;
-            if (code == 0 || stopping.IsCancellationRequested
-                || (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime)) return code; // 2, 3
+            if (code == 0 || stopping.IsCancellationRequested) return code; // 2, 3
+            if (isDrained)
+            {
+                LogDrained(Describe(code), ran.TotalSeconds);
+                return 0;
+            }
+            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime) return code; // 3
             if (ran >= _steadyRunTime) delay = _minDelay;
             if (isUnresponsive) _unresponsive++;
             else _failed++;
@@ -61,21 +68,34 @@ internal sealed partial class Supervisor(ILogger logger)
         }
     }
 
-    private async Task<int> RunChildAsync(CancellationToken stopping)
+    private async Task<(int Code, bool IsDrained)> RunChildAsync(CancellationToken stopping)
     {
+        await using var drained = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardInput = true }; // 1
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
             start.ArgumentList.Add(Assembly.GetEntryAssembly()!.Location);
         foreach (string argument in Environment.GetCommandLineArgs().Skip(1)) start.ArgumentList.Add(argument);
-        start.Environment[Variable] = string.Create(CultureInfo.InvariantCulture, $"{_unresponsive},{_failed}");
+        start.Environment[Variable] =
+            string.Create(CultureInfo.InvariantCulture, $"{_unresponsive},{_failed},{drained.GetClientHandleAsString()}");
         using Process child = Process.Start(start)!;
+        drained.DisposeLocalCopyOfClientHandle();
         using CancellationTokenRegistration stop = stopping.Register(() => _ = Signal(child.Id, SignalTerminate)); // 2
         await child.WaitForExitAsync(CancellationToken.None);
-        return child.ExitCode;
+        return (child.ExitCode, await HasByteAsync(drained));
+    }
+
+    /// <summary>Whether the process at the other end, which has ended, has written a byte. The end may be open in a child of it.</summary>
+    private static async Task<bool> HasByteAsync(Stream pipe)
+    {
+        Task<int> reading = pipe.ReadAsync(new byte[1]).AsTask();
+        return await Task.WhenAny(reading, Task.Delay(_pipeTimeout)) == reading && await reading > 0;
     }
 
     [LoggerMessage(4001, LogLevel.Error, "Ended after {Seconds:0.0} s: {Reason}. It is started again in {Delay} s")]
     private partial void LogRestart(string reason, double seconds, double delay);
+
+    [LoggerMessage(4002, LogLevel.Error, "Ended after {Seconds:0.0} s, before it was drained: {Reason}. It is not started again")]
+    private partial void LogDrained(string reason, double seconds);
 
     private static string Describe(int code) => code switch
     {

@@ -79,7 +79,7 @@ public sealed class S3BlobStore : IBlobStore, IDisposable
         if (isNew || !await ExistsAsync(blob.Id, cancellationToken))
         {
             await upload.CompleteAsync(GetBlobKey(blob.Id), cancellationToken);
-            await PutEmptyAsync(GetLastUseKey(blob.Id), cancellationToken);
+            await PutEmptyAsync(GetLastUseKey(blob.Id), CancellationToken.None); // the caller must learn the id of what is stored
         }
         return blob;
     });

@@ -19,13 +19,13 @@ internal static class StorageRules
 
     public static long CountBlob(ulong length) => (long)Math.Min(length, long.MaxValue / 4) + BlobOverhead;
 
-    /// <summary>The blobs that an event refers to.</summary>
+    /// <summary>The blobs that an event refers to, each once: references to the same tensor have the same blob.</summary>
     public static IEnumerable<BlobRef> GetBlobs(Event jobEvent) => (jobEvent.KindCase switch
     {
         Event.KindOneofCase.Value => jobEvent.Value.Data.BlobTensors(),
         Event.KindOneofCase.Local => jobEvent.Local.Values.SelectMany(DataTensors.BlobTensors),
         _ => [],
-    }).Select(tensor => tensor.Blob);
+    }).Select(tensor => tensor.Blob).DistinctBy(blob => blob.Id);
 
     /// <summary>Returns the error for the first limit that more bytes would exceed, or null. The script checks in the same order.</summary>
     public static Exception? GetViolation(

@@ -18,11 +18,12 @@ namespace Ndif.Server.Grpc;
 ///                               (4) end
 /// </code>
 /// 1. The first message is the submission, which is validated and queued.
-/// 2. Further messages are handled while the job runs: replies to local requests, cancel, detach.
+/// 2. Further messages are handled while the job runs: replies to local requests, cancel, detach. The memory of each is given back then.
 /// 3. The events of the job are sent one at a time, so that a slow client delays only itself.
 /// 4. The call ends with the job, with the client or with the gateway. The job belongs to those who follow it: if the client ends its side,
 ///    or the connection is lost, before the job has ended, the job is cancelled, unless the client has sent `detach` or somebody follows
-///    the job on another stream of any gateway. A gateway that shuts down cancels no job; the error tells the client to resume with Watch.
+///    the job on another stream of any gateway. A gateway that shuts down, or cannot take a message at the moment, cancels no job; the
+///    error tells the client to return to it.
 /// </summary>
 internal sealed class RunCallHandler(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
@@ -74,17 +75,29 @@ internal sealed class RunCallHandler(
     {
         try
         {
-            while (await requests.ReadNextAsync(callEnded.Token)) await HandleRequestAsync(requests.Current, callEnded.Token);
+            while (await requests.ReadNextAsync(callEnded.Token))
+            {
+                RunRequest request = requests.Current;
+                await HandleRequestAsync(request, callEnded.Token);
+                request.Local = null; // the reader keeps its current message
+                RequestScope.Current?.Release();
+            }
             if (!_hasEnded && !_isDetached) 
                 await LeaveAsync("The client ended its side of the stream before the job had ended.");
         }
-        catch (Exception) when (!callEnded.IsCancellationRequested)
+        catch (Exception cause) when (!callEnded.IsCancellationRequested)
         {
-            _isClientLost = true;
+            if (!IsUnavailable(cause)) _isClientLost = true;
             await callEnded.CancelAsync();
             throw;
         }
     }
+
+    /// <summary>
+    /// Whether the gateway or its queue refuses a message for now. The client is there, and sends it again on another stream.
+    /// </summary>
+    private static bool IsUnavailable(Exception cause) =>
+        cause is NdifException { Code: ErrorCode.Unavailable } or RpcException { StatusCode: StatusCode.Unavailable };
 
     private async Task HandleRequestAsync(RunRequest request, CancellationToken cancellationToken)
     {
@@ -122,7 +135,7 @@ internal sealed class RunCallHandler(
                 logger.Ended(_jobId, state.ToString(), jobEvent.Sequence);
             }
             try { await EventStreamWriter.WriteAsync(responses, jobEvent, options.StalledReaderTimeout, cancellationToken); }
-            catch (Exception)
+            catch (Exception) when (!cancellationToken.IsCancellationRequested)
             {
                 _isClientLost = true; // the token of the call may not be cancelled yet
                 throw;

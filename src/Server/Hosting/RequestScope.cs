@@ -2,7 +2,8 @@ namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// What one request of a key uses of the gateway: a place among the requests whose message is being received, memory for the decoded
-/// message, and a turn if it takes long. All are given back when the program is queued or the request ends, whichever is first.
+/// message, and a turn if it takes long. All are given back when the program is queued or the request ends, whichever is first; on a stream
+/// also when each further message has been handled.
 /// </summary>
 internal sealed class RequestScope(DecodingLimiter limiter, string owner, int maxMessageBytes) : IDisposable
 {
@@ -24,7 +25,7 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
 
     public int MaxMessageBytes { get; } = maxMessageBytes;
 
-    /// <summary>The bytes of the messages that were received.</summary>
+    /// <summary>The bytes of the messages that were received since the last <see cref="Release"/>.</summary>
     public long ReceivedBytes { get; private set; }
 
     /// <summary>The memory that was reserved for the objects of these messages.</summary>
@@ -100,10 +101,14 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
         DecodedBytes += bytes;
     }
 
-    /// <summary>Gives back the place, the turn, and the memory of the decoded message.</summary>
+    /// <summary>
+    /// Gives back the place, the turn, and the memory of the decoded messages. They were accepted, and count no longer if a later message
+    /// is refused.
+    /// </summary>
     public void Release()
     {
         _isReleased = true;
+        (ReceivedBytes, DecodedBytes) = (0, 0);
         LeavePlace();
         if (Interlocked.Exchange(ref _hasTurn, 0) == 1) limiter.LeaveTurn(owner);
         if (Interlocked.Exchange(ref _reserved, 0) is > 0 and long bytes) limiter.Release(owner, bytes);

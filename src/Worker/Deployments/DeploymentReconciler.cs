@@ -23,7 +23,7 @@ namespace Ndif.Worker.Deployments;
 /// </summary>
 internal sealed class DeploymentReconciler(
     WorkerOptions options, QueueBackend backend, ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat,
-    LeasedJobs jobs, ILogger logger, TimeProvider time)
+    LeasedJobs jobs, ILogger logger, TimeProvider time, Action? onDrain)
 {
     private static readonly TimeSpan _minReconcileInterval = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan _evictionDelay = TimeSpan.FromMilliseconds(500); // gives workers with free memory precedence
@@ -77,6 +77,7 @@ internal sealed class DeploymentReconciler(
         bool isStaying = await ApplyOrdersAsync(stopping); // 1
         if (!isStaying)
         {
+            onDrain?.Invoke();
             heartbeat.IsDraining = true;
             await heartbeat.TryPublishAsync(); // the order was taken from the queue, so nothing may prevent that it is followed
             return false;

@@ -32,7 +32,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel, _waiting;
     private readonly CancellationToken _cancelled, _writingCancelled;
-    private readonly Channel<(Event Event, Task Written)> _events;
+    private readonly Channel<(Event Event, ValueBlobs? Blobs)> _events;
     private readonly Task _publishing;
     private long _sentBytes, _eventBytes;
 
@@ -45,7 +45,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         (_lease, _jobs, _leases, _phases, _options, _cancel) = (lease, jobs, leases, phases, options, cancel);
         (_cancelled, _writingCancelled) = (cancel.Token, writingCancelled);
         _waiting = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        _events = Channel.CreateUnbounded<(Event, Task)>(); // with a count, which one for a single reader lacks
+        _events = Channel.CreateUnbounded<(Event, ValueBlobs?)>(); // with a count, which one for a single reader lacks
         _publishing = PublishEventsAsync();
     }
 
@@ -58,7 +58,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     /// <summary>Publishes the outcome of the job after its other events.</summary>
     public ValueTask EnqueueOutcomeAsync(StateChanged outcome) =>
-        _events.Writer.WriteAsync((new Event { State = outcome }, Task.CompletedTask), CancellationToken.None);
+        _events.Writer.WriteAsync((new Event { State = outcome }, null), CancellationToken.None);
 
     /// <summary>Completes when all events have been published; none can be added from now on.</summary>
     public Task CompleteAsync()
@@ -90,15 +90,15 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     }
 
     /// <summary>Enqueues an event for publication. Values, logs and tokens wait for room before.</summary>
-    /// <param name="written">Completes when the blobs of a value are written; it is published after that.</param>
-    public void Enqueue(Event jobEvent, Task? written = null)
+    /// <param name="blobs">The blobs of a value; it is published when they are written.</param>
+    public void Enqueue(Event jobEvent, ValueBlobs? blobs = null)
     {
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
         {
             bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
             CountEventBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
         }
-        _events.Writer.TryWrite((jobEvent, written ?? Task.CompletedTask));
+        _events.Writer.TryWrite((jobEvent, blobs));
     }
 
     /// <summary>
@@ -136,29 +136,32 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     private async Task PublishEventsAsync()
     {
         bool isCut = false; // a value could not be written: what comes after it is not published
-        await foreach ((Event next, Task written) in _events.Reader.ReadAllAsync())
+        await foreach ((Event next, ValueBlobs? blobs) in _events.Reader.ReadAllAsync())
         {
             Event jobEvent = CoalesceTokens(next);
-            isCut = isCut || !await IsWrittenAsync(written);
-            if (IsLeaseLost || (isCut && jobEvent.State is null)) continue;
+            isCut = isCut || !await IsWrittenAsync(blobs);
+            if (IsLeaseLost || (isCut && jobEvent.State is null) || blobs?.TryBeginPublishing() is false) continue;
             if (jobEvent.State?.Usage is { } usage)
                 usage.Phases.AddRange(_phases.Complete(jobEvent.State.Error is { } error ? error.Code.ToString() : "completed"));
             try
             {
                 // waits while the queue cannot be reached: the lease is extended by that time, so the job need not start again
-                if (!await _jobs.PublishWhenReachableAsync(_lease, jobEvent, _waiting.Token)) await CancelForLostLeaseAsync();
+                bool isPublished = await _jobs.PublishWhenReachableAsync(_lease, jobEvent, _waiting.Token);
+                blobs?.EndPublishing(isPublished);
+                if (!isPublished) await CancelForLostLeaseAsync();
             }
             catch (Exception e)
             {
-                _leases.OnPublishFailed(e);
+                _leases.OnPublishFailed(e); // the event may have been published, so its blobs stay
                 await CancelForLostLeaseAsync();
             }
         }
     }
 
     /// <summary>Returns false if a value was not written, or the writing was cancelled before.</summary>
-    private async Task<bool> IsWrittenAsync(Task written)
+    private async Task<bool> IsWrittenAsync(ValueBlobs? blobs)
     {
+        if (blobs?.Written is not { } written) return true;
         if (!written.IsCompleted) await written.WaitAsync(_writingCancelled).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return written.IsCompletedSuccessfully;
     }

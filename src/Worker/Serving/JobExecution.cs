@@ -136,8 +136,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void OnValueSaved(uint node, string name, object? value, bool isFinal) => _phases.MeasureSave(() =>
     {
         _events.WaitForRoom(_run!);
-        (Data data, Task written) = _tensors.Store(_run!, node, value, isFinal);
-        _events.Enqueue(new Event { Value = new SavedValue { Node = node, Name = name, Data = data } }, written);
+        (Data data, ValueBlobs blobs) = _tensors.Store(_run!, node, value, isFinal);
+        _events.Enqueue(new Event { Value = new SavedValue { Node = node, Name = name, Data = data } }, blobs);
     });
 
     public void OnLogged(uint node, string text)
@@ -233,6 +233,19 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         await _backend.Jobs.PublishWhenReachableAsync(_lease, new Event { State = GetOutcome(error, usage) }, CancellationToken.None);
     }
 
+    /// <summary>Revokes the blobs of the values that were not published, when nothing is published any more.</summary>
+    public async Task RevokeUnpublishedAsync()
+    {
+        try
+        {
+            await _tensors.RevokeUnpublishedAsync().WaitAsync(_lastEventsTimeout);
+        }
+        catch (Exception e)
+        {
+            _leases.OnRevocationFailed(e);
+        }
+    }
+
     private Usage GetUsage(TimeSpan computed) => new()
     {
         Tokens = (ulong)(_run?.TokenCount ?? 0),
@@ -254,6 +267,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         _reservation?.Dispose();
         await _events.DisposeAsync();
+        await RevokeUnpublishedAsync();
         // a disk may not answer, whatever is cancelled
         if (!_tensors.Written.IsCompleted) _ = _tensors.Written.ContinueWith(_ => _run?.Dispose(), TaskScheduler.Default);
         else _run?.Dispose();

@@ -10,10 +10,16 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
     private readonly FailureBackoff _renewals = new("renewal of leases", logger, time), _returns = new("return of jobs", logger, time),
-        _events = new("publication of events", logger, time);
+        _events = new("publication of events", logger, time), _revocations = new("deletion of results that were not sent", logger, time);
 
     /// <summary>Notes that an event of a job could not be published. The lease expires, and the job runs again.</summary>
     public void OnPublishFailed(Exception failure) => _events.Failed(failure);
+
+    /// <summary>Notes that the blobs of values that were not published could not be deleted. They expire.</summary>
+    public void OnRevocationFailed(Exception failure)
+    {
+        lock (_revocations) _revocations.Failed(failure);
+    }
 
     /// <summary>Leases the next job.</summary>
     /// <returns>Null if no job arrived within the timeout.</returns>

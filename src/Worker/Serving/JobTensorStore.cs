@@ -17,6 +17,7 @@ namespace Ndif.Worker.Serving;
 ///    saves then needs no more memory.
 /// 3. A value that cannot be written ends the job (<see cref="Failure"/>). Those that a job has saved before its time limit are written
 ///    after it, for a few seconds.
+/// 4. The blobs of a value whose event was not published are revoked (<see cref="ValueBlobs"/>).
 /// </summary>
 /// <param name="cancel">Cancels the run.</param>
 /// <param name="stopWriting">Cancels the writing; some time after the run was cancelled, this class cancels it.</param>
@@ -35,6 +36,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
 
     private readonly CancellationToken _cancelled = cancel.Token, _writingCancelled = stopWriting.Token;
     private readonly Queue<(long Bytes, Task Written)> _unwrittenValues = new();
+    private readonly List<ValueBlobs> _values = []; // those that may have to be revoked
     private readonly Lock _lock = new();
     private (Exception Exception, uint Node)? _failure;
 
@@ -52,29 +54,31 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
 
     /// <summary>Serializes a value on the thread of the model.</summary>
     /// <param name="isFinal">Whether nobody changes its tensors any more.</param>
-    /// <returns>The value, and a task that completes when its blobs are written; until then it lacks them.</returns>
+    /// <returns>The value, and its blobs; it lacks them until they are written.</returns>
     /// <exception cref="OperationCanceledException">The run was cancelled or preempted; nothing is stored.</exception>
-    public (Data Data, Task Written) Store(JobRun run, uint node, object? value, bool isFinal)
+    public (Data Data, ValueBlobs Blobs) Store(JobRun run, uint node, object? value, bool isFinal)
     {
-        long bytes = 0;
+        long sent = 0, bytes = 0;
         double copied = 0;
+        HashSet<object> seen = [];
         TensorOwnership.ForEachTensor(value, tensor =>
         {
             if (!IsLarge(tensor)) return;
+            sent += BytesOf(tensor);
+            if (!seen.Add(GetIdentity(tensor))) return;
             bytes += BytesOf(tensor);
             if (!isFinal || !TensorBytes.IsPlain(tensor)) copied += BytesOf(tensor);
         });
-        if (bytes > 0) events.RequireSentBytes(bytes);
+        if (bytes > 0) events.RequireSentBytes(sent);
         while (bytes > 0 && UnwrittenBytes() is > 0 and var unwritten
             && ((unwritten + bytes > MaxUnwrittenBytes && !run.IsFinishing) || !HasMemory()))
             WaitForNextWrite(run, canLeave: true);
         bool isCopied = HasMemory();
-        HashSet<torch.Tensor> kept = Keep(run, ref value, isFinal, isCopied);
-        List<Task> writes = [];
-        Data data = ValueSerializer.Serialize(value, tensor => Store(run, node, tensor, kept, writes));
-        Task written = Task.WhenAll(writes);
-        if (!isCopied) run.WaitWhileOthersRun(written, canLeave: false);
-        return (data, written);
+        Dictionary<torch.Tensor, Tensor?> kept = Keep(run, ref value, isFinal, isCopied);
+        ValueBlobs stored = NewValueBlobs();
+        Data data = ValueSerializer.Serialize(value, tensor => Store(run, node, tensor, kept, stored));
+        if (!isCopied) run.WaitWhileOthersRun(stored.Written, canLeave: false);
+        return (data, stored);
 
         bool HasMemory() => copied == 0 || run.Limits.HasMemory(copied);
     }
@@ -100,6 +104,25 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         return all.IsCompletedSuccessfully;
     }
 
+    /// <summary>Revokes the blobs of the values that were not published. Those that are being written are revoked after that.</summary>
+    public Task RevokeUnpublishedAsync()
+    {
+        ValueBlobs[] values;
+        lock (_lock) values = [.. _values.Where(value => !value.IsPublished)];
+        return Task.WhenAll(values.Select(value => Task.Run(value.RevokeUnpublishedAsync))); // a disk may not answer
+    }
+
+    private ValueBlobs NewValueBlobs()
+    {
+        var value = new ValueBlobs(lease, blobs);
+        lock (_lock)
+        {
+            _values.RemoveAll(earlier => earlier.IsPublished);
+            _values.Add(value);
+        }
+        return value;
+    }
+
     private void WaitForNextWrite(JobRun run, bool canLeave)
     {
         _cancelled.ThrowIfCancellationRequested(); // also after a write has failed
@@ -116,50 +139,66 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         return _unwrittenValues.Sum(value => value.Bytes);
     }
 
-    /// <summary>Replaces the large tensors of a value by others that can be written while the job goes on, and returns these.</summary>
-    private HashSet<torch.Tensor> Keep(JobRun run, ref object? value, bool isFinal, bool isCopied)
+    /// <summary>
+    /// Equal for references to the same elements, which are written once. Views that change elements when they are read, as conj() and its
+    /// imag, are complex or not contiguous.
+    /// </summary>
+    private static object GetIdentity(torch.Tensor tensor) =>
+        tensor.is_contiguous() && !tensor.is_complex() && HeldStorages.StorageOf(tensor) is { Elements: var elements }
+            ? (elements, tensor.dtype, string.Join(' ', tensor.shape)) : new object();
+
+    /// <summary>
+    /// Replaces the large tensors of a value by others that can be written while the job goes on, and returns these; later each has what
+    /// stands for it in the event.
+    /// </summary>
+    private Dictionary<torch.Tensor, Tensor?> Keep(JobRun run, ref object? value, bool isFinal, bool isCopied)
     {
-        HashSet<torch.Tensor> kept = TensorOwnership.NewTensorSet();
+        Dictionary<torch.Tensor, Tensor?> kept = new(ReferenceEqualityComparer.Instance);
+        Dictionary<object, torch.Tensor> byIdentity = [];
         try
         {
             value = TensorOwnership.MapTensors(value, tensor =>
             {
                 if (!IsLarge(tensor)) return tensor;
+                object identity = GetIdentity(tensor);
+                if (byIdentity.TryGetValue(identity, out torch.Tensor? same)) return same;
                 torch.Tensor plain = TensorBytes.IsPlain(tensor) && (isFinal || !isCopied) ? tensor.detach().DetachFromDisposeScope()
                     : isCopied ? TensorBytes.CopyInParts(tensor, run.Limits.BetweenParts)
                     : TensorBytes.ToContiguousCpu(tensor).DetachFromDisposeScope();
-                kept.Add(plain);
-                return plain;
+                kept.Add(plain, null);
+                return byIdentity[identity] = plain;
             });
             return kept;
         }
         catch
         {
-            foreach (torch.Tensor tensor in kept) tensor.Dispose();
+            foreach (torch.Tensor tensor in kept.Keys) tensor.Dispose();
             throw;
         }
     }
 
     /// <summary>Serializes one of the tensors of a value.</summary>
-    private Tensor Store(JobRun run, uint node, torch.Tensor tensor, HashSet<torch.Tensor> kept, List<Task> writes)
+    private Tensor Store(JobRun run, uint node, torch.Tensor tensor, Dictionary<torch.Tensor, Tensor?> kept, ValueBlobs value)
     {
         ResultBytes += BytesOf(tensor);
-        if (!kept.Contains(tensor)) return tensor.ToData().ToProto(); // counted with its event
+        if (!kept.TryGetValue(tensor, out Tensor? stored)) return tensor.ToData().ToProto(); // counted with its event
         events.CountSentBytes(BytesOf(tensor), enforceLimit: false);
-        var stored = new Tensor { Dtype = (DataType)TensorBytes.FromTorch(tensor.dtype), Shape = { tensor.shape }, Blob = _unwritten };
-        Task written = WriteAsync(node, tensor, stored);
+        if (stored is not null) return stored; // another reference to the same elements
+        stored = new Tensor { Dtype = (DataType)TensorBytes.FromTorch(tensor.dtype), Shape = { tensor.shape }, Blob = _unwritten };
+        kept[tensor] = stored;
+        Task written = WriteAsync(node, tensor, stored, value);
         run.Slots.Keep(tensor, written);
         _unwrittenValues.Enqueue((BytesOf(tensor), written));
-        writes.Add(written);
+        value.AddWrite(written);
         return stored;
     }
 
-    private async Task WriteAsync(uint node, torch.Tensor tensor, Tensor stored)
+    private async Task WriteAsync(uint node, torch.Tensor tensor, Tensor stored, ValueBlobs value)
     {
         try
         {
             await writers.WriteAsync(lease.Owner, BytesOf(tensor),
-                () => stored.Blob = StoreBlobAsync(tensor).GetAwaiter().GetResult(), _writingCancelled);
+                () => stored.Blob = StoreBlobAsync(tensor, value).GetAwaiter().GetResult(), _writingCancelled);
         }
         catch (Exception failure) when (!_cancelled.IsCancellationRequested)
         {
@@ -170,7 +209,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         }
     }
 
-    private async Task<BlobRef> StoreBlobAsync(torch.Tensor tensor)
+    private async Task<BlobRef> StoreBlobAsync(torch.Tensor tensor, ValueBlobs value)
     {
         for (int attempt = 1; ; attempt++)
         {
@@ -181,7 +220,9 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
                     TensorBytes.CopyTo(tensor, stream, cancellationToken);
                     return Task.CompletedTask;
                 }, _writingCancelled);
-                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, _writingCancelled);
+                // not cancelled any more: a blob without a grant can be revoked by nobody
+                await blobs.GrantAsync(blob.Id, lease.Owner, lease.JobId, CancellationToken.None);
+                await value.AddGrantedAsync(blob.Id);
                 return blob;
             }
             catch (Exception failure) when (StorageFailure.IsStorageFailure(failure))

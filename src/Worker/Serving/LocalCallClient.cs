@@ -20,14 +20,14 @@ internal sealed class LocalCallClient(
         TimeSpan limit = timeout < longest ? timeout : longest;
         events.WaitForRoom(run);
         // its values are not changed while it waits
-        (Data arguments, Task written) = tensors.Store(run, node, values.ToList(), isFinal: true);
+        (Data arguments, ValueBlobs blobs) = tensors.Store(run, node, values.ToList(), isFinal: true);
         tensors.WaitForWrites(run); // the client's time begins when the request is sent
         var request = new LocalRequest
         {
             Callback = callback, Ticket = ((ulong)lease.Token << 20) + ++_lastTicket, TimeoutSeconds = limit.TotalSeconds,
             Values = { arguments.List.Items },
         };
-        events.Enqueue(new Event { Local = request }, written);
+        events.Enqueue(new Event { Local = request }, blobs);
         Task<LocalReply?> replying = AwaitReplyAsync(request.Ticket, limit);
         run.WaitWhileOthersRun(replying, canLeave: false);
         LocalReply? reply = replying.GetAwaiter().GetResult();

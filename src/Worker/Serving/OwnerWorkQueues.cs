@@ -13,14 +13,16 @@ internal sealed class OwnerWorkQueues
 
     private readonly Dictionary<string, Task> _last = []; // by owner
 
-    /// <summary>Completes when the work has ended.</summary>
+    /// <summary>Completes when the work has ended. Work that is cancelled before it runs ends at once.</summary>
     public Task RunAsync(string owner, Func<Task> work, CancellationToken cancellationToken)
     {
         lock (_last)
         {
-            Task ended = RunAfterAsync(_last.GetValueOrDefault(owner, Task.CompletedTask), work, cancellationToken);
-            _last[owner] = ended;
-            _ = ForgetAsync(owner, ended);
+            Task previous = _last.GetValueOrDefault(owner, Task.CompletedTask);
+            Task ended = RunAfterAsync(previous, work, cancellationToken);
+            Task last = WaitForBothAsync(previous, ended);
+            _last[owner] = last;
+            _ = ForgetAsync(owner, last);
             return ended;
         }
     }
@@ -34,15 +36,22 @@ internal sealed class OwnerWorkQueues
 
     private static async Task RunAfterAsync(Task previous, Func<Task> work, CancellationToken cancellationToken)
     {
-        await previous.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await previous.WaitAsync(cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         await work();
     }
 
-    private async Task ForgetAsync(string owner, Task ended)
+    /// <summary>The next work waits for this too: the work before one that was cancelled may still run.</summary>
+    private static async Task WaitForBothAsync(Task previous, Task ended)
     {
-        await ended.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
+        await previous;
+        await ended.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private async Task ForgetAsync(string owner, Task last)
+    {
+        await last.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         lock (_last)
-            if (_last.GetValueOrDefault(owner) == ended) _last.Remove(owner);
+            if (_last.GetValueOrDefault(owner) == last) _last.Remove(owner);
     }
 }

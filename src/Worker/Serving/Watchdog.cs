@@ -96,6 +96,9 @@ internal sealed class Watchdog(
                 .. others.Select(job => backend.Jobs.ReturnAsync(job.Lease)), // 3
             ]);
             if (!noted.Wait(_queueTimeout)) Log.UnresponsiveNotNoted(logger, "the queue did not answer");
+            // what they would have sent later is counted nowhere
+            Task.WhenAll(jobs.All.Select(job => job.Execution).OfType<JobExecution>().Select(job => job.RevokeUnpublishedAsync()))
+                .Wait(_queueTimeout);
             backend.Workers.UnregisterAsync(options.Id).Wait(_queueTimeout);
         }
         catch (AggregateException e)

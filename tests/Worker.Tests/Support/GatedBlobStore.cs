@@ -9,9 +9,12 @@ internal sealed class GatedBlobStore(IBlobStore disk) : IBlobStore
     private readonly TaskCompletionSource _open = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _reading = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _writes, _mostWrites;
+    private int _begun, _writes, _mostWrites;
 
-    /// <summary>Completes when the first result is to be written.</summary>
+    /// <summary>The results that are written although the gate is closed: the first ones.</summary>
+    public int FreeWrites { get; set; }
+
+    /// <summary>Completes when the first result waits for the gate.</summary>
     public Task Entered => _entered.Task;
 
     /// <summary>Completes when a constant is to be read.</summary>
@@ -27,6 +30,7 @@ internal sealed class GatedBlobStore(IBlobStore disk) : IBlobStore
 
     public async Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
     {
+        if (Interlocked.Increment(ref _begun) <= FreeWrites) return await disk.PutNewAsync(write, cancellationToken);
         _mostWrites = Math.Max(_mostWrites, Interlocked.Increment(ref _writes));
         try
         {

@@ -104,6 +104,24 @@ internal static class TestPrograms
         Regions = { new Region { Nodes = { 0, 1 } } },
     };
 
+    /// <summary>x = ones(elements); y = x + 1; save([x, x, y]), as one value.</summary>
+    public static Program SavesAList(string model, long elements)
+    {
+        Argument x = new() { Node = 0 }, y = new() { Node = 1 };
+        return new Program
+        {
+            Version = 1,
+            Model = new ModelRef { Id = model },
+            Nodes =
+            {
+                new Node { Call = Ones(elements) },
+                new Node { Call = new Call { Op = "add", Arguments = { x, new Argument { Integer = 1 } } } },
+                new Node { Save = new Save { Value = new Argument { List = new ArgumentList { Items = { x, x, y } } }, Name = "list" } },
+            },
+            Regions = { new Region { Nodes = { 0, 1, 2 } } },
+        };
+    }
+
     /// <summary>Sums a constant that the client has uploaded.</summary>
     public static Program UploadedConstant(string model) => new()
     {

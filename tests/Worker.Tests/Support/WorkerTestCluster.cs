@@ -78,11 +78,14 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
     public Task<string> SubmitAsync(string model, int operations = 0) =>
         SubmitAsync(model, operations == 0 ? TestPrograms.ForwardPass(model) : TestPrograms.ManyOperations(model, operations));
 
-    public async Task<string> SubmitAsync(string model, Program program, TimeSpan? limit = null, string owner = "ana")
+    public async Task<string> SubmitAsync(
+        string model, Program program, TimeSpan? limit = null, string owner = "ana", long? maxResultBytes = null)
     {
         string id = $"job{Interlocked.Increment(ref _jobs)}";
         await Backend.Jobs.SubmitAsync(
-            new JobSubmission(id, owner, model, Google.Protobuf.MessageExtensions.ToByteArray(program), TimeLimit: limit), Cancel);
+            new JobSubmission(
+                id, owner, model, Google.Protobuf.MessageExtensions.ToByteArray(program), TimeLimit: limit, MaxResultBytes: maxResultBytes),
+            Cancel);
         _watchers[id] = RecordStatesAsync(id);
         return id;
     }
