@@ -10,7 +10,7 @@ namespace Ndif.Server.Tests.Grpc;
 public sealed class LargeAnswerTests
 {
     private const int AnswerBytes = 1 << 20;
-    private const long FreeBytes = 8L << 20;
+    private const long FreeBytes = 4L << 20;
 
     [Fact]
     public async Task TheMemoryOfEachAnswer_IsGivenBack_WhenItIsHandled()
@@ -23,7 +23,7 @@ public sealed class LargeAnswerTests
         await ReadUntilAsync(call, jobEvent => jobEvent.State?.State is JobState.Running);
         DecodingLimiter limiter = OccupyMemory(gateway, FreeBytes);
 
-        for (ulong ticket = 1; ticket <= 20; ticket++) await call.RequestStream.WriteAsync(Answer(ticket, AnswerBytes), TestGateway.Cancel);
+        for (ulong ticket = 1; ticket <= 6; ticket++) await call.RequestStream.WriteAsync(Answer(ticket, AnswerBytes), TestGateway.Cancel);
         await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
 
         StateChanged end = (await GrpcAssert.ReadAllAsync(call.ResponseStream))[^1].State;
