@@ -8,6 +8,9 @@ namespace Ndif.Queue;
 /// </summary>
 public interface IBlobStore
 {
+    /// <summary>Returns the memory of this process that an upload of so many bytes takes until it is stored, in bytes.</summary>
+    long GetUploadMemory(long length) => 0;
+
     /// <summary>Stores the bytes that <paramref name="write"/> writes, identified by their hash. Equal bytes are stored once.</summary>
     Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default);
 

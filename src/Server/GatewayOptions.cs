@@ -8,6 +8,9 @@ namespace Ndif.Server;
 /// <summary>The options of a gateway. <see cref="Validate"/> checks them before the gateway starts.</summary>
 public sealed class GatewayOptions
 {
+    /// <summary>A key stores at most this part of what all keys may, so that one key alone never fills the service.</summary>
+    private const int MinKeysToFillStorage = 4;
+
     /// <summary>The address to listen on: an IP address, <c>localhost</c>, or <c>*</c> for all. Default: 127.0.0.1.</summary>
     [Required]
     public string Host { get; init; } = "127.0.0.1";
@@ -90,13 +93,14 @@ public sealed class GatewayOptions
 
     /// <summary>
     /// The maximum number of bytes of a key's jobs in the queue: programs, events and answers, which Redis keeps in memory until the jobs
-    /// are deleted. Default: 1 GiB.
+    /// are deleted. At most a quarter of <see cref="TotalQueueBytes"/> counts. Default: 1 GiB.
     /// </summary>
     [Range(1, long.MaxValue)]
     public long QueueBytes { get; init; } = 1L << 30;
 
     /// <summary>
-    /// The maximum number of bytes of a key's results and uploads in the blob store, until they are deleted. Default: 256 GiB.
+    /// The maximum number of bytes of a key's results and uploads in the blob store, until they are deleted. At most a quarter of
+    /// <see cref="TotalBlobBytes"/> counts. Default: 256 GiB.
     /// </summary>
     [Range(1, long.MaxValue)]
     public long StoredBlobBytes { get; init; } = 256L << 30;
@@ -108,7 +112,10 @@ public sealed class GatewayOptions
     [Range(1, long.MaxValue)]
     public long TotalQueueBytes { get; init; } = 8L << 30;
 
-    /// <summary>The maximum number of bytes of the results and uploads of all keys in the blob store. Default: 1 TiB.</summary>
+    /// <summary>
+    /// The maximum number of bytes of the results and uploads of all keys in the blob store. Set it below the size of its disk, with room
+    /// for the uploads and results that are being written. Default: 1 TiB.
+    /// </summary>
     [Range(1, long.MaxValue)]
     public long TotalBlobBytes { get; init; } = 1L << 40;
 
@@ -213,6 +220,7 @@ public sealed class GatewayOptions
     public ProgramLimits GetLimits(string tier)
     {
         Tier own = GetTier(tier);
+        StorageLimits storage = GetStorageLimits(tier);
         return new ProgramLimits
         {
             Nodes = (uint)(own.Nodes ?? Nodes),
@@ -226,8 +234,8 @@ public sealed class GatewayOptions
             JobsPerMinute = (uint)own.JobsPerMinute,
             JobsWaiting = (uint)GetQuota(tier).Waiting,
             QueueDepth = (uint)QueueDepth,
-            QueueBytes = (ulong)(own.QueueBytes ?? QueueBytes),
-            StoredBlobBytes = (ulong)(own.StoredBlobBytes ?? StoredBlobBytes),
+            QueueBytes = (ulong)storage.QueueBytes,
+            StoredBlobBytes = (ulong)storage.BlobBytes,
         };
     }
 
@@ -243,7 +251,11 @@ public sealed class GatewayOptions
     public StorageLimits GetStorageLimits(string tier)
     {
         Tier own = GetTier(tier);
-        return new StorageLimits(own.QueueBytes ?? QueueBytes, own.StoredBlobBytes ?? StoredBlobBytes, TotalQueueBytes, TotalBlobBytes);
+        return new StorageLimits(
+            Bound(own.QueueBytes ?? QueueBytes, TotalQueueBytes), Bound(own.StoredBlobBytes ?? StoredBlobBytes, TotalBlobBytes),
+            TotalQueueBytes, TotalBlobBytes);
+
+        static long Bound(long bytes, long total) => Math.Min(bytes, Math.Max(1, total / MinKeysToFillStorage));
     }
 
     /// <summary>Returns what is stored, with the limits of a tier.</summary>

@@ -252,7 +252,8 @@ internal static class ServerErrors
 
     public static Exception GatewayBusy() => Retryable(ErrorCode.Unavailable,
         "The gateway has no memory for another large request at the moment.",
-        "Try again. A smaller program needs less: record loops instead of unrolled statements, and upload constants as blobs.");
+        "Try again, with fewer requests at a time. A smaller program needs less: record loops instead of unrolled statements, and upload "
+        + "constants as blobs.");
 
     public static Exception GatewayStopping() => new NdifException(new Error
     {

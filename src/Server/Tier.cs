@@ -29,11 +29,13 @@ public sealed record Tier(
     [Range(1, long.MaxValue)]
     public long? UploadBytesPerHour { get; init; }
 
-    /// <summary>The maximum number of bytes of a key's jobs in the queue.</summary>
+    /// <summary>The maximum number of bytes of a key's jobs in the queue. At most a quarter of the gateway's total counts.</summary>
     [Range(1, long.MaxValue)]
     public long? QueueBytes { get; init; }
 
-    /// <summary>The maximum number of bytes of a key's results and uploads in the blob store.</summary>
+    /// <summary>
+    /// The maximum number of bytes of a key's results and uploads in the blob store. At most a quarter of the gateway's total counts.
+    /// </summary>
     [Range(1, long.MaxValue)]
     public long? StoredBlobBytes { get; init; }
 

@@ -142,6 +142,21 @@ public sealed class DoctorTests : IDisposable
         Assert.Contains("Redis does not respond at 127.0.0.1:1.", output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task StorageBeyondTheDisk_AndBeyondAQuarterOfTheTotal_AreFound()
+    {
+        long disk = new DriveInfo(_folder.Path).TotalSize;
+        (int code, string output, _) = await RunAsync("doctor", "--data", _folder.Path, "--set", $"Gateway:TotalBlobBytes={disk * 2}",
+            "--set", $"Gateway:Tiers:lab:StoredBlobBytes={disk}");
+        Assert.True(code == 0, output);
+        Assert.Contains("warning blob limit: All keys together may store", output, StringComparison.Ordinal);
+        Assert.Contains("warning storage limits: StoredBlobBytes of the tier `lab` is", output, StringComparison.Ordinal);
+        (_, output, _) = await RunAsync("doctor", "--data", _folder.Path, "--set", $"Gateway:TotalBlobBytes={disk / 2}",
+            "--set", $"Gateway:Tiers:lab:StoredBlobBytes={disk / 8}");
+        Assert.DoesNotContain("blob limit", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("storage limits", output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("{\"Gateway\":{\"Tokns\":5}}", "There is no option `Gateway:Tokns`. Did you mean `Tokens`")]
     [InlineData("{\"Gateway\":{\"Tiers\":{\"lab\":{\"Wight\":5}}}}", "Wight")]

@@ -1,4 +1,5 @@
 using Ndif.Deploy.Tests.Support;
+using Ndif.Server;
 
 namespace Ndif.Deploy.Tests;
 
@@ -84,6 +85,18 @@ public sealed class ComposeTests
         Assert.Contains("--maxmemory-policy noeviction", command, StringComparison.Ordinal);
         Assert.Contains("--appendonly yes", command, StringComparison.Ordinal);
         Assert.Contains("--aclfile", command, StringComparison.Ordinal);
+    }
+
+    /// <summary>The gateway refuses what is stored before Redis or the disk of the machine is full, which cannot be known here.</summary>
+    [Fact]
+    public void WhatIsStored_IsBounded()
+    {
+        string[] redis = [.. ((List<object>)Service("redis")["command"]).Cast<string>()],
+            gateway = [.. ((List<object>)Service("gateway")["command"]).Cast<string>()];
+        Assert.Equal("1gb", NdifCommandLine.Value(redis, "--maxmemory"));
+        GatewayOptions options = NdifCommandLine.ReadOptions(gateway, config: null);
+        Assert.InRange(options.TotalQueueBytes, 1, (1L << 30) / 2);
+        Assert.InRange(options.TotalBlobBytes, 1, new GatewayOptions().TotalBlobBytes / 4);
     }
 
     /// <summary>The user of the image can write where the image says that it writes, and the ports are those of the tool.</summary>

@@ -1,3 +1,6 @@
+using Ndif.Protocol;
+using Ndif.Queue;
+
 namespace Ndif.Server.Tests;
 
 public sealed class GatewayOptionsTests
@@ -26,6 +29,30 @@ public sealed class GatewayOptionsTests
 
         foreach (string word in (string[])["example.org", "GrpcPort", "MessageBytes", "WallTime", "cert.pem", "standard", "free"])
             Assert.Contains(word, refusal.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The limits of a key that the queue enforces, and those that its clients are told.</summary>
+    [Fact]
+    public void AKey_StoresAQuarterOfTheTotal_AtMost()
+    {
+        var small = new GatewayOptions
+        {
+            TotalQueueBytes = 500_000_000, TotalBlobBytes = 100_000_000_000,
+            Tiers = new Dictionary<string, Tier>
+            {
+                ["standard"] = new(), ["lab"] = new() { QueueBytes = 400_000_000, StoredBlobBytes = 90_000_000_000 },
+                ["narrow"] = new() { QueueBytes = 7, StoredBlobBytes = 8 },
+            },
+        };
+        foreach (string tier in (string[])["standard", "lab"])
+        {
+            Assert.Equal(new StorageLimits(125_000_000, 25_000_000_000, 500_000_000, 100_000_000_000), small.GetStorageLimits(tier));
+            ProgramLimits told = small.GetLimits(tier);
+            Assert.Equal((125_000_000ul, 25_000_000_000ul), (told.QueueBytes, told.StoredBlobBytes));
+        }
+        Assert.Equal(new StorageLimits(7, 8, 500_000_000, 100_000_000_000), small.GetStorageLimits("narrow"));
+        StorageLimits usual = new GatewayOptions().GetStorageLimits("standard");
+        Assert.Equal((1L << 30, 256L << 30), (usual.QueueBytes, usual.BlobBytes));
     }
 
     [Theory]

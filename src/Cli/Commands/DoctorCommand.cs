@@ -47,7 +47,7 @@ internal static class DoctorCommand
                 results.Add(new("redis", CheckLevel.Warning, "No Redis is given: only `ndif up` runs without it.",
                     "Use --redis host:port, or NDIF_REDIS."));
             BlobOptions blobs = config.BindBlobs(parsed, folder);
-            results.AddRange(await StorageChecks.CheckBlobsAsync(blobs, cancellationToken));
+            results.AddRange(await StorageChecks.CheckBlobsAsync(blobs, options.TotalBlobBytes, cancellationToken));
             bool isRedisUsable = !results.Exists(result => result is { Check: "redis", Level: CheckLevel.Error });
             if (isRedisUsable)
                 results.Add(await StorageChecks.CheckKeysAsync(address, folder, parsed.GetValue(prefix)!, cancellationToken));

@@ -21,6 +21,29 @@ internal static class GatewayChecks
         {
             return [new("options", CheckLevel.Error, invalid.Message)];
         }
+        return [.. CheckStorage(options), .. CheckCertificate(options, hostName)];
+    }
+
+    /// <summary>Finds tiers whose keys may store less than the tier says, because it would be too large a part of the total.</summary>
+    private static IEnumerable<CheckResult> CheckStorage(GatewayOptions options)
+    {
+        foreach ((string name, Tier tier) in options.Tiers)
+        {
+            StorageLimits limits = options.GetStorageLimits(name);
+            if (tier.QueueBytes > limits.QueueBytes)
+                yield return Reduced(name, "QueueBytes", tier.QueueBytes.Value, limits.QueueBytes);
+            if (tier.StoredBlobBytes > limits.BlobBytes)
+                yield return Reduced(name, "StoredBlobBytes", tier.StoredBlobBytes.Value, limits.BlobBytes);
+        }
+
+        static CheckResult Reduced(string tier, string option, long bytes, long limit) => new(
+            "storage limits", CheckLevel.Warning, $"{option} of the tier `{tier}` is {bytes / 1e9:0.###} GB, and a key stores at most a "
+            + $"quarter of what all keys may: {limit / 1e9:0.###} GB.",
+            $"Raise Gateway:Total{option.Replace("Stored", "", StringComparison.Ordinal)} if there is room, or lower it.");
+    }
+
+    private static IReadOnlyList<CheckResult> CheckCertificate(GatewayOptions options, string? hostName)
+    {
         if (!options.HasTls)
             return [options.IsLoopback ? new("certificate", CheckLevel.Ok, "No TLS is needed on a loopback address.")
                 : new("certificate", CheckLevel.Warning, "The gateway has no certificate, so keys are sent unencrypted.",

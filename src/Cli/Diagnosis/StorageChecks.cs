@@ -12,7 +12,9 @@ internal static class StorageChecks
 {
     private const long MinFreeBytes = 1L << 30, RecommendedFreeBytes = 20L << 30;
 
-    public static async Task<IReadOnlyList<CheckResult>> CheckBlobsAsync(BlobOptions options, CancellationToken cancellationToken)
+    /// <param name="totalBytes">The bytes that all keys may store as blobs (Gateway:TotalBlobBytes).</param>
+    public static async Task<IReadOnlyList<CheckResult>> CheckBlobsAsync(
+        BlobOptions options, long totalBytes, CancellationToken cancellationToken)
     {
         List<CheckResult> results = [];
         byte[] bytes = Guid.NewGuid().ToByteArray();
@@ -37,7 +39,7 @@ internal static class StorageChecks
         {
             return [new("blobs", CheckLevel.Error, failure.Message)];
         }
-        if (!options.Root.StartsWith("s3://", StringComparison.Ordinal)) results.Add(CheckSpace(options.Root));
+        if (!options.Root.StartsWith("s3://", StringComparison.Ordinal)) results.AddRange(CheckDisk(options.Root, totalBytes));
         return results;
     }
 
@@ -60,11 +62,16 @@ internal static class StorageChecks
         }
     }
 
-    private static CheckResult CheckSpace(string folder)
+    private static IEnumerable<CheckResult> CheckDisk(string folder, long totalBytes)
     {
-        long free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
+        var disk = new DriveInfo(Path.GetFullPath(folder));
+        long free = disk.AvailableFreeSpace, size = disk.TotalSize;
+        if (totalBytes > size)
+            yield return new("blob limit", CheckLevel.Warning,
+                $"All keys together may store {totalBytes / 1e9:0.#} GB of results and uploads, and the disk has {size / 1e9:0.#} GB: it "
+                + "may be full before the gateways refuse them.", "Set Gateway:TotalBlobBytes below the size of the disk.");
         string text = $"{free / 1e9:0.#} GB are free for blobs.";
-        return free < MinFreeBytes ? new("disk", CheckLevel.Error, text, "Free space, or move the blobs with --blobs.")
+        yield return free < MinFreeBytes ? new("disk", CheckLevel.Error, text, "Free space, or move the blobs with --blobs.")
             : free < RecommendedFreeBytes ? new("disk", CheckLevel.Warning, text,
                 "Large results fill it: use a larger disk, or a bucket.")
             : new("disk", CheckLevel.Ok, text);

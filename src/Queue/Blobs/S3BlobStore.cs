@@ -48,6 +48,9 @@ public sealed class S3BlobStore : IBlobStore, IDisposable
     }
 
     /// <inheritdoc/>
+    public long GetUploadMemory(long length) => length == 0 ? 0 : S3UploadStream.GetBufferBytes(Math.Min(length, _partBytes));
+
+    /// <inheritdoc/>
     public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
         PutAsync(write, upload => new HashingStream(upload), isNew: false, null, cancellationToken);
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Numerics;
 using Amazon.Runtime;
 using Amazon.S3;
 using Amazon.S3.Model;
@@ -9,7 +10,8 @@ namespace Ndif.Queue.Blobs;
 /// Uploads bytes to S3 under a key that is known only at the end, because it is the hash of the bytes:
 /// 1. Data that fits into one part is buffered in memory and put under its key.
 /// 2. More data is uploaded in parts under a temporary key, and the store copies it to its key at the end.
-/// At most one part is in memory. A stream that is disposed before it was completed leaves nothing in the store.
+/// At most one part is in memory, in a buffer that grows with the bytes: an upload without any takes none. A stream that is disposed
+/// before it was completed leaves nothing in the store.
 /// </summary>
 internal sealed class S3UploadStream(
     IAmazonS3 s3, string bucket, string draftKey, int partBytes, CancellationToken cancellationToken) : Stream
@@ -17,12 +19,17 @@ internal sealed class S3UploadStream(
     /// <summary>The largest object that is copied in one request, and the part size of the copy of a larger object.</summary>
     private const long MaxCopyBytes = 1L << 30;
 
-    private readonly byte[] _buffer = ArrayPool<byte>.Shared.Rent(partBytes);
+    private const int MinBufferBytes = 64 << 10;
+
+    private byte[] _buffer = [];
     private readonly List<PartETag> _parts = [];
     private int _bufferedBytes;
     private long _uploadedBytes;
     private string? _uploadId;
     private bool _hasDraft, _isCompleted, _isDisposed;
+
+    /// <summary>The size of the buffer of a part with so many bytes.</summary>
+    public static long GetBufferBytes(long length) => (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(length, MinBufferBytes));
 
     public override bool CanRead => false;
     public override bool CanSeek => false;
@@ -35,10 +42,7 @@ internal sealed class S3UploadStream(
         while (buffer.Length > 0)
         {
             if (_bufferedBytes == partBytes) await UploadPartAsync(cancellationToken);
-            int length = Math.Min(buffer.Length, partBytes - _bufferedBytes);
-            buffer[..length].CopyTo(_buffer.AsMemory(_bufferedBytes));
-            _bufferedBytes += length;
-            buffer = buffer[length..];
+            buffer = buffer[AddToPart(buffer.Span)..];
         }
     }
 
@@ -51,14 +55,33 @@ internal sealed class S3UploadStream(
         while (buffer.Length > 0)
         {
             if (_bufferedBytes == partBytes) UploadPartAsync(cancellationToken).GetAwaiter().GetResult();
-            int length = Math.Min(buffer.Length, partBytes - _bufferedBytes);
-            buffer[..length].CopyTo(_buffer.AsSpan(_bufferedBytes));
-            _bufferedBytes += length;
-            buffer = buffer[length..];
+            buffer = buffer[AddToPart(buffer)..];
         }
     }
 
     public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
+
+    /// <summary>Copies what fits into the part, and returns how many bytes that are.</summary>
+    private int AddToPart(ReadOnlySpan<byte> bytes)
+    {
+        int length = Math.Min(bytes.Length, partBytes - _bufferedBytes);
+        if (_bufferedBytes + length > _buffer.Length)
+        {
+            byte[] larger = ArrayPool<byte>.Shared.Rent((int)GetBufferBytes(_bufferedBytes + length));
+            _buffer.AsSpan(0, _bufferedBytes).CopyTo(larger);
+            ReturnBuffer();
+            _buffer = larger;
+        }
+        bytes[..length].CopyTo(_buffer.AsSpan(_bufferedBytes));
+        _bufferedBytes += length;
+        return length;
+    }
+
+    private void ReturnBuffer()
+    {
+        if (_buffer.Length > 0) ArrayPool<byte>.Shared.Return(_buffer);
+        _buffer = [];
+    }
 
     /// <summary>Stores everything that was written under this key.</summary>
     public async Task CompleteAsync(string key, CancellationToken cancellationToken)
@@ -139,7 +162,7 @@ internal sealed class S3UploadStream(
         await base.DisposeAsync();
         if (_isDisposed) return;
         _isDisposed = true;
-        ArrayPool<byte>.Shared.Return(_buffer);
+        ReturnBuffer();
         try
         {
             if (_uploadId is not null && !_isCompleted) await AbortMultipartUploadAsync(draftKey, _uploadId);

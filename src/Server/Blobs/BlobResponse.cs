@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Headers;
 using Microsoft.Net.Http.Headers;
+using Ndif.Server.Hosting;
 
 namespace Ndif.Server.Blobs;
 
@@ -68,9 +69,7 @@ internal static class BlobResponse
             if (read == 0) throw new EndOfStreamException();
             body.Advance(read);
             count -= read;
-            using var timeout = new CancellationTokenSource(writeTimeout);
-            using CancellationTokenRegistration abort = timeout.Token.Register(context.Abort); // the client has stopped reading
-            if ((await body.FlushAsync(context.RequestAborted)).IsCompleted) return; // the client has disconnected
+            if (!await context.FlushBodyAsync(writeTimeout)) return;
         }
     }
 }

@@ -49,7 +49,8 @@ internal sealed class BlobTransfer(
     /// </summary>
     /// <param name="getExpectedId">Returns the id that the caller expects; empty for none. Called after the last write.</param>
     /// <exception cref="NdifException">
-    /// CORRUPT_DATA: the hash differs. LIMIT_EXCEEDED: the blob is too large. QUOTA_EXCEEDED: the caller may not store it.
+    /// CORRUPT_DATA: the hash differs. LIMIT_EXCEEDED: the blob is too large. QUOTA_EXCEEDED: the caller may not store it. UNAVAILABLE: the
+    /// store buffers uploads, and there is no memory for another one at the moment.
     /// </exception>
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
@@ -57,11 +58,11 @@ internal sealed class BlobTransfer(
         StorageLimits limits = options.GetStorageLimits(caller.Tier);
         await jobs.Storage.ThrowIfFullAsync(caller.Id, limits, cancellationToken); // before anything is received
         BlobRef stored;
+        long received = 0, reserved = 0;
         try
         {
             stored = await blobs.PutGrantedAsync(
-                (target, cancel) => write(
-                    new BoundedStream(target, options.BlobBytes, bytes => uploads.Add(caller.Id, caller.Tier, bytes)), cancel),
+                (target, cancel) => write(new BoundedStream(target, options.BlobBytes, OnReceived), cancel),
                 // bytes with another hash are not stored
                 blob => getExpectedId() is { Length: > 0 } expected && expected != blob.Id
                     ? throw ServerErrors.ChecksumMismatch(expected, blob.Id) : caller.Id,
@@ -76,6 +77,15 @@ internal sealed class BlobTransfer(
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;
+
+        void OnReceived(int bytes)
+        {
+            uploads.Add(caller.Id, caller.Tier, bytes);
+            received += bytes;
+            if (blobs.GetUploadMemory(received) is var memory && memory <= reserved) return;
+            RequestScope.Current?.Reserve(memory - reserved);
+            reserved = memory;
+        }
     }
 
     /// <summary>Counts a stored upload for the quota of the caller. One that is beyond it is deleted again.</summary>

@@ -7,12 +7,14 @@ namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// The TLS certificate of a gateway, with the intermediate certificates of its file: clients trust roots, and know no intermediates. The
-/// files are read again when they change; files that cannot be used are reported once, and the previous certificate stays.
+/// files are read again when they change. While files cannot be used, the previous certificate stays; they are reported once and tried at
+/// each interval, because a certificate may become valid and a disk may be readable again without a change of the files.
 /// </summary>
 public sealed class ServerCertificate
 {
     private readonly GatewayOptions _options;
     private byte[] _fingerprint;
+    private byte[]? _refusedFingerprint; // of the files that were reported as unusable; null if the last ones were usable
     private volatile SslStreamCertificateContext _context;
 
     /// <exception cref="OptionsException">The files cannot be used.</exception>
@@ -33,34 +35,28 @@ public sealed class ServerCertificate
     /// <summary>The certificate for new connections.</summary>
     public SslStreamCertificateContext Context => _context;
 
-    /// <summary>Reads the files if their content has changed.</summary>
+    /// <summary>Reads the files if their content is not that of the certificate in use.</summary>
     public void ReloadIfChanged(ILogger logger)
     {
-        byte[] fingerprint;
+        byte[] fingerprint = []; // of files that cannot be read
         try
         {
             fingerprint = ComputeFingerprint();
-        }
-        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
-        {
-            fingerprint = [];
-            if (_fingerprint.Length > 0) logger.CertificateNotReloaded(_options.CertificateFile!, unreadable.Message,
-                _context.TargetCertificate.NotAfter);
-        }
-        if (fingerprint.AsSpan().SequenceEqual(_fingerprint)) return;
-        _fingerprint = fingerprint;
-        if (fingerprint.Length == 0) return;
-        try
-        {
-            SslStreamCertificateContext changed = Read(_options);
-            X509Certificate2 leaf = changed.TargetCertificate;
-            if (IsValidNow(_context) && !IsValidNow(changed))
-                throw new CryptographicException($"it is valid from {leaf.NotBefore:u} until {leaf.NotAfter:u}, which is not now.");
-            _context = changed;
-            logger.CertificateReloaded(_options.CertificateFile!, leaf.Subject, leaf.NotAfter);
+            if (!fingerprint.AsSpan().SequenceEqual(_fingerprint))
+            {
+                SslStreamCertificateContext changed = Read(_options);
+                X509Certificate2 leaf = changed.TargetCertificate;
+                if (IsValidNow(_context) && !IsValidNow(changed))
+                    throw new CryptographicException($"it is valid from {leaf.NotBefore:u} until {leaf.NotAfter:u}, which is not now.");
+                (_context, _fingerprint) = (changed, fingerprint);
+                logger.CertificateReloaded(_options.CertificateFile!, leaf.Subject, leaf.NotAfter);
+            }
+            _refusedFingerprint = null;
         }
         catch (Exception unusable) when (unusable is CryptographicException or IOException or UnauthorizedAccessException)
         {
+            if (_refusedFingerprint is { } reported && reported.AsSpan().SequenceEqual(fingerprint)) return;
+            _refusedFingerprint = fingerprint;
             logger.CertificateNotReloaded(_options.CertificateFile!, unusable.Message, _context.TargetCertificate.NotAfter);
         }
     }

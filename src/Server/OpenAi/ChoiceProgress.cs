@@ -84,7 +84,9 @@ internal sealed class ChoiceProgress
         if (needsValues && (_promptLogprobs is null || (_saves.PromptTopIds is not null && _promptTopIds is null))) return null;
         _hasDeliveredPrompt = true;
         HasEnded = _maxTokens == 0;
-        return new ChoiceDelta(_index, _prompt.Text, _hasLogprobs ? DescribePrompt() : [], HasEnded ? "length" : null);
+        IReadOnlyList<TokenLogprob> tokens = _hasLogprobs ? DescribePrompt() : [];
+        (_promptLogprobs, _promptTopValues, _promptTopIds) = (null, null, null); // they are not needed again
+        return new ChoiceDelta(_index, _prompt.Text, tokens, HasEnded ? "length" : null);
     }
 
     private bool HasValues(int step) => _logprobs.Count > step
@@ -94,8 +96,8 @@ internal sealed class ChoiceProgress
     {
         int previous = step > 0 ? (int)_tokens[step - 1].Id : _prompt.Ids[^1];
         return new TokenLogprob(
-            _model.GetTokenText(previous, (int)_tokens[step].Id), _logprobs[step],
-            _saves.TopIds is null ? [] : ToLikelyTokens(previous, _topIds[step], _topValues[step]));
+            _model.Texts.Get(previous, (int)_tokens[step].Id), _logprobs[step],
+            _saves.TopIds is null ? [] : new LikelyTokens(_model.Texts, previous, _topIds[step], _topValues[step]));
     }
 
     private TokenLogprob[] DescribePrompt()
@@ -104,18 +106,12 @@ internal sealed class ChoiceProgress
         long[] topIds = _promptTopIds?.ToArray<long>() ?? [];
         int count = logprobs.Length == 0 ? 0 : topIds.Length / logprobs.Length;
         var tokens = new TokenLogprob[logprobs.Length + 1];
-        tokens[0] = new TokenLogprob(_model.GetTokenText(null, _prompt.Ids[0]), null, []);
+        tokens[0] = new TokenLogprob(_model.Texts.Get(null, _prompt.Ids[0]), null, []);
         for (int i = 0; i < logprobs.Length; i++)
             tokens[i + 1] = new TokenLogprob(
-                _model.GetTokenText(_prompt.Ids[i], _prompt.Ids[i + 1]), logprobs[i],
-                ToLikelyTokens(_prompt.Ids[i], topIds.AsSpan(i * count, count), topValues.AsSpan(i * count, count)));
-        return tokens;
-    }
-
-    private LikelyToken[] ToLikelyTokens(int previous, ReadOnlySpan<long> ids, ReadOnlySpan<float> values)
-    {
-        var tokens = new LikelyToken[ids.Length];
-        for (int i = 0; i < tokens.Length; i++) tokens[i] = new LikelyToken(_model.GetTokenText(previous, (int)ids[i]), values[i]);
+                _model.Texts.Get(_prompt.Ids[i], _prompt.Ids[i + 1]), logprobs[i],
+                new LikelyTokens(
+                    _model.Texts, _prompt.Ids[i], topIds.AsMemory(i * count, count), topValues.AsMemory(i * count, count)));
         return tokens;
     }
 }

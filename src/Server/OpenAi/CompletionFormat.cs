@@ -12,19 +12,24 @@ internal abstract class CompletionFormat
 
     protected abstract string ChunkObjectName { get; }
 
-    /// <summary>Writes a whole response.</summary>
-    public void WriteResponse(Utf8JsonWriter json, CompletionHeader header, IReadOnlyList<CompletedChoice> choices, CompletionUsage usage)
+    /// <summary>Begins a whole response. Its choices follow in their order, and then <see cref="WriteResponseEnd"/>.</summary>
+    public void WriteResponseStart(Utf8JsonWriter json, CompletionHeader header)
     {
         WriteStart(json, header, ObjectName);
         json.WriteStartArray("choices");
-        for (int i = 0; i < choices.Count; i++)
-        {
-            json.WriteStartObject();
-            json.WriteNumber("index", i);
-            WriteContent(json, choices[i]);
-            json.WriteString("finish_reason", choices[i].FinishReason);
-            json.WriteEndObject();
-        }
+    }
+
+    public void WriteChoice(Utf8JsonWriter json, int index, CompletedChoice choice)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("index", index);
+        WriteContent(json, choice);
+        json.WriteString("finish_reason", choice.FinishReason);
+        json.WriteEndObject();
+    }
+
+    public static void WriteResponseEnd(Utf8JsonWriter json, CompletionUsage usage)
+    {
         json.WriteEndArray();
         WriteUsage(json, usage);
         json.WriteEndObject();

@@ -22,6 +22,9 @@ internal sealed class CompletionHandler(
     /// <summary>The memory of a node of a program, roughly.</summary>
     private const int MemoryPerNode = 512;
 
+    /// <summary>Choices are collected to a part of a response of this size.</summary>
+    private const int PartBytes = 64 << 10;
+
     private static readonly JsonWriterOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <exception cref="OpenAiException">The request is not valid.</exception>
@@ -74,15 +77,29 @@ internal sealed class CompletionHandler(
         }
     }
 
-    private static async Task SendWholeAsync(
+    /// <summary>Sends a whole response choice by choice, so that no more than one waits for the client as text.</summary>
+    private async Task SendWholeAsync(
         HttpContext context, CompletionRequest request, CompletionFormat format, CompletionHeader header,
         IAsyncEnumerable<ChoiceDelta> deltas, int count, Func<CompletionUsage> getUsage)
     {
         CompletedChoice[] completed = [.. Enumerable.Range(0, count).Select(_ => new CompletedChoice(request.TopLogprobs is not null))];
         await foreach (ChoiceDelta delta in deltas) completed[delta.Index].Add(delta);
+        RequestScope.Current?.Reserve(completed.Max(choice => choice.EstimateJsonBytes()));
         context.Response.ContentType = "application/json";
         await using var json = new Utf8JsonWriter(context.Response.BodyWriter, _jsonOptions);
-        format.WriteResponse(json, header, completed, getUsage());
+        format.WriteResponseStart(json, header);
+        long sent = 0;
+        for (int i = 0; i < count; i++)
+        {
+            format.WriteChoice(json, i, completed[i]);
+            if (json.BytesCommitted + json.BytesPending - sent < PartBytes) continue;
+            json.Flush();
+            sent = json.BytesCommitted;
+            if (!await context.FlushBodyAsync(options.StalledReaderTimeout)) return;
+        }
+        CompletionFormat.WriteResponseEnd(json, getUsage());
+        json.Flush();
+        await context.FlushBodyAsync(options.StalledReaderTimeout);
     }
 
     /// <summary>

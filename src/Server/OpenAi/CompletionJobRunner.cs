@@ -17,6 +17,9 @@ internal sealed class CompletionJobRunner(
     JobAdmissionService admission, IJobQueue jobs, IBlobStore blobs, RunStreamTracker runStreams, QueuePositionSubscriptions positions,
     StreamDrainer drainer, ILogger<CompletionJobRunner> logger)
 {
+    /// <summary>What is kept of a request while its job runs, for each byte of its body: texts and token ids.</summary>
+    private const int MemoryPerByte = 8;
+
     /// <summary>
     /// Submits the program of a completion. Where it has constants of another key, which are those of public edits, the caller is granted
     /// them for the time of the job. It does not learn their ids.
@@ -57,6 +60,7 @@ internal sealed class CompletionJobRunner(
         bool hasEnded = false;
         try
         {
+            if (RequestScope.Current is { } request) request.Reserve(request.ReceivedBytes * MemoryPerByte);
             await using IAsyncEnumerator<Event> events = jobs.WatchAsync(job.Id, 1, ended.Token).GetAsyncEnumerator(ended.Token);
             while (await MoveNextAsync(events))
             {

@@ -7,9 +7,10 @@ namespace Ndif.Server.OpenAi;
 /// <summary>What a completion needs of its model.</summary>
 /// <param name="Name">The name in the request, which the response repeats.</param>
 /// <param name="Model">The model that runs.</param>
+/// <param name="Texts">Its tokenizer, with the texts of its tokens.</param>
 /// <param name="Edits">The published edits that the name stands for; null for the model as it is.</param>
 internal sealed record CompletionModel(
-    string Name, ModelRef Model, ModelDescription Description, HuggingFaceTokenizer Tokenizer, CompletionEdits? Edits = null)
+    string Name, ModelRef Model, ModelDescription Description, TokenTextCache Texts, CompletionEdits? Edits = null)
 {
     /// <summary>The largest number of new tokens of a chat that does not set it, where the context allows it.</summary>
     private const int DefaultChatTokens = 2048;
@@ -19,6 +20,8 @@ internal sealed record CompletionModel(
 
     /// <summary>More characters than any token has; GPT-2's longest are 128 spaces.</summary>
     private const int MaxCharactersPerToken = 128;
+
+    public HuggingFaceTokenizer Tokenizer => Texts.Tokenizer;
 
     /// <summary>The tokens that end a row.</summary>
     public IReadOnlyCollection<long> EosTokenIds { get; } = [.. GenerationDefaults.Read(Description).Options.Eos];
@@ -40,14 +43,6 @@ internal sealed record CompletionModel(
         int usual = request.Messages is null ? DefaultTextTokens : DefaultChatTokens;
         return Description.ContextLength == 0 ? usual
             : Math.Clamp((int)Description.ContextLength - prompts.Max(prompt => prompt.Ids.Count), 1, usual);
-    }
-
-    /// <summary>The text that a token adds after another one: a decoder may write a space only between two tokens.</summary>
-    public string GetTokenText(int? previous, int id)
-    {
-        if (previous is not { } before) return Tokenizer.Decode(id);
-        string head = Tokenizer.Decode(before), both = Tokenizer.Decode([before, id]);
-        return both.StartsWith(head, StringComparison.Ordinal) ? both[head.Length..] : Tokenizer.Decode(id);
     }
 
     private CompletionPrompt EncodeChat(CompletionRequest request)

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
+using Ndif.Server.Hosting;
 
 namespace Ndif.Server.OpenAi;
 
@@ -13,14 +14,21 @@ internal sealed class ServerSentEvents(HttpResponse response, TimeSpan timeout)
     private static readonly JsonWriterOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private readonly ArrayBufferWriter<byte> _event = new();
+    private int _reserved;
 
     /// <summary>Sends an event. Returns when the client's connection has accepted it.</summary>
+    /// <exception cref="Protocol.NdifException">UNAVAILABLE: there is no memory for an event of this size at the moment.</exception>
     public Task SendAsync(Action<Utf8JsonWriter> write, CancellationToken cancellationToken)
     {
         _event.ResetWrittenCount();
         _event.Write("data: "u8);
         using (var json = new Utf8JsonWriter(_event, _jsonOptions)) write(json);
         _event.Write("\n\n"u8);
+        if (_event.Capacity > _reserved)
+        {
+            RequestScope.Current?.Reserve(_event.Capacity - _reserved);
+            _reserved = _event.Capacity;
+        }
         return FlushAsync(_event.WrittenMemory, cancellationToken);
     }
 

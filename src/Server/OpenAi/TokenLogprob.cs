@@ -5,5 +5,3 @@ namespace Ndif.Server.OpenAi;
 /// <param name="Logprob">The natural logarithm of its probability; null for the first token of a prompt, which nothing precedes.</param>
 /// <param name="Top">The likely tokens, most likely first.</param>
 internal sealed record TokenLogprob(string Text, float? Logprob, IReadOnlyList<LikelyToken> Top);
-
-internal readonly record struct LikelyToken(string Text, float Logprob);

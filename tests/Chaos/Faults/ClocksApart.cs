@@ -8,10 +8,12 @@ namespace Ndif.Chaos.Faults;
 /// </summary>
 /// <remarks>
 /// Under libfaketime, waits with a timeout end at once in .NET. When such a process is told to stop, it therefore does not wait for its
-/// jobs, and ends with the code of a forced stop.
+/// jobs, and ends with the code of a forced stop. Some processes end with a segmentation fault in libfaketime before they are ready.
 /// </remarks>
 internal sealed class ClocksApart(ChaosCluster cluster, Random random)
 {
+    private const int MaxAttempts = 5;
+
     private static readonly string? _library = new[]
     {
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -29,9 +31,25 @@ internal sealed class ClocksApart(ChaosCluster cluster, Random random)
         bool isGateway = random.Next(2) == 0;
         int index = random.Next(isGateway ? ChaosCluster.Gateways : ChaosCluster.Workers);
         await Find().TerminateAsync();
-        await cluster.RestartDeadProcessesAsync();
+        await StartAsync();
         cluster.ProcessesWithWrongClock.Add(Find());
         await Task.Delay(TimeSpan.FromSeconds(2));
+
+        async Task StartAsync()
+        {
+            for (int attempt = 1; ; attempt++)
+            {
+                try
+                {
+                    await cluster.RestartDeadProcessesAsync();
+                    return;
+                }
+                catch (InvalidOperationException) when (attempt < MaxAttempts)
+                {
+                    // it ended before it was ready
+                }
+            }
+        }
 
         ChildProcess Find() => isGateway ? cluster.Gateway(index) : cluster.Worker(index).Process;
     }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using k8s.Models;
 using Ndif.Deploy.Tests.Support;
+using Ndif.Server;
 
 namespace Ndif.Deploy.Tests.Kubernetes;
 
@@ -61,15 +62,21 @@ public sealed class OverlayTests
     public async Task TheQueueOfTheDevelopmentOverlay_FitsIntoHalfOfItsRedis()
     {
         RenderedOverlay overlay = await RenderedOverlay.RenderAsync("development");
-        IList<string> redis = overlay.Workloads.Single(w => w.Name == "ndif-redis").Container.Args,
-            gateway = overlay.Workloads.Single(w => w.Name == "ndif-gateway").Container.Args;
-        const string Setting = "Gateway:TotalQueueBytes=", Megabytes = "mb";
-        string maxMemory = redis[redis.IndexOf("--maxmemory") + 1],
-            total = gateway.Single(argument => argument.StartsWith(Setting, StringComparison.Ordinal));
+        const string Megabytes = "mb";
+        string maxMemory = NdifCommandLine.Value(overlay.FindWorkload("ndif-redis").Arguments, "--maxmemory")!;
         Assert.EndsWith(Megabytes, maxMemory, StringComparison.Ordinal);
-        Assert.Equal("--set", gateway[gateway.IndexOf(total) - 1]);
-        Assert.InRange(long.Parse(total[Setting.Length..], CultureInfo.InvariantCulture), 1,
+        Assert.InRange(ReadGatewayOptions(overlay).TotalQueueBytes, 1,
             (long.Parse(maxMemory[..^Megabytes.Length], CultureInfo.InvariantCulture) << 20) / 2);
+    }
+
+    /// <summary>The gateways refuse results and uploads before the disk is full: a tenth is for what is being written.</summary>
+    [Theory, MemberData(nameof(Overlays))]
+    public async Task TheBlobs_FitIntoTheirVolume(string name)
+    {
+        RenderedOverlay overlay = await RenderedOverlay.RenderAsync(name);
+        V1PersistentVolumeClaim data = Assert.Single(overlay.All<V1PersistentVolumeClaim>(), claim => claim.Metadata.Name == "ndif-data");
+        long size = data.Spec.Resources.Requests["storage"].ToInt64();
+        Assert.InRange(ReadGatewayOptions(overlay).TotalBlobBytes, size / 2, size / 10 * 9);
     }
 
     [Theory, MemberData(nameof(Overlays))]
@@ -249,6 +256,15 @@ public sealed class OverlayTests
         PodMonitor workers = Assert.Single(overlay.All<PodMonitor>());
         Workload worker = Assert.Single(overlay.Workloads, w => w.IsSelectedBy(workers.Spec.Selector));
         Assert.All(workers.Spec.PodMetricsEndpoints, endpoint => Assert.True(worker.HasPort(endpoint.Port)));
+    }
+
+    /// <summary>The options with which the gateways of an overlay start.</summary>
+    private static GatewayOptions ReadGatewayOptions(RenderedOverlay overlay)
+    {
+        Workload gateway = overlay.FindWorkload("ndif-gateway");
+        using var folder = new TempFolder();
+        return NdifCommandLine.ReadOptions(gateway.Arguments, folder.Write("ndif.json",
+            MountedFile(overlay, gateway, NdifCommandLine.Value(gateway.Arguments, "--config")!)));
     }
 
     /// <summary>The text of a file of a container that a ConfigMap provides.</summary>

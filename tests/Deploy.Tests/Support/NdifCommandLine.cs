@@ -38,15 +38,21 @@ internal static class NdifCommandLine
     }
 
     /// <summary>Reads a file of `--config` as `ndif serve` does.</summary>
-    public static GatewayOptions ReadConfig(string path)
+    public static GatewayOptions ReadConfig(string path) => ReadOptions([], path);
+
+    /// <summary>Reads the options of a gateway from its arguments as `ndif serve` does, with the file of `--config` elsewhere.</summary>
+    /// <param name="config">The file here; null if there is none.</param>
+    public static GatewayOptions ReadOptions(IReadOnlyList<string> arguments, string? config)
     {
-        var config = new ServiceConfiguration();
+        var service = new ServiceConfiguration();
         var command = new Command("serve");
-        config.AddTo(command);
-        ParseResult parsed = command.Parse(["--config", path]);
-        _ = config.BindQueue(parsed, "ndif:", 30);
-        _ = config.BindBlobs(parsed, "/data");
-        GatewayOptions gateway = config.BindGateway(parsed, []);
+        service.AddTo(command);
+        IEnumerable<string> settings = arguments.Zip(arguments.Skip(1)).Where(pair => pair.First == "--set").Select(pair => pair.Second);
+        ParseResult parsed = command.Parse(
+            [.. settings.SelectMany(setting => (string[])["--set", setting]), .. config is null ? [] : (string[])["--config", config]]);
+        _ = service.BindQueue(parsed, "ndif:", 30);
+        _ = service.BindBlobs(parsed, "/data");
+        GatewayOptions gateway = service.BindGateway(parsed, []);
         gateway.Validate();
         return gateway;
     }

@@ -114,6 +114,24 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     }
 
     [Fact]
+    public async Task AnUploadWithoutBytes_TakesNoMemory_AndASmallOneLittle()
+    {
+        const int Uploads = 64;
+        var received = new TaskCompletionSource();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Task[] uploads = [.. Enumerable.Range(0, Uploads).Select(i => Store.PutAsync(async (stream, cancel) =>
+        {
+            if (i % 2 == 0) await stream.WriteAsync(new byte[] { (byte)i }, cancel); // in this thread, into the buffer
+            await received.Task;
+        }, Cancel))];
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, Uploads * (128 << 10));
+        received.SetResult();
+        await Task.WhenAll(uploads);
+        Assert.Equal([0, 1 << 16, 1 << 17, 1 << 23, 1 << 23],
+            ((long[])[0, 1, 100_000, 5 << 20, 1L << 40]).Select(Store.GetUploadMemory));
+    }
+
+    [Fact]
     public async Task Memory_IsAPartOfABlob_InBothDirections()
     {
         const int Part = 5 << 20, Parts = 40;

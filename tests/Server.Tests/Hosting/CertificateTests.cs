@@ -77,6 +77,21 @@ public sealed class CertificateTests : IDisposable
         Assert.Equal("leaf one", (await GetSentChainAsync(gateway))[0]);
     }
 
+    /// <summary>A certificate that is renewed ahead of time, or by a machine whose clock is ahead.</summary>
+    [Fact]
+    public async Task ACertificateThatIsNotValidYet_IsReportedOnce_AndTakenWhenItIs()
+    {
+        GatewayOptions options = Write("fullchain", _authority.CreateLeaf("one"));
+        await using TestGateway gateway = await TestGateway.StartAsync(options);
+        Write("fullchain", _authority.CreateLeaf("early", from: DateTimeOffset.UtcNow.AddSeconds(4)));
+        const string Refused = "which is not now"; // the files are not written at once, so that they do not fit for a moment
+        await gateway.Log.WaitForAsync(Refused);
+        Assert.Equal("leaf one", (await GetSentChainAsync(gateway))[0]);
+        await WaitForLogAsync(gateway, 3004);
+        Assert.Equal("leaf early", (await GetSentChainAsync(gateway))[0]);
+        Assert.Single(gateway.Log.Events, line => LogCapture.GetText(line).Contains(Refused, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void UnusableFiles_KeepTheGatewayFromStarting_WithTheReason()
     {
@@ -193,15 +208,17 @@ internal sealed class TestAuthority : IDisposable
 
     public X509Certificate2 Intermediate { get; }
 
-    /// <param name="days">For how many days it is valid, from yesterday on.</param>
-    public X509Certificate2 CreateLeaf(string name, double days = 10)
+    /// <param name="days">For how many days it is valid.</param>
+    /// <param name="from">When it becomes valid; null for yesterday.</param>
+    public X509Certificate2 CreateLeaf(string name, double days = 10, DateTimeOffset? from = null)
     {
+        DateTimeOffset begin = from ?? _from;
         using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         CertificateRequest request = CreateRequest($"leaf {name}", key, isAuthority: false);
         var names = new SubjectAlternativeNameBuilder();
         names.AddDnsName("localhost");
         request.CertificateExtensions.Add(names.Build());
-        using X509Certificate2 signed = request.Create(_signer, _from, _from.AddDays(days), NextSerial());
+        using X509Certificate2 signed = request.Create(_signer, begin, begin.AddDays(days), NextSerial());
         using X509Certificate2 withKey = signed.CopyWithPrivateKey(key);
         return X509CertificateLoader.LoadPkcs12(withKey.Export(X509ContentType.Pfx), null, X509KeyStorageFlags.Exportable);
     }
