@@ -170,10 +170,11 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private static long Median(List<long> values) => values.Order().ElementAt(values.Count / 2);
 
     /// <summary>
-    /// Gateways and workers that ended in another way than faults make them: stopped (0), killed (SIGKILL), or by their own watchdog.
+    /// Gateways and workers that ended in another way than faults make them: stopped (0), killed (SIGKILL), or by their own watchdog. One
+    /// that ends before it writes a line fails its start.
     /// </summary>
     public IReadOnlyList<string> FindCrashes() =>
-        [.. _services.Processes.Where(process => process.Name is "ndif serve" or "ndif worker"
+        [.. _services.Processes.Where(process => process.Name is "ndif serve" or "ndif worker" && process.Lines.Count > 0
                 && process.ExitCode is not (null or 0 or Killed or UnresponsiveExitCode)
                 && !(process.ExitCode is Terminated && ProcessesWithWrongClock.Contains(process)))
             .Select(process => $"crashed: {process.FormatOutput()}")];
