@@ -60,7 +60,9 @@ internal sealed class ValueSlots(
     /// <param name="isNew">
     /// Whether the value has memory of its own, which the graph of a trace with gradients may keep after the slot has freed it.
     /// </param>
-    /// <exception cref="NdifException">OUT_OF_MEMORY: the values exceed the limit. The value is set nevertheless.</exception>
+    /// <exception cref="NdifException">
+    /// OUT_OF_MEMORY: the values exceed the limit. LIMIT_EXCEEDED: it is nested too deeply. The value is set nevertheless.
+    /// </exception>
     public void Set(uint node, object? value, bool isNew = false)
     {
         Free(node);
@@ -68,6 +70,7 @@ internal sealed class ValueSlots(
         _values[node] = value;
         if (isNew && _isRecorded.Length > 0 && IsRecorded(value)) (_isRecorded[node], _recordedCount) = (true, _recordedCount + 1);
         AddBytes(node, value);
+        ValueNesting.Require(value);
     }
 
     /// <summary>
