@@ -147,6 +147,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
     private void RunPass(Action begin)
     {
         List<TraceRows> traces = _traces;
+        foreach (TraceRows rows in traces.Where(rows => rows.Trace.RequiresGrad)) rows.Trace.Job.Slots.OnPassStarted();
         try
         {
             begin();
@@ -164,6 +165,7 @@ internal sealed partial class LanguageModelBatch : ITraceBatch
         }
         foreach (TraceRows rows in traces.Except(_traces).Where(p => !p.Trace.HasEnded)) // 5
             _interleaver.EndTrace(rows.Trace);
+        foreach (TraceRows rows in traces.Where(rows => rows.Trace.RequiresGrad)) rows.Trace.Job.Slots.OnPassEnded(rows.PassBytes);
     }
 
     private void CountUsage()

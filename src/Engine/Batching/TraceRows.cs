@@ -184,7 +184,7 @@ internal sealed partial class TraceRows : IPreparedTrace
     /// <param name="batchLength">The tokens of each row of the batch so far, with padding.</param>
     public void SetPosition(BatchShape batchShape, long firstRow, int batchLength)
     {
-        FirstRow = firstRow;
+        (FirstRow, Trace.RowCount) = (firstRow, RowCount);
         foreach (var (invoke, rows) in _invokes)
         {
             BatchSlice slice = invoke.Slice!;

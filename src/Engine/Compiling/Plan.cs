@@ -168,10 +168,12 @@ internal sealed class Plan
     /// The statement that created the tensor of a value. `requires_grad_` returns the tensor that it is given, so the result has the
     /// gradient of that tensor: for a parameter, the gradient of the model's weight.
     /// </summary>
-    internal Statement? OriginOf(uint node) =>
-        Statements[node] is CallStatement { Schema.Name: "requires_grad_", Arguments: [NodeOperand { Node: var self }, ..] }
-            ? OriginOf(self)
-            : Statements[node];
+    internal Statement? OriginOf(uint node)
+    {
+        while (Statements[node] is CallStatement { Schema.Name: "requires_grad_", Arguments: [NodeOperand { Node: var self }, ..] })
+            node = self;
+        return Statements[node];
+    }
 
     /// <summary>A value, for a message: "the value recorded at Program.cs:12".</summary>
     internal string DescribeValue(uint node) =>

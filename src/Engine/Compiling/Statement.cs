@@ -62,6 +62,9 @@ internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Ope
     /// <summary>Whether the result has no memory of its own.</summary>
     public bool IsView { get; } = Schema.InPlace || Kernels.Costs.CostTable.IsFree(Schema.Name);
 
+    /// <summary>Whether the operation changes the elements of its first argument.</summary>
+    public bool IsEdit { get; } = Schema is { InPlace: true, Name: not "requires_grad_" };
+
     /// <summary>Whether the result is used once, by a statement that saves it.</summary>
     public bool IsOnlySaved { get; set; }
 

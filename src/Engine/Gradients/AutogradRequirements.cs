@@ -35,7 +35,7 @@ internal sealed class AutogradRequirements
     {
         var requirements = new AutogradRequirements(program);
         requirements.Visit(0, null);
-        foreach (uint node in requirements._gradientTargets) requirements.MarkRequiresGrad(node);
+        requirements.MarkRequiresGrad();
         return requirements;
     }
 
@@ -70,9 +70,14 @@ internal sealed class AutogradRequirements
         }
     }
 
-    private void MarkRequiresGrad(uint node)
+    /// <summary>Marks the targets and what they are computed from. A chain may be as long as the program.</summary>
+    private void MarkRequiresGrad()
     {
-        if (!RequiresGrad.Add(node)) return;
-        foreach (uint source in _program.Nodes[(int)node].Dependencies()) MarkRequiresGrad(source);
+        var open = new Stack<uint>(_gradientTargets);
+        while (open.TryPop(out uint node))
+        {
+            if (!RequiresGrad.Add(node)) continue;
+            foreach (uint source in _program.Nodes[(int)node].Dependencies()) open.Push(source);
+        }
     }
 }

@@ -81,7 +81,8 @@ internal sealed class HookPointState
         Value = value;
     }
 
-    private static void CollectTensors(object? value, HashSet<torch.Tensor> into)
+    /// <summary>Collects all tensors in the value of a hook point.</summary>
+    public static void CollectTensors(object? value, HashSet<torch.Tensor> into)
     {
         TensorOwnership.CollectTensors(value is ModelOutput output ? output.Entries : value, into);
         if (value is not Arguments arguments) return;

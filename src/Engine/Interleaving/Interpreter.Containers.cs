@@ -50,6 +50,7 @@ internal sealed partial class Interpreter
 
     private object? OwnItem(uint container, object? item)
     {
+        ValueNesting.Require(item, ValueNesting.MaxDepth - 1); // before it is copied
         bool isSaved = Job.IsSaved(container);
         Job.Limits.RequireMemory("A copy of the item", ValueMemory.ItemBytesOf(item) + (isSaved ? ValueMemory.ShapeBytesOf(item) : 0), 0);
         return TensorOwnership.TakeOwnership(isSaved ? TensorOwnership.Copy(item) : TensorOwnership.Alias(item));

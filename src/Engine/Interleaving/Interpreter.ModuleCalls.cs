@@ -39,7 +39,7 @@ internal sealed partial class Interpreter
         }
         object? result = _callResult ?? Compute(call);
         (_completesCall, _callResult) = (false, null);
-        _slots.Set(call.Id, result);
+        _slots.Set(call.Id, result, isNew: true);
         return true;
     }
 

@@ -32,24 +32,25 @@ internal sealed partial class Interpreter
         {
             case CallStatement call:
                 if (call.Schema.InPlace) MarkEditInPlace(call);
-                _slots.Set(call.Id, Compute(call), isNew: !call.IsView);
+                _slots.Set(call.Id, Compute(call), isNew: !call.IsView, isEdited: call.IsEdit);
                 return true;
             case ReadStatement read:
                 if (!TryReach(read.Point, read.Call, isRead: true)) return false;
                 _reads.Add(read.Id);
-                _slots.Set(read.Id, Interleaver!.Read(this, read));
+                object? slice = Interleaver!.Read(this, read, out BatchShare? batch);
+                _slots.Set(read.Id, slice, batch: batch);
                 return true;
             case WriteStatement write:
                 if (!TryReach(write.Point, write.Call)) return false;
                 Job.LastWriteNode = write.Id;
                 MarkEdit(write.Point);
-                Interleaver!.Write(this, write, write.Value.Evaluate(_slots));
+                Interleaver!.Write(this, write, _slots.OnWritten(write.Value.Evaluate(_slots)));
                 return true;
             case SkipStatement skip:
                 if (!TryReach(skip.Point, skip.Call)) return false;
                 Job.LastWriteNode = skip.Id;
                 MarkEdit(skip.Point);
-                Interleaver!.Skip(this, skip.Point, skip.Value.Evaluate(_slots));
+                Interleaver!.Skip(this, skip.Point, _slots.OnWritten(skip.Value.Evaluate(_slots)));
                 return true;
             case StartAtStatement start:
                 Job.LastWriteNode = start.Id;

@@ -20,6 +20,9 @@ internal sealed class TraceRun : IDisposable
     /// <summary>The invokes in the order of their definition; the last one has the statements outside of any invoke.</summary>
     public List<Interpreter> Invokes { get; } = [];
 
+    /// <summary>The rows of the trace in the batch of the pass.</summary>
+    public long RowCount { get; set; }
+
     /// <summary>Whether the part of the trace in the pass has ended. The pass may continue for other traces.</summary>
     public bool HasEnded { get; set; }
 

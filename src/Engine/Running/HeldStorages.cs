@@ -10,8 +10,8 @@ namespace Ndif.Engine.Running;
 /// last of them is freed: a view of one element keeps the whole tensor that it was taken from.
 /// </summary>
 /// <remarks>
-/// A view of a value of the model keeps the activations of the whole batch. Only the part that the job has seen counts, because the rest
-/// belongs to others.
+/// A slice of a value of the model keeps the activations of the whole batch. The share of the job's rows counts, with their padding
+/// (<see cref="CountShare"/>), because the other rows belong to others.
 /// </remarks>
 internal sealed class HeldStorages
 {
@@ -33,7 +33,9 @@ internal sealed class HeldStorages
         if (StorageOf(tensor) is not { } found) return;
         nint from = found.Elements, to = from + (nint)BytesOf(tensor);
         ref Held held = ref CollectionsMarshal.GetValueRefOrAddDefault(_storages, found.Storage, out bool exists);
-        Held changed = exists ? new Held(held.Tensors + 1, Math.Min(held.From, from), Math.Max(held.To, to)) : new Held(1, from, to);
+        Held changed = exists
+            ? held with { Tensors = held.Tensors + 1, From = Math.Min(held.From, from), To = Math.Max(held.To, to) }
+            : new Held(1, from, to, 0);
         Bytes += changed.Bytes - held.Bytes;
         held = changed;
     }
@@ -50,6 +52,20 @@ internal sealed class HeldStorages
         }
         Bytes -= held.Bytes;
         _storages.Remove(found.Storage);
+    }
+
+    /// <summary>Counts at least the job's share of the tensors of a batch, where a tensor that was added is a slice of them.</summary>
+    public void CountShare(BatchShare batch)
+    {
+        foreach (torch.Tensor tensor in batch.Tensors)
+        {
+            if (StorageOf(tensor) is not { } found) continue;
+            ref Held held = ref CollectionsMarshal.GetValueRefOrNullRef(_storages, found.Storage);
+            if (Unsafe.IsNullRef(ref held)) continue;
+            Held changed = held with { Least = Math.Max(held.Least, (long)(batch.Share * BytesOf(tensor))) };
+            Bytes += changed.Bytes - held.Bytes;
+            held = changed;
+        }
     }
 
     /// <summary>Whether a tensor in a value has memory of one of these tensors.</summary>
@@ -80,8 +96,9 @@ internal sealed class HeldStorages
         return (last + 1) * element;
     }
 
-    private readonly record struct Held(int Tensors, nint From, nint To)
+    /// <param name="Least">The bytes that count if the range has fewer.</param>
+    private readonly record struct Held(int Tensors, nint From, nint To, long Least)
     {
-        public long Bytes => To - From;
+        public long Bytes => Math.Max(To - From, Least);
     }
 }

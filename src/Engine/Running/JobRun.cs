@@ -22,6 +22,7 @@ internal sealed class JobRun : IDisposable
     private readonly IRunSink _sink;
     private readonly Lazy<torch.Generator> _generator;
     private readonly HashSet<uint> _ownValues = [];
+    private readonly HashSet<(uint Node, string Message)> _warnings = [];
     private int _reportCount, _reportsBeforeRestart, _seedCount;
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
@@ -224,6 +225,7 @@ internal sealed class JobRun : IDisposable
         _retainedNodes.Clear();
         _savedContainers.Clear();
         _ownValues.Clear();
+        _warnings.Clear();
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         if (_generator.IsValueCreated) _generator.Value.manual_seed(Seed);
@@ -244,9 +246,10 @@ internal sealed class JobRun : IDisposable
         return ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
     }
 
+    /// <summary>Reports a warning of a statement, once for each message: a loop may run the statement any number of times.</summary>
     internal void Warn(uint node, string module, string message)
     {
-        Report(() => _sink.OnWarning(node, module, message));
+        if (_warnings.Add((node, message))) Report(() => _sink.OnWarning(node, module, message));
     }
 
     internal void ReportToken(NewToken token)

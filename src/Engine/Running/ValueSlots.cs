@@ -14,11 +14,11 @@ internal sealed class ValueSlots(
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
-    private readonly bool[] _isRecorded = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
+    private readonly bool[] _isNew = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
+    private readonly AutogradMemory? _autograd = plan.Autograd.IsUsed ? new AutogradMemory() : null;
     private readonly HeldStorages _storages = new();
     private readonly Queue<(torch.Tensor Tensor, Task Until)> _kept = new();
-    private long _itemBytes, _graphBytes, _sharedBytes;
-    private int _recordedCount;
+    private long _itemBytes, _sharedBytes;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
 
@@ -40,8 +40,8 @@ internal sealed class ValueSlots(
     /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
     public bool HasAmpleRoom => HeldBytes <= maxBytes / 64;
 
-    /// <summary>Whether a value of an operation is part of a graph.</summary>
-    public bool HasGraph => _recordedCount > 0;
+    /// <summary>Whether a value is part of a graph.</summary>
+    public bool HasGraph => _autograd?.HasGraph == true;
 
     /// <summary>The bytes that the job may still allocate.</summary>
     public long FreeBytes
@@ -53,21 +53,26 @@ internal sealed class ValueSlots(
         }
     }
 
-    /// <summary>The bytes of the values, of the constants, and of what graphs keep.</summary>
-    public long HeldBytes => _storages.Bytes + _itemBytes + _graphBytes;
+    /// <summary>The bytes of the values, of the constants, of what graphs keep, and of the gradients of leaves.</summary>
+    public long HeldBytes => _storages.Bytes + _itemBytes + (_autograd?.Bytes ?? 0);
 
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
     /// <param name="isNew">
     /// Whether the value has memory of its own, which the graph of a trace with gradients may keep after the slot has freed it.
     /// </param>
-    /// <exception cref="NdifException">OUT_OF_MEMORY: the values exceed the limit. The value is set nevertheless.</exception>
-    public void Set(uint node, object? value, bool isNew = false)
+    /// <param name="isEdited">Whether it is a value that an operation has edited in place.</param>
+    /// <param name="batch">The tensors of a batch of which those of the value are slices; null if they are none.</param>
+    /// <exception cref="NdifException">
+    /// OUT_OF_MEMORY: the values exceed the limit. LIMIT_EXCEEDED: it is nested too deeply. The value is set nevertheless.
+    /// </exception>
+    public void Set(uint node, object? value, bool isNew = false, bool isEdited = false, BatchShare? batch = null)
     {
         Free(node);
         if (_kept.Count > 0) FreeKept();
         _values[node] = value;
-        if (isNew && _isRecorded.Length > 0 && IsRecorded(value)) (_isRecorded[node], _recordedCount) = (true, _recordedCount + 1);
-        AddBytes(node, value);
+        if (_isNew.Length > 0) _isNew[node] = isNew;
+        AddBytes(node, value, isEdited, batch);
+        ValueNesting.Require(value);
     }
 
     /// <summary>
@@ -110,18 +115,24 @@ internal sealed class ValueSlots(
         _bytes[node] -= freed;
         _itemBytes -= freed;
         _storages.Remove(item);
+        _autograd?.RemoveHandles(item);
         ReportShared();
     }
 
     /// <summary>Adds the bytes of an item that was added to the value of a node, such as a list.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
-    public void AddBytes(uint node, object? item)
+    public void AddBytes(uint node, object? item) => AddBytes(node, item, isEdited: false, batch: null);
+
+    private void AddBytes(uint node, object? item, bool isEdited, BatchShare? batch)
     {
+        _autograd?.OnSet(node, item, isEdited);
         if (_bytes.Length == 0) return;
         long before = HeldBytes, bytes = ValueMemory.ItemBytesOf(item);
         _bytes[node] += bytes;
         _itemBytes += bytes;
         _storages.Add(item);
+        if (batch is not null) _storages.CountShare(batch);
+        _autograd?.AddHandles(item);
         ReportShared();
         bool isSharedExceeded;
         while ((isSharedExceeded = shared is not null && shared.Used > shared.Total && bytes > 0) || HeldBytes > maxBytes)
@@ -134,30 +145,43 @@ internal sealed class ValueSlots(
                 + $"a job may hold {maxBytes:N0} at a time "
                 + "here.",
                 "A value is freed after its last use: save what is needed of it (a slice, a mean) and let it go, or use fewer rows at "
-                + "once. A slice that is kept keeps the whole value: keep its Clone().");
+                + "once. A slice that is kept keeps the whole value: keep its Clone(). A value of a graph keeps the graph: keep its "
+                + "Detach().");
     }
 
     public void Free(uint node)
     {
         object? value = _values[node];
         _values[node] = _empty;
-        if (_isRecorded.Length > 0 && _isRecorded[node])
-        {
-            // the graph keeps its memory as long as another value of the graph lives
-            (_isRecorded[node], _recordedCount) = (false, _recordedCount - 1);
-            _graphBytes = _recordedCount == 0 ? 0
-                : _graphBytes + Math.Max(_bytes.Length > 0 ? ValueMemory.TensorBytesOf(value) : 0, MinNodeBytes);
-        }
+        _autograd?.OnFreed(node, !_isNew[node] ? null : _bytes.Length > 0 ? ValueMemory.TensorBytesOf(value) : 0);
         if (!ReferenceEquals(value, _empty))
         {
             if (_bytes.Length > 0)
             {
                 (_itemBytes, _bytes[node]) = (_itemBytes - _bytes[node], 0);
                 _storages.Remove(value);
+                _autograd?.RemoveHandles(value);
             }
             TensorOwnership.DisposeTensors(value);
         }
         if (_gradients.Remove(node, out torch.Tensor? gradient)) FreeGradient(node, gradient);
+        ReportShared();
+    }
+
+    /// <summary>A value is written into the model. Returns the value.</summary>
+    public object? OnWritten(object? value)
+    {
+        _autograd?.OnWritten(value);
+        return value;
+    }
+
+    /// <summary>A pass begins whose values belong to a graph.</summary>
+    public void OnPassStarted() => _autograd?.OnPassStarted();
+
+    /// <summary>Such a pass has ended, whose values of the model have these bytes. What is left of it counts from now on.</summary>
+    public void OnPassEnded(double bytes)
+    {
+        _autograd?.OnPassEnded((long)bytes);
         ReportShared();
     }
 
@@ -187,7 +211,11 @@ internal sealed class ValueSlots(
     private torch.Tensor LoadConstant(uint index)
     {
         torch.Tensor constant = loadConstant(index).ToTorch(plan.Model.Device).DetachFromDisposeScope();
-        if (_bytes.Length > 0) _storages.Add(constant);
+        if (_bytes.Length > 0)
+        {
+            _storages.Add(constant);
+            _autograd?.AddHandles(constant); // it may become a leaf
+        }
         ReportShared();
         return constant;
     }
@@ -196,9 +224,14 @@ internal sealed class ValueSlots(
     public void Dispose()
     {
         for (uint i = 0; i < _values.Length; i++) Free(i);
+        _autograd?.EndPass();
         for (int i = 0; i < _constants.Length; i++)
         {
-            if (_bytes.Length > 0) _storages.Remove(_constants[i]);
+            if (_bytes.Length > 0)
+            {
+                _storages.Remove(_constants[i]);
+                _autograd?.RemoveHandles(_constants[i]);
+            }
             _constants[i]?.Dispose();
             _constants[i] = null;
         }
@@ -211,16 +244,6 @@ internal sealed class ValueSlots(
         shared.Add(HeldBytes - _sharedBytes);
         _sharedBytes = HeldBytes;
     }
-
-    /// <summary>The memory of an operation in a graph.</summary>
-    private const long MinNodeBytes = 512;
-
-    private static bool IsRecorded(object? value) => value switch
-    {
-        torch.Tensor tensor => tensor.requires_grad && !tensor.is_leaf,
-        object?[] tuple => Array.Exists(tuple, IsRecorded),
-        _ => false,
-    };
 
     private string RecordedAt(uint node) => plan.LineOf(node) is { Line: > 0 } line ? $" (recorded at {line.File}:{line.Line})" : "";
 

@@ -77,11 +77,12 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     /// Waits until the buffer has room for an event. Called on the model thread, on which other jobs run meanwhile. The values before it
     /// may be written for minutes, and the queue may be slow.
     /// </summary>
+    /// <param name="canLeave">Whether the run may be preempted meanwhile.</param>
     /// <exception cref="OperationCanceledException">The run was cancelled or preempted.</exception>
-    public void WaitForRoom(JobRun run, bool isToken = false)
+    public void WaitForRoom(JobRun run, bool isToken = false, bool canLeave = true)
     {
         int size = (isToken ? TokenBuffers : 1) * _options.EventBufferSize;
-        if (_events.Reader.Count >= size) run.WaitWhileOthersRun(WaitForRoomAsync(size), canLeave: true);
+        if (_events.Reader.Count >= size) run.WaitWhileOthersRun(WaitForRoomAsync(size), canLeave);
     }
 
     private async Task WaitForRoomAsync(int size)
@@ -89,21 +90,20 @@ internal sealed class JobEventPublisher : IAsyncDisposable
         while (_events.Reader.Count >= size) await Task.Delay(_roomPoll, _cancelled);
     }
 
-    /// <summary>Enqueues an event for publication. Values, logs and tokens wait for room before.</summary>
+    /// <summary>Enqueues an event for publication. Values, logs, warnings and tokens wait for room before.</summary>
     /// <param name="blobs">The blobs of a value; it is published when they are written.</param>
     public void Enqueue(Event jobEvent, ValueBlobs? blobs = null)
     {
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
         {
-            bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
-            CountEventBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
+            CountEventBytes(jobEvent.CalculateSize(), enforceLimit: jobEvent.KindCase is not Event.KindOneofCase.Token);
         }
         _events.Writer.TryWrite((jobEvent, blobs));
     }
 
     /// <summary>
     /// Enforces the limit on the bytes that a job sends back: events, and tensors in blobs. Only statements of the program throw. Tokens
-    /// and warnings come from the shared pass of several owners, so they count, but their excess throws at the next statement.
+    /// come from the shared pass of several owners, so they count, but their excess throws at the next statement.
     /// </summary>
     /// <exception cref="NdifException">LIMIT_EXCEEDED; it ends the job.</exception>
     public void CountSentBytes(long bytes, bool enforceLimit)

@@ -146,8 +146,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _events.Enqueue(new Event { Log = new LogLine { Text = text, Line = _plan!.LineOf(node) } });
     }
 
-    public void OnWarning(uint node, string module, string message) =>
+    public void OnWarning(uint node, string module, string message)
+    {
+        _events.WaitForRoom(_run!, canLeave: false); // the inputs of a trace, of which a warning may be, are read once
         _events.Enqueue(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
+    }
 
     public void OnTokenGenerated(NewToken token)
     {

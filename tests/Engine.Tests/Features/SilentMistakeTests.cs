@@ -147,6 +147,18 @@ public sealed class SilentMistakeTests
     }
 
     [Fact]
+    public async Task ALateEdit_ThatALoopRepeats_IsWarnedOfOnce()
+    {
+        string warning = Assert.Single(await WarningsAsync((llm, t) =>
+        {
+            Value early = llm.Layers[0].Hidden;
+            llm.Layers[1].Hidden.Save();
+            t.ForEach(Op.Arange(50), _ => early[..] = 0);
+        }));
+        Assert.Contains("The model has already used this value", warning, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task AnEditOfAToken_ThatALaterStepDoesNotHave_NamesTheStep()
     {
         LanguageModel llm = Llm.Edit(() => Llm.Layers[0].Hidden[.., 1] = 0);

@@ -30,19 +30,20 @@ public sealed class BoundedValuesTests : IDisposable
     [InlineData("an expanded value that is saved")]
     [InlineData("an expanded value in a saved list")]
     [InlineData("a graph")]
+    [InlineData("a graph of an item")]
+    [InlineData("a graph of a view")]
+    [InlineData("a graph of the model")]
+    [InlineData("a leaf of a graph")]
+    [InlineData("gradients of leaves")]
+    [InlineData("gradients of parameters")]
     [InlineData("a call of a module")]
     [InlineData("the operation")]
     public void WhatKeepsTooMuch_RunsOutOfMemory(string what)
     {
         Value OneMegabyte() => Op.Ones(new long[] { 512, 512 });
         Value Expanded() => Op.Ones(new long[] { 1, 1 }).Expand(new long[] { 1024, 1024 });
-        Program program = what == "a graph"
-            ? _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
-            {
-                Value x = OneMegabyte().RequiresGrad();
-                for (int i = 0; i < 8; i++) x = x.Exp();
-                t.Backward(x.Sum());
-            })
+        Program program = what.Contains("gra", StringComparison.Ordinal)
+            ? _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t => UseGraph(what, t))
             : _fixture.Record(_prompt, t =>
             {
                 switch (what)
@@ -105,6 +106,88 @@ public sealed class BoundedValuesTests : IDisposable
         ProgramEngine.Run(_fixture.HookedModel, [job]);
         Assert.True(job.Error?.Code is ErrorCode.OutOfMemory, $"{what}: {job.Error}");
         Assert.Contains("3,145,728", job.Error.Message, StringComparison.Ordinal);
+        job.Dispose();
+        Assert.Equal(0, job.Slots.HeldBytes);
+    }
+
+    private void UseGraph(string what, Trace t)
+    {
+        ValueList list = t.List();
+        switch (what)
+        {
+            case "a graph of an item":
+                for (int i = 0; i < 8; i++) list.Append(HalfMegabyte().RequiresGrad().Exp().Sum());
+                break;
+            case "a graph of a view":
+                Value[] views = [.. Enumerable.Range(0, 8).Select(_ => HalfMegabyte().RequiresGrad().Exp().Sum().Unsqueeze(0))];
+                Op.Cat(views).Sum().Save("sum");
+                break;
+            case "a graph of the model":
+                for (int i = 0; i < 8; i++) _fixture.Model.Layers[0].Hidden += HalfMegabyte().RequiresGrad().Exp().Sum();
+                break;
+            case "a leaf of a graph":
+                for (int i = 0; i < 8; i++) list.Append(HalfMegabyte().RequiresGrad().Sum());
+                break;
+            case "gradients of leaves":
+                for (int i = 0; i < 8; i++)
+                {
+                    Value leaf = Op.Ones(new long[] { 1, 1 }).Expand(new long[] { 512, 512 }).RequiresGrad();
+                    list.Append(leaf);
+                    t.Backward(leaf.Sum());
+                }
+                break;
+            case "gradients of parameters":
+                Value[] parameters = [.. Enumerable.Range(0, 7).Select(_ => t.Parameter(Op.Ones(new long[] { 128, 512 })))];
+                foreach (Value parameter in parameters) t.Backward(parameter.Sum());
+                foreach (Value parameter in parameters) parameter.Sum().Save();
+                break;
+            default:
+                Value x = Op.Ones(new long[] { 512, 512 }).RequiresGrad();
+                for (int i = 0; i < 8; i++) x = x.Exp();
+                t.Backward(x.Sum());
+                break;
+        }
+    }
+
+    private static Value HalfMegabyte() => Op.Ones(new long[] { 256, 512 });
+
+    /// <summary>A session of passes with gradients, each of which has a value that the list keeps.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void AValueOfAPass_KeepsItsGraph_UnlessItIsDetached(bool isDetached)
+    {
+        using Session session = _fixture.Model.Session();
+        ValueList losses = session.List();
+        for (int i = 0; i < 40; i++)
+        {
+            using Trace trace = _fixture.Model.Trace(_prompt, grad: true);
+            Value loss = _fixture.Model.Layers[1].Hidden.RequiresGrad().Sum();
+            losses.Append(isDetached ? loss.Detach() : loss);
+        }
+        using var job = new JobRun(
+            Compiler.Compile(session.ToProgram(), _fixture.HookedModel), new JobOutcome(), maxValueBytes: 256 << 10);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.Equal(isDetached ? null : ErrorCode.OutOfMemory, job.Error?.Code);
+    }
+
+    [Fact]
+    public void WhatNoGraphKeeps_DoesNotCount()
+    {
+        Program program = _fixture.RecordIn(_fixture.Model.Trace(_prompt, grad: true), t =>
+        {
+            Value hidden = _fixture.Model.Layers[0].Hidden;
+            ValueList list = t.List(hidden.Sum());
+            Value leaf = Op.Ones(new long[] { 1 }).RequiresGrad();
+            for (int i = 0; i < 8; i++) t.Backward(Op.Ones(new long[] { 128, 512 }).RequiresGrad().Exp().Sum()); // younger
+            list.Append(leaf.Detach());
+            t.Backward(hidden.Sum(), () => hidden.Grad.Sum().Save("gradient"));
+        });
+        using var job = new JobRun(Compiler.Compile(program, _fixture.HookedModel), new JobOutcome(), maxValueBytes: Most);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.Null(job.Error);
+        job.Dispose();
+        Assert.Equal(0, job.Slots.HeldBytes);
     }
 
     [Fact]

@@ -21,6 +21,18 @@ public sealed class EventBytesTests
     }
 
     [Fact]
+    public async Task ManyWarnings_EndAtTheLimit()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a], EventBytes = 1 << 20, EventBufferSize = 4 });
+        string job = await cluster.SubmitAsync(a, TestPrograms.LateEdits(a, 6000));
+        StateChanged end = await cluster.WaitForEndAsync(job);
+        Assert.Equal((JobState.Failed, ErrorCode.LimitExceeded), (end.State, end.Error?.Code));
+        Assert.InRange((await cluster.GetEventsAsync(job)).Sum(e => (long)e.CalculateSize()), 200_000, 1_100_000);
+    }
+
+    [Fact]
     public async Task TensorsAboveAFewKibibytes_AreBlobs_AndInALargeJobSmallerOnesToo()
     {
         await using var cluster = new WorkerTestCluster();

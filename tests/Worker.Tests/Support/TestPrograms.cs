@@ -194,6 +194,23 @@ internal static class TestPrograms
         return program;
     }
 
+    /// <summary>Edits the output of the first layer in place when the second one has run: each edit is warned of.</summary>
+    public static Program LateEdits(string model, int edits)
+    {
+        Program program = ForwardPass(model);
+        program.Nodes.Add(Read("transformer.h.0")); // 1
+        program.Nodes.Add(Read("transformer.h.1"));
+        for (int i = 0; i < edits; i++)
+            program.Nodes.Add(new Node { Call = new Call { Op = "zero_", Arguments = { new Argument { Node = 1 } } } });
+        program.Regions[2].Nodes.Add(Enumerable.Range(1, edits + 2).Select(node => (uint)node));
+        return program;
+
+        static Node Read(string module) => new()
+        {
+            Read = new ReadSite { Site = new Site { Module = module, Kind = SiteKind.Hidden }, Call = new CallIndex { At = 0 } },
+        };
+    }
+
     /// <summary>x = ones(elements); save(x); x += 1; save(x)</summary>
     public static Program SavesOfAnEditedTensor(string model, long elements)
     {
