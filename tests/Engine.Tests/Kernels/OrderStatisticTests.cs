@@ -83,14 +83,12 @@ public sealed class OrderStatisticTests
     }
 
     /// <summary>A row that is chosen for libtorch's quickselect takes it a thousand times as long as a random one.</summary>
-    [Theory]
-    [InlineData("kthvalue")]
-    [InlineData("median")]
-    public void NoOrderOfTheValues_IsSlow(string op)
+    [Fact]
+    public void NoOrderOfTheValues_IsSlow()
     {
         const int Count = 12_000, Rows = 8, Runs = 3;
         using var scope = NewDisposeScope();
-        Tensor chosen = tensor(ChosenRow(Count, op == "median" ? (Count - 1) / 2 : Count - 2)).expand(Rows, Count);
+        Tensor chosen = tensor(ChosenRow(Count, Count - 2)).expand(Rows, Count);
         Tensor drawn = randperm(Count, ScalarType.Float32).expand(Rows, Count);
         double slow = double.MaxValue, fast = double.MaxValue;
         for (int run = 0; run < Runs; run++) // in turn, so that a busy machine slows both
@@ -100,7 +98,7 @@ public sealed class OrderStatisticTests
         double Time(Tensor self)
         {
             long start = Stopwatch.GetTimestamp();
-            _ = op == "median" ? Run(op, self, 1L, false) : Run(op, self, Count - 1L, 1L, false);
+            Run("kthvalue", self, Count - 1L, 1L, false);
             return Stopwatch.GetElapsedTime(start).TotalSeconds;
         }
     }

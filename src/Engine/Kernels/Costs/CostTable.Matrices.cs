@@ -169,10 +169,12 @@ internal static partial class CostTable
     private static double Squarings(in OpArguments a)
     {
         const double Most = 1100; // the exponent of the largest norm of float64 is less
-        if (a[0] is not Tensor { ndim: >= 2 } self || self.numel() == 0) return 0;
+        if (a[0] is not Tensor { ndim: >= 2 } self || self.numel() == 0 || self.shape[^1] != self.shape[^2]) return 0;
         using var noGraph = no_grad();
         using var scope = NewDisposeScope();
         Tensor elements = self.is_complex() ? view_as_real(self) : self;
+        for (int d = 0; d < elements.ndim; d++)
+            if (elements.stride(d) == 0 && elements.shape[d] > 1) elements = elements.narrow(d, 0, 1); // expanded
         long[] dims = [.. Enumerable.Range(0, (int)elements.ndim).Select(d => (long)d)]; // all: without them libtorch may copy
         double largest = Math.Max(Math.Abs(elements.amax(dims).to(ScalarType.Float64).item<double>()),
             Math.Abs(elements.amin(dims).to(ScalarType.Float64).item<double>()));
