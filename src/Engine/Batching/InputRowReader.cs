@@ -7,22 +7,28 @@ using TorchSharp;
 
 namespace Ndif.Engine.Batching;
 
-/// <summary>Converts the input of an invoke to rows of token ids.</summary>
-internal static class InputRowReader
+/// <summary>Converts the inputs of the invokes of a trace to rows of token ids, whose memory counts for their job.</summary>
+internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
 {
+    private const double RowBytes = 256; // the objects of a row
+
+    private double _bytes;
+
     /// <returns>The rows of the invoke; none for an invoke without an input.</returns>
     /// <exception cref="NdifException">
-    /// BAD_INPUT: no tokens, an id outside of the vocabulary, or too many tokens for the model.
+    /// BAD_INPUT: no tokens, an id outside of the vocabulary, or too many tokens for the model. OUT_OF_MEMORY: the rows of all invokes
+    /// exceed the memory of the job.
     /// </exception>
-    public static List<InputRow> ReadRows(InvokeInput invoke, HookedLanguageModel model, ValueSlots slots, uint maxNewTokens)
+    public List<InputRow> ReadRows(InvokeInput invoke, uint maxNewTokens)
     {
+        ValueSlots slots = job.Slots;
         List<InputRow> rows = [];
         if (invoke.Input is null) return rows;
         for (int i = 0; i < invoke.Input.Prompts.Count; i++)
             rows.Add(model.Encode(invoke.Input.Prompts[i], i < invoke.Input.Pairs.Count ? invoke.Input.Pairs[i] : null));
         foreach (Protocol.TokenRow row in invoke.Input.Tokens) rows.Add(new InputRow([.. row.Ids], null));
         if (invoke.Ids is not null)
-            AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots), model);
+            AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots));
         if (rows.Count == 0) throw InvalidInput("An invoke has no input.", "Pass a prompt.");
         if (model.Root is Seq2SeqLM { DecoderStartTokenId: var start })
             rows = WithDecoder(rows, model.Defaults.DecoderStartTokenId ?? start, invoke, slots);
@@ -30,14 +36,14 @@ internal static class InputRowReader
             throw InvalidInput($"{model.Description.Architecture} has no decoder beside an encoder.", "Pass no tokens for a decoder.");
         foreach (InputRow row in rows)
         {
-            ValidateRow(row, model, maxNewTokens);
-            if (row.Encoder is { } encoder) ValidateRow(encoder, model, 0);
+            ValidateRow(row, maxNewTokens);
+            if (row.Encoder is { } encoder) ValidateRow(encoder, 0);
         }
         return rows;
     }
 
     /// <summary>The rows of a decoder: the tokens that the invoke gives it, or the token that a decoder starts with.</summary>
-    private static List<InputRow> WithDecoder(List<InputRow> encoderRows, long start, InvokeInput invoke, ValueSlots slots)
+    private List<InputRow> WithDecoder(List<InputRow> encoderRows, long start, InvokeInput invoke, ValueSlots slots)
     {
         List<InputRow> rows = [];
         if (invoke.DecoderIds?.Evaluate(slots) is { } ids) AddTensor(rows, ids, null, null);
@@ -51,18 +57,21 @@ internal static class InputRowReader
     /// <summary>
     /// Adds the rows of a value that the program computes: a text, a tensor of ids, the ids of one row, or a list of texts or rows.
     /// </summary>
-    private static void AddValue(List<InputRow> rows, object? value, object? mask, object? types, HookedLanguageModel model)
+    private void AddValue(List<InputRow> rows, object? value, object? mask, object? types)
     {
         switch (value)
         {
             case string text:
-                rows.Add(model.Encode(text));
+                InputRow row = model.Encode(text);
+                RequireMemory(1, row.InputIds.Length, arrays: 1);
+                rows.Add(row);
                 break;
             case IReadOnlyList<object?> { Count: > 0 } ids when ids.All(id => id is long):
+                RequireMemory(1, ids.Count, arrays: 1);
                 rows.Add(new InputRow([.. ids.Select(id => (long)id!)], null));
                 break;
             case IReadOnlyList<object?> items when mask is null && types is null:
-                foreach (object? item in items) AddValue(rows, item, null, null, model);
+                foreach (object? item in items) AddValue(rows, item, null, null);
                 break;
             default:
                 AddTensor(rows, value, mask, types);
@@ -70,10 +79,12 @@ internal static class InputRowReader
         }
     }
 
-    private static void AddTensor(List<InputRow> rows, object? ids, object? mask, object? types)
+    private void AddTensor(List<InputRow> rows, object? ids, object? mask, object? types)
     {
         if (ids is not torch.Tensor { ndim: 1 or 2 } tensor || !torch.is_integral(tensor.dtype))
             throw InvalidInput("The input must be a text or token ids [batch, seq].", "Pass integers.");
+        if (tensor.shape[^1] == 0) throw NoTokens(); // before there is a row for each of any number of them
+        RequireMemory(tensor.ndim == 1 ? 1 : tensor.shape[0], tensor.numel(), 1 + (mask is null ? 0 : 1) + (types is null ? 0 : 1));
         int seq = (int)tensor.shape[^1], count = (int)(tensor.ndim == 1 ? 1 : tensor.shape[0]);
         TensorData all = tensor.ToData().To(DType.Int64);
         TensorData? masks = ReadLike(tensor, mask, "attention mask", "0 for padding"),
@@ -81,6 +92,18 @@ internal static class InputRowReader
         for (int i = 0; i < count; i++) rows.Add(new InputRow(Row(all, i)!, Row(masks, i), Row(allTypes, i)));
 
         long[]? Row(TensorData? data, int row) => data?.Span<long>().Slice(row * seq, seq).ToArray();
+    }
+
+    /// <summary>
+    /// Checks the memory of rows before they are made, with those that there are: ids that the program computes may be expanded to more
+    /// tokens than memory.
+    /// </summary>
+    /// <param name="arrays">The values of each token: its id, its mask, its type.</param>
+    private void RequireMemory(double rows, double tokens, int arrays)
+    {
+        const int Copies = 4; // in its own type, as int64, as the whole number that it must be
+        _bytes += rows * RowBytes + tokens * arrays * sizeof(long);
+        job.Limits.RequireMemory("The input of the trace", _bytes, tokens * Copies * sizeof(long));
     }
 
     /// <summary>A value of the shape of the token ids; null if there is none.</summary>
@@ -95,11 +118,9 @@ internal static class InputRowReader
         return whole.ToData();
     }
 
-    private static void ValidateRow(InputRow row, HookedLanguageModel model, uint maxNewTokens)
+    private void ValidateRow(InputRow row, uint maxNewTokens)
     {
-        if (row.InputIds.Length == 0)
-            throw InvalidInput("Input produced zero tokens after tokenization.",
-                "Pass a prompt that is not empty, or at least one token id.");
+        if (row.InputIds.Length == 0) throw NoTokens();
         foreach (long id in row.InputIds)
         {
             if (id < 0 || id >= model.Description.Vocabulary)
@@ -122,6 +143,9 @@ internal static class InputRowReader
         if (row.AttentionMask is { } mask && (mask.Any(m => m is not (0 or 1)) || mask.All(m => m == 0)))
             throw InvalidInput("An attention mask holds 1 for a token and 0 for padding, and at least one 1 in each row.", "");
     }
+
+    private static Exception NoTokens() => InvalidInput("Input produced zero tokens after tokenization.",
+        "Pass a prompt that is not empty, or at least one token id.");
 
     private static Exception InvalidInput(string message, string hint) => Errors.CreateException(ErrorCode.BadInput, message, hint);
 }

@@ -48,6 +48,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         if (IsGenerating) RequireMemoryOfOptions(node);
         List<string> warnings = [];
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
+        var reader = new InputRowReader(trace.Job, model);
         List<List<InputRow>> rows = [];
         List<int> offsets = []; // the first input row of each invoke
         int promptCount = 0, inputCount = 0;
@@ -56,7 +57,7 @@ internal sealed partial class TraceRows : IPreparedTrace
             Generation? overrides = node.Invokes[i].Generation;
             ResolvedGenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
                 : ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation, overrides);
-            rows.Add(InputRowReader.ReadRows(trace.Statement.Invokes[i], model, trace.Job.Slots, (uint)(invokeOptions?.MaxNewTokens ?? 0)));
+            rows.Add(reader.ReadRows(trace.Statement.Invokes[i], (uint)(invokeOptions?.MaxNewTokens ?? 0)));
             offsets.Add(inputCount);
             inputCount += rows[i].Count;
             if (rows[i].Count > 0) promptCount++;

@@ -216,7 +216,7 @@ internal static class Indexing
             int number => (long)number,
             Tensor { ndim: 0 } number when Numbers.IsInteger(number) => KernelGuards.IsMeta(number) ? 0L
                 : Numbers.Item(number, a.Schema.Name),
-            Tensor { dtype: ScalarType.Byte } mask => mask.to(ScalarType.Bool),
+            Tensor { dtype: ScalarType.Byte } mask => Convert(mask, ScalarType.Bool, a),
             Tensor { dtype: ScalarType.Bool or ScalarType.Int64 } tensor => tensor,
             Tensor tensor when Numbers.IsInteger(tensor) => Convert(tensor, ScalarType.Int64, a),
             Tensor tensor =>

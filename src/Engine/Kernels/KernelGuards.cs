@@ -21,7 +21,7 @@ internal static class KernelGuards
                     $"{op}(): trying to create a tensor with negative dimension {size}: {Describe.Shape(shape)}.");
         // a tensor without elements is checked too: the strides of [0, 2^63 - 1, 3] overflow, which ends the process in libtorch's
         // random functions
-        Size(op, ShapeMath.ElementCount(Array.ConvertAll(shape, size => Math.Max(size, 1))), ElementSize(type), context);
+        Size(op, ShapeMath.ElementCountOfNonempty(shape), ElementSize(type), context);
         return shape;
     }
 
@@ -115,9 +115,12 @@ internal static class KernelGuards
 
     /// <summary>
     /// Checks the size of a broadcast: [a, 1] and [1, b] give a · b elements. The shapes are computed only if the product of the
-    /// element counts is near the limit.
+    /// element counts is near the limit. Empty dimensions count as 1, because a reduction or a product over them has elements.
     /// </summary>
     /// <returns>The product of the element counts.</returns>
+    /// <exception cref="NdifException">
+    /// LIMIT_EXCEEDED, also for an argument without elements whose other dimensions are larger than a tensor may be.
+    /// </exception>
     public static long Broadcast(string op, object?[] bound, KernelContext context)
     {
         long product = 1;
@@ -126,7 +129,10 @@ internal static class KernelGuards
         {
             if (value is not Tensor tensor) continue;
             tensors++;
-            product = ShapeMath.SaturatingMultiply(product, tensor.numel());
+            long elements = tensor.numel();
+            if (elements == 0)
+                Size(op, elements = ShapeMath.ElementCountOfNonempty(tensor.shape), tensor.element_size(), context);
+            product = ShapeMath.SaturatingMultiply(product, elements);
         }
         if (tensors < 2 || product <= context.MaxTensorBytes / 8) return product;
         long[]? shape = [];
@@ -136,10 +142,10 @@ internal static class KernelGuards
             if (value is not Tensor tensor) continue;
             shape = ShapeMath.Broadcast(shape, tensor.shape);
             if (shape is null) return product;
-            largest = Math.Max(largest, tensor.numel());
+            largest = Math.Max(largest, ShapeMath.ElementCountOfNonempty(tensor.shape));
             bytes = Math.Max(bytes, tensor.element_size());
         }
-        if (ShapeMath.ElementCount(shape) > largest) Size(op, ShapeMath.ElementCount(shape), bytes, context);
+        if (ShapeMath.ElementCountOfNonempty(shape) is var count && count > largest) Size(op, count, bytes, context);
         return product;
     }
 

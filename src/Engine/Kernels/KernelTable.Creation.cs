@@ -127,7 +127,7 @@ internal static partial class KernelTable
         if (Array.Find(tensors, t => t.ndim > 1) is { } wrong)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"meshgrid(): expected tensors of at most one dimension, but one has the shape {Describe.Shape(wrong)}.");
-        KernelGuards.Size("meshgrid", ShapeMath.ElementCount([.. tensors.Select(t => t.numel())]), sizeof(long), a.Context);
+        KernelGuards.Size("meshgrid", ShapeMath.ElementCountOfNonempty([.. tensors.Select(t => t.numel())]), sizeof(long), a.Context);
         return ListOf(meshgrid(tensors, a.Choice(1, ("ij", "ij"), ("xy", "xy"))));
     }
 }

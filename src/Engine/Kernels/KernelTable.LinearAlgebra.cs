@@ -64,10 +64,14 @@ internal static partial class KernelTable
         return (x, y);
     }
 
-    private static Tensor AddMatmul(in OpArguments a, (int, int) ranks, Func<Tensor, Tensor, Tensor> multiply)
+    private static Tensor AddMatmul(in OpArguments a, (int Left, int Right) ranks, Func<Tensor, Tensor, Tensor> multiply)
     {
         (Tensor x, Tensor y) = MatmulOperands(a, 1, 2, ranks);
         Tensor self = a.Tensor(0);
+        long[] shape = [.. x.shape[..^1], .. ranks.Right == 1 ? [] : y.shape[^1..]];
+        if (ShapeMath.Broadcast(self.shape, shape)?.AsSpan().SequenceEqual(shape) != true)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}: {Describe.Shape(self)} does not broadcast to the shape of the product, {Describe.Shape(shape)}");
         if (a[3] is not 1L) self = self.mul(a.Scalar(3));
         return self.add(multiply(x, y), a.Scalar(4));
     }
@@ -81,8 +85,7 @@ internal static partial class KernelTable
             if (x.shape[^1] != y.shape[^1])
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"inner: the last dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} differ");
-            long last = Math.Max(x.shape[^1], 1);
-            KernelGuards.Size("inner", ShapeMath.SaturatingMultiply(x.numel() / last, y.numel() / last), x.element_size(), a.Context);
+            KernelGuards.Size("inner", ShapeMath.ElementCount([.. x.shape[..^1], .. y.shape[..^1]]), x.element_size(), a.Context);
         }
         return inner(x, y);
     }
@@ -101,19 +104,14 @@ internal static partial class KernelTable
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         KernelGuards.SameTypeAndDevice("tensordot", x, y);
         (long[] left, long[] right) = ContractedAxes(a);
-        long contracted = 1;
-        for (int i = 0; i < left.Length; i++)
-        {
-            (left[i], right[i]) = (KernelGuards.WrapDim("tensordot", left[i], x.ndim), KernelGuards.WrapDim("tensordot", right[i], y.ndim));
-            contracted = ShapeMath.SaturatingMultiply(contracted, x.shape[left[i]]);
-        }
-        contracted = Math.Max(contracted, 1);
-        KernelGuards.Size("tensordot", ShapeMath.SaturatingMultiply(x.numel() / contracted, y.numel() / contracted), x.element_size(),
-            a.Context);
+        KernelGuards.Size("tensordot", ShapeMath.ElementCount([.. ShapeMath.Without(x.shape, left), .. ShapeMath.Without(y.shape, right)]),
+            x.element_size(), a.Context);
         return x.tensordot(y, left, right);
     }
 
-    /// <summary>The dimensions that tensordot contracts: the last and first <c>dims</c>, or two lists.</summary>
+    /// <summary>
+    /// The dimensions that tensordot contracts, counted from the front: the last and first <c>dims</c>, or two lists.
+    /// </summary>
     internal static (long[] Left, long[] Right) ContractedAxes(in OpArguments a)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
@@ -121,7 +119,7 @@ internal static partial class KernelTable
         {
             if (pair.Count != 2) throw Axes();
             long[] left = AxesOf(pair[0]), right = AxesOf(pair[1]);
-            return left.Length == right.Length ? (left, right)
+            return left.Length == right.Length ? (Wrap(left, x), Wrap(right, y))
                 : throw Errors.CreateException(ErrorCode.BadArgument,
                     $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
         }
@@ -137,6 +135,8 @@ internal static partial class KernelTable
         static long[] AxesOf(object? value) => value is IReadOnlyList<object?> axes
             ? [.. axes.Select(axis => axis is long index ? index : throw Axes())]
             : [value is long one ? one : throw Axes()];
+
+        static long[] Wrap(long[] axes, Tensor tensor) => [.. axes.Select(axis => KernelGuards.WrapDim("tensordot", axis, tensor.ndim))];
     }
 
     private static Tensor Cdist(in OpArguments a)
@@ -145,8 +145,8 @@ internal static partial class KernelTable
         if (x.ndim < 2 || y.ndim < 2)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"cdist: the arguments need at least 2 dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}");
-        long columns = Math.Max(x.shape[^1], 1);
-        KernelGuards.Size("cdist", ShapeMath.SaturatingMultiply(x.numel() / columns, y.shape[^2]), x.element_size(), a.Context);
+        if (ShapeMath.Broadcast(x.shape.AsSpan(..^2), y.shape.AsSpan(..^2)) is { } batch) // else libtorch reports it
+            KernelGuards.Size("cdist", ShapeMath.ElementCount([.. batch, x.shape[^2], y.shape[^2]]), x.element_size(), a.Context);
         return cdist(x, y, a.Float(2));
     }
 

@@ -80,7 +80,7 @@ internal static partial class KernelTable
                 $"linear: an input of shape {Describe.Shape(input)} does not fit a weight of shape {Describe.Shape(weight)}");
         KernelGuards.SameTypeAndDevice("linear", input, weight);
         KernelGuards.Size("linear",
-            ShapeMath.SaturatingMultiply(input.numel() / Math.Max(input.shape[^1], 1), weight.ndim == 2 ? weight.shape[0] : 1),
+            ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(input.shape.AsSpan(..^1)), weight.ndim == 2 ? weight.shape[0] : 1),
             input.element_size(), a.Context);
         return functional.linear(input, weight, a.OptionalTensor(2));
     }

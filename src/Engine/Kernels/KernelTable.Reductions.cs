@@ -28,7 +28,8 @@ internal static partial class KernelTable
         ["median"] = (in a) => a.OptionalInt(1) is { } dim
         ? Tuple(Median(a.Tensor(0), KernelGuards.WrapDim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
         ["mode"] = (in a) => Tuple(a.Tensor(0).mode(a.Int(1), a.Bool(2))),
-        ["kthvalue"] = (in a) => Tuple(a.Tensor(0).kthvalue(a.Int(1), a.Int(2), a.Bool(3))),
+        ["kthvalue"] = (in a) =>
+        Tuple(KthValue(a.Tensor(0), a.Int(1), KernelGuards.WrapDim("kthvalue", a.Int(2), a.Tensor(0).ndim), a.Bool(3))),
         ["quantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.quantile(q, dim, keep)),
         ["nanquantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.nanquantile(q, dim, keep)),
         ["all"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).all(dim, a.Bool(2)) : a.Tensor(0).all(),
@@ -104,11 +105,34 @@ internal static partial class KernelTable
     private static (Tensor Values, Tensor Indices) Median(Tensor self, long dim, bool keepdim)
     {
         long middle = self.ndim == 0 ? 1 : ((self.shape[dim] - 1) / 2) + 1;
-        (Tensor values, Tensor indices) = self.kthvalue(middle, dim, keepdim);
+        (Tensor values, Tensor indices) = KthValue(self, middle, dim, keepdim);
         if (!is_floating_point(self) || self.ndim == 0 || KernelGuards.IsMeta(self)) return (values, indices);
         Tensor nan = self.isnan();
         Tensor found = nan.any(dim, keepdim);
         return (values.masked_fill(found, double.NaN), where(found, nan.to(ScalarType.Int64).argmax(dim, keepdim), indices));
+    }
+
+    /// <summary>
+    /// The k-th smallest value of each row and its index, any index among equal values. Long rows are sorted: the quickselect of libtorch
+    /// (quick_select_template in aten/src/ATen/native/Sorting.cpp) takes quadratic time for rows that are chosen for it.
+    /// </summary>
+    private static (Tensor Values, Tensor Indices) KthValue(Tensor self, long k, long dim, bool keepdim)
+    {
+        const long LongRow = 4096;
+        long size = self.ndim == 0 ? 1 : self.shape[dim];
+        // what libtorch rejects: a position out of range, and types
+        if (size <= LongRow || k < 1 || k > size || self.dtype == ScalarType.Bool || KernelGuards.IsMeta(self))
+            return self.kthvalue(k, dim, keepdim);
+        Tensor indices = Positions();
+        Tensor values = self.gather(dim, indices);
+        return keepdim ? (values, indices) : (values.squeeze(dim), indices.squeeze(dim));
+
+        Tensor Positions() // [..., 1, ...]
+        {
+            using var noGraph = no_grad();
+            using var scope = NewDisposeScope();
+            return self.sort(dim).Indices.narrow(dim, k - 1, 1).clone().MoveToOuterDisposeScope();
+        }
     }
 
     private static Tensor Quantile(in OpArguments a, Func<Tensor, Tensor, long, bool, Tensor> quantile)

@@ -99,6 +99,9 @@ internal static partial class KernelTable
         {
             long times = a.Number(1) is long count ? count : throw a.Mismatch(1);
             KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(self.numel(), times), self.element_size(), a.Context);
+            long repeated = a.OptionalInt(2) is { } axis && self.ndim > 0
+                ? self.shape[KernelGuards.WrapDim("repeat_interleave", axis, self.ndim)] : self.numel();
+            KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(repeated, times), sizeof(long), a.Context); // the positions
             return self.repeat_interleave(times, a.OptionalInt(2));
         }
         Tensor repeats = a.Tensor(1);
@@ -132,7 +135,7 @@ internal static partial class KernelTable
             if (size <= along)
                 KernelGuards.Size("unfold",
                     ShapeMath.SaturatingMultiply(
-                        ShapeMath.SaturatingMultiply(self.numel() / Math.Max(along, 1), ((along - size) / step) + 1), size),
+                        ShapeMath.SaturatingMultiply(self.numel() / along, ((along - size) / step) + 1), size),
                         self.element_size(), a.Context);
         }
         return self.unfold(a.Int(1), size, step);

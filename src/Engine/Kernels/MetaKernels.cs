@@ -135,7 +135,7 @@ internal static class MetaKernels
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"{a.Schema.Name}: the dimensions {left[i]} of {Describe.Shape(x)} and {right[i]} of {Describe.Shape(y)} differ");
         }
-        return zeros([.. x.shape.Where((_, d) => !left.Contains(d)), .. y.shape.Where((_, d) => !right.Contains(d))], x.dtype, META);
+        return zeros([.. ShapeMath.Without(x.shape, left), .. ShapeMath.Without(y.shape, right)], x.dtype, META);
     }
 
     private static Tensor Kron(in OpArguments a)

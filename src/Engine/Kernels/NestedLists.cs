@@ -22,6 +22,8 @@ internal static class NestedLists
         }
         if (data is IReadOnlyList<object?> { Count: > 0 } list && ContainsTensor(list))
         {
+            double bytes = BytesOf(list, dtype);
+            context.Limits?.RequireMemory($"{op}()", bytes, bytes); // the parts, and all of them
             Tensor[] parts = [.. list.Select(item => ToTensor(item, dtype, device, context, op))];
             if (parts.Any(p => !p.shape.SequenceEqual(parts[0].shape)))
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
@@ -76,6 +78,14 @@ internal static class NestedLists
             return list;
         }
     }
+
+    /// <summary>The bytes of the elements of the tensors in a nested list.</summary>
+    private static double BytesOf(object? value, ScalarType? dtype) => value switch
+    {
+        Tensor tensor => (double)tensor.numel() * (dtype is { } type ? KernelGuards.ElementSize(type) : tensor.element_size()),
+        IReadOnlyList<object?> list => list.Sum(item => BytesOf(item, dtype)),
+        _ => 0,
+    };
 
     private static bool ContainsTensor(IReadOnlyList<object?> list) =>
         list.Any(item => item is Tensor || (item is IReadOnlyList<object?> inner && ContainsTensor(inner)));

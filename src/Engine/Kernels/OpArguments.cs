@@ -81,6 +81,7 @@ internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelCo
                 return integers;
             case Tensor { ndim: 1 } tensor when Numbers.IsInteger(tensor):
                 KernelGuards.HasData(tensor, Schema.Name);
+                KernelGuards.ListLength(Schema.Name, tensor.numel(), Context); // it may be expanded to more elements than memory
                 return tensor.to(ScalarType.Int64).cpu().data<long>().ToArray();
             default:
                 return [Int(position)];

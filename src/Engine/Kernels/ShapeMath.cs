@@ -12,6 +12,17 @@ internal static class ShapeMath
         return elements;
     }
 
+    /// <summary>
+    /// The elements of a shape whose empty dimensions count as 1: the most that a reduction or a product over those dimensions can have
+    /// in its result. [20000, 0] has 20000.
+    /// </summary>
+    public static long ElementCountOfNonempty(ReadOnlySpan<long> shape)
+    {
+        long elements = 1;
+        foreach (long size in shape) elements = SaturatingMultiply(elements, Math.Max(size, 1));
+        return elements;
+    }
+
     public static long SaturatingMultiply(long a, long b)
     {
         if (a == 0 || b == 0) return 0;
@@ -36,6 +47,15 @@ internal static class ShapeMath
             result[^i] = left == 1 ? right : left;
         }
         return result;
+    }
+
+    /// <summary>The shape without some of its dimensions, which are counted from the front.</summary>
+    public static long[] Without(long[] shape, params ReadOnlySpan<long> dims)
+    {
+        List<long> rest = [];
+        for (int d = 0; d < shape.Length; d++)
+            if (!dims.Contains(d)) rest.Add(shape[d]);
+        return [.. rest];
     }
 
     /// <summary>The shape after a reduction; null reduces every dimension.</summary>

@@ -14,7 +14,8 @@ internal sealed class HostilePrograms(int seed)
     private readonly OpSchema[] _rows = [.. OpTable.Rows.Values.Where(row => row.Name is not "requires_grad_").OrderBy(row => row.Name)];
     private Program _program = new();
 
-    private static readonly long[] _sizes = [1, 1, 2, 3, 7, 64, 100, 1000, 1000, 4096, 20_000, 100_000, 1_000_000, 30_000_000, 300_000_000];
+    private static readonly long[] _sizes =
+        [0, 1, 1, 2, 3, 7, 64, 100, 1000, 1000, 4096, 20_000, 100_000, 1_000_000, 30_000_000, 300_000_000];
 
     private static readonly long[] _counts =
         [0, 1, 1, 2, 2, 3, 7, -1, -1, -2, 65, 1000, 100_000, 1_000_000, 1_000_000_000, int.MaxValue, int.MinValue, 1L << 40, long.MaxValue,

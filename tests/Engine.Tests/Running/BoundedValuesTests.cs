@@ -190,6 +190,61 @@ public sealed class BoundedValuesTests : IDisposable
         Assert.Equal(0, job.Slots.HeldBytes);
     }
 
+    /// <summary>Token ids that the program computes are counted before they are read, those of all invokes together.</summary>
+    [Theory]
+    [InlineData("tokens")]
+    [InlineData("rows")]
+    [InlineData("a mask")]
+    [InlineData("a list of rows")]
+    [InlineData("invokes")]
+    public void TheInputOfATrace_Counts(string what)
+    {
+        using var fixture = EngineFixture.Llama(); // which has no last position
+        Program program;
+        using (Session session = fixture.Model.Session())
+        {
+            (long rows, long tokens) = what switch
+            {
+                "tokens" => (1, 1_000_000L), "rows" => (20_000, 1), "a mask" => (1, 70_000), _ => (1, 25_000),
+            };
+            Value ids = Op.Zeros(new long[] { 1, 1 }, DType.Int64).Expand(new long[] { rows, tokens });
+            Trace trace = what switch
+            {
+                "tokens" or "rows" => fixture.Model.Trace(ids),
+                "a mask" => fixture.Model.Trace(ids, attentionMask: ids),
+                "a list of rows" => fixture.Model.Trace(session.List([.. Enumerable.Repeat(ids, 20)])),
+                _ => fixture.Model.Trace(),
+            };
+            using (trace)
+            {
+                if (what == "invokes")
+                    for (int i = 0; i < 20; i++)
+                        using (trace.Invoke(ids)) { }
+                fixture.Model.Logits.Sum().Save("sum");
+            }
+            program = session.ToProgram();
+        }
+        Error? error = ErrorOf(fixture, program);
+        Assert.True(error?.Code is ErrorCode.OutOfMemory, $"{what}: {error}");
+        Assert.Contains("The input of the trace", error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Rows without tokens have no memory, and there may be any number of them.</summary>
+    [Fact]
+    public void RowsWithoutTokens_AreRefusedAtOnce()
+    {
+        Program program;
+        using (Session session = _fixture.Model.Session())
+        {
+            using (_fixture.Model.Trace(Op.Zeros(new long[] { 1, 0 }, DType.Int64).Expand(new long[] { 1_000_000, 0 })))
+                _fixture.Model.Logits.Sum().Save("sum");
+            program = session.ToProgram();
+        }
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Equal(ErrorCode.BadInput, ErrorOf(_fixture, program)?.Code);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16 << 20);
+    }
+
     [Fact]
     public void AViewWithoutElements_KeepsNothing() => Run(t =>
     {
@@ -230,11 +285,12 @@ public sealed class BoundedValuesTests : IDisposable
         Assert.Null(job.Error);
     }
 
-    private void Run(Action<Tracer> experiment)
+    private void Run(Action<Tracer> experiment) => Assert.Null(ErrorOf(_fixture, _fixture.Record(_prompt, experiment)));
+
+    private static Error? ErrorOf(EngineFixture fixture, Program program)
     {
-        using var job = new JobRun(Compiler.Compile(_fixture.Record(_prompt, experiment), _fixture.HookedModel), new JobOutcome(),
-            maxValueBytes: Most);
-        ProgramEngine.Run(_fixture.HookedModel, [job]);
-        Assert.Null(job.Error);
+        using var job = new JobRun(Compiler.Compile(program, fixture.HookedModel), new JobOutcome(), maxValueBytes: Most);
+        ProgramEngine.Run(fixture.HookedModel, [job]);
+        return job.Error;
     }
 }

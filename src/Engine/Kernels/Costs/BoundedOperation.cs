@@ -39,7 +39,9 @@ internal static class BoundedOperation
     /// <summary>The bytes of the results and the workspace of a part that are intended at most.</summary>
     private const double PartBytes = 16 << 20;
 
-    /// <param name="product">The product of the element counts of the tensors among the arguments.</param>
+    /// <param name="product">
+    /// The product of the element counts of the tensors among the arguments, in which empty dimensions count as 1.
+    /// </param>
     public static object? Run(Kernel kernel, in OpArguments a, long product)
     {
         object? result = Compute(kernel, a, product);

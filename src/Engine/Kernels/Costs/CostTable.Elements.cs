@@ -13,8 +13,8 @@ internal static partial class CostTable
             + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
         Row("square", SmallProduct, (in a) => a[0] is Tensor { dtype: ScalarType.Bool }
             ? new OpCost(sizeof(long) * Count(a, 0), sizeof(long) * Count(a, 0), 2 * Count(a, 0)) : Elementwise(1)(a), RowSplit.Broadcast),
-        Row("div", SmallProduct, Elementwise(4, workspace: 0.25, ofFloats: true), RowSplit.Broadcast),
-        Row("floor_divide remainder fmod", SmallProduct, Elementwise(4, workspace: 0.25), RowSplit.Broadcast),
+        Row("div", SmallProduct, (in a) => Elementwise(DivisionWork(a), workspace: 0.25, ofFloats: true)(a), RowSplit.Broadcast),
+        Row("floor_divide remainder fmod", SmallProduct, (in a) => Elementwise(DivisionWork(a), workspace: 0.25)(a), RowSplit.Broadcast),
         Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu",
             SmallProduct, Elementwise(6, ofFloats: true), RowSplit.Broadcast),
         Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
@@ -36,13 +36,17 @@ internal static partial class CostTable
         Row("dist", SmallProduct, Elementwise(4)),
         Row("mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy binary_cross_entropy_with_logits", SmallProduct,
             Elementwise(12, workspace: 4)),
-        Row("pairwise_distance cosine_similarity", SmallProduct, Elementwise(8, workspace: 3)),
-        Row("cross_entropy nll_loss", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 2 * Bytes(a, 0), 12 * Count(a, 0))),
+        Row("pairwise_distance", SmallProduct, (in a) => Distance(a, -1)),
+        Row("cosine_similarity", SmallProduct, (in a) => Distance(a, a.Int(2))),
+        // a result for each target, also where there are no classes
+        Row("cross_entropy nll_loss", SmallProduct, (in a) => new OpCost(Math.Max(Bytes(a, 0), ElementBytes(a, 0) * Count(a, 1)),
+            2 * Bytes(a, 0), 12 * Math.Max(Count(a, 0), Count(a, 1)))),
         Row("dropout", SmallProduct, Elementwise(8, workspace: 1)),
         // in place: no memory for a result
         Row("copy_ fill_ zero_ neg_ abs_ round_ relu_", SmallProduct, InPlace(1), RowSplit.InPlace),
         Row("add_ sub_ mul_ clamp_ addcmul_ addcdiv_ lerp_", SmallProduct, InPlace(1, converts: true), RowSplit.InPlace),
-        Row("div_ floor_divide_ remainder_", SmallProduct, InPlace(4, workspace: 0.25, converts: true), RowSplit.InPlace),
+        Row("div_ floor_divide_ remainder_", SmallProduct, (in a) => InPlace(DivisionWork(a), workspace: 0.25, converts: true)(a),
+            RowSplit.InPlace),
         Row("exp_ log_ sqrt_ sigmoid_ tanh_", SmallProduct, InPlace(6), RowSplit.InPlace),
         Row("pow_", SmallProduct, InPlace(25, converts: true), RowSplit.InPlace),
         Row("masked_fill_", SmallProduct, InPlace(2, workspace: 1), RowSplit.InPlace),
@@ -90,6 +94,27 @@ internal static partial class CostTable
         double count = BroadcastCount(a), bytes = count * PromotedBytes(a);
         return new OpCost(bytes, workspace * bytes + ConversionBytes(a, ofFloats, firstOperand), work * count * WidestFactor(a));
     };
+
+    /// <summary>One result for each row of the broadcast shape, whose elements are all computed before.</summary>
+    private static OpCost Distance(in OpArguments a, long dim)
+    {
+        OpCost all = Elementwise(8, workspace: 3)(a);
+        if (BroadcastShape(a) is not { Length: > 0 } shape) return all;
+        double rows = Product(ShapeMath.Without(shape, KernelGuards.WrapDim(a.Schema.Name, dim, shape.Length)));
+        return all with { OutputBytes = Math.Max(all.OutputBytes, rows * PromotedBytes(a)), Elements = Math.Max(all.Elements, rows) };
+    }
+
+    /// <summary>
+    /// The work of a division. A remainder of floats takes a step for a few bits of the difference of the exponents: of 1e38 and 1e-38 up
+    /// to 10 times that of 7 and 3, of the same in float64 up to 25 times.
+    /// </summary>
+    private static double DivisionWork(in OpArguments a)
+    {
+        bool hasRemainder = a.Schema.IndexOf("rounding_mode") is var mode and >= 0 ? a[mode] is "floor" : true;
+        bool isOfFloats = false;
+        for (int i = 0; i < a.Count; i++) isOfFloats |= a[i] is double || a[i] is Tensor tensor && IsReal(tensor);
+        return hasRemainder && isOfFloats ? 25 : 4;
+    }
 
     /// <summary>One bool for each element, and temporaries of the argument's type.</summary>
     private static CostRule Test(double work, double temporaries = 0) => (in a) =>

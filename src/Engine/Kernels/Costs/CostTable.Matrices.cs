@@ -17,7 +17,8 @@ internal static partial class CostTable
         Row("addmm addmv baddbmm", SmallProduct, (in a) => Product(a, 1, 2) is var product
             ? product with { WorkspaceBytes = product.WorkspaceBytes + 2 * product.OutputBytes + Bytes(a, 0) } : default),
         Row("linear", SmallProduct, Linear, RowSplit.Linear),
-        Row("inner", SmallProduct, (in a) => Contraction(a, a[0] is Tensor { ndim: > 0 } x ? x.shape[^1] : 1)),
+        Row("inner", SmallProduct, (in a) => a[0] is Tensor { ndim: > 0 } && a[1] is Tensor { ndim: > 0 } ? Contraction(a, [-1], [-1])
+            : Contraction(a, [], [])),
         Row("tensordot", SmallProduct, TensorDot),
         Row("outer kron", SmallProduct, (in a) =>
             new OpCost(Count(a, 0) * Count(a, 1) * PromotedBytes(a), Bytes(a, 0) + Bytes(a, 1), 2 * Count(a, 0) * Count(a, 1))),
@@ -26,13 +27,13 @@ internal static partial class CostTable
         Row("trace", SmallProduct, (in a) => new OpCost(ElementBytes(a, 0), 0, Count(a, 0))),
         Row("cdist", SmallMatrix, Distances, RowSplit.Distances),
         Row("scaled_dot_product_attention", SmallMatrix, AttentionCost, RowSplit.Attention),
-        Row("matrix_exp", SmallMatrix, (in a) => Factorization(a, square: 80, copies: 16)),
+        Row("matrix_exp", SmallMatrix, (in a) => Factorization(a, square: 40 + 2 * Squarings(a), copies: 16)),
         Row("linalg_matrix_power", SmallMatrix, (in a) => Factorization(a, square: 2 * 64 + 4, copies: 5)),
-        Row("linalg_norm", SmallMatrix, (in a) => MatrixNorm(a, a[1], a.OptionalInts(2))),
-        Row("linalg_matrix_norm", SmallMatrix, (in a) => MatrixNorm(a, a[1], a.Ints(2))),
-        Row("linalg_svd", SmallMatrix, (in a) => Factorization(a, rectangular: 220, copies: 6, full: a.Bool(1) ? 2 : 0), RowSplit.Batches),
+        Row("linalg_norm", SmallMatrix, (in a) => MatrixNorm(a, a.OptionalInts(2))),
+        Row("linalg_matrix_norm", SmallMatrix, (in a) => MatrixNorm(a, a.Ints(2))),
+        Row("linalg_svd", SmallSide, (in a) => Factorization(a, rectangular: 220, copies: 6, full: a.Bool(1) ? 2 : 0), RowSplit.Batches),
         Row("linalg_svdvals", SmallMatrix, (in a) => Factorization(a, rectangular: 40, copies: 3), RowSplit.Batches),
-        Row("linalg_qr", SmallMatrix, (in a) => Factorization(a, rectangular: 16, copies: 4, full: a.Text(1) == "complete" ? 1 : 0),
+        Row("linalg_qr", SmallSide, (in a) => Factorization(a, rectangular: 16, copies: 4, full: a.Text(1) == "complete" ? 1 : 0),
             RowSplit.Batches),
         Row("linalg_eigh", SmallMatrix, (in a) => Factorization(a, square: 90, copies: 6), RowSplit.Batches),
         Row("linalg_eigvalsh", SmallMatrix, (in a) => Factorization(a, square: 15, copies: 3), RowSplit.Batches),
@@ -73,27 +74,26 @@ internal static partial class CostTable
     private static OpCost Linear(in OpArguments a)
     {
         if (a[0] is not Tensor { ndim: > 0 } input || a[1] is not Tensor weight) return default;
-        double features = weight.ndim == 2 ? weight.shape[0] : 1, inner = Math.Max(1, input.shape[^1]);
-        double results = input.numel() / inner * features;
+        double features = weight.ndim == 2 ? weight.shape[0] : 1, inner = input.shape[^1];
+        double results = CountWithout(a, 0, -1) * features;
         return new OpCost(results * input.element_size(), CopyBytes(input) + CopyBytes(weight), results,
             2 * results * inner * ProductFactor(input));
     }
 
-    /// <summary>All pairs of rows of two tensors, contracted over <paramref name="inner"/> elements.</summary>
-    private static OpCost Contraction(in OpArguments a, double inner)
+    /// <summary>All pairs of rows of two tensors, contracted over some dimensions of each.</summary>
+    private static OpCost Contraction(in OpArguments a, long[] left, long[] right)
     {
-        if (a[0] is not Tensor x || a[1] is not Tensor y) return default;
-        inner = Math.Max(1, inner);
-        double results = x.numel() / inner * (y.numel() / inner);
+        if (a[0] is not Tensor x || a[1] is not Tensor) return default;
+        double results = CountWithout(a, 0, left) * CountWithout(a, 1, right), inner = 1;
+        foreach (long dim in left) inner *= x.shape[KernelGuards.WrapDim(a.Schema.Name, dim, x.ndim)];
         return new OpCost(results * x.element_size(), Bytes(a, 0) + Bytes(a, 1), results, 2 * results * inner * ProductFactor(x));
     }
 
     private static OpCost TensorDot(in OpArguments a)
     {
-        if (a[0] is not Tensor x || a[1] is not Tensor) return default;
-        double inner = 1;
-        foreach (long axis in KernelTable.ContractedAxes(a).Left) inner *= x.shape[KernelGuards.WrapDim("tensordot", axis, x.ndim)];
-        return Contraction(a, inner);
+        if (a[0] is not Tensor || a[1] is not Tensor) return default;
+        (long[] left, long[] right) = KernelTable.ContractedAxes(a);
+        return Contraction(a, left, right);
     }
 
     private static OpCost EinsumCost(in OpArguments a)
@@ -126,7 +126,7 @@ internal static partial class CostTable
         long[] batch = ShapeMath.Broadcast(query.shape.AsSpan(..^2), a.Bool(7) ? [] : key.shape.AsSpan(..^2)) ?? [];
         long[] shape = [.. batch, query.shape[^2], key.shape[^2]];
         double scores = Product(a[3] is Tensor mask ? ShapeMath.Broadcast(shape, mask.shape) ?? shape : shape);
-        double bytes = query.element_size(), results = (double)query.numel() / Math.Max(1, query.shape[^1]) * value.shape[^1] * bytes;
+        double bytes = query.element_size(), results = CountWithout(a, 0, -1) * value.shape[^1] * bytes;
         double repeated = a.Bool(7) && query.ndim >= 3 && key.ndim >= 3 && key.shape[^3] > 0
             ? (Bytes(a, 1) + Bytes(a, 2)) * query.shape[^3] / key.shape[^3] : 0;
         double copies = Bytes(a, 0) + DenseBytes(query) + repeated + DenseBytes(key) + DenseBytes(value);
@@ -140,7 +140,7 @@ internal static partial class CostTable
             double scaled = query.numel() + keys, floats = bytes < width ? scaled + repeats * value.numel() : 0;
             copies += scores * 4 * width + (scaled + floats) * width;
         }
-        return new OpCost(results, copies, 10 * scores * TypeFactor(query),
+        return new OpCost(results, copies, 10 * scores * TypeFactor(query) + results / bytes,
             2 * scores * (query.shape[^1] + value.shape[^1]) * Math.Min(ProductFactor(query), 4));
     }
 
@@ -150,9 +150,9 @@ internal static partial class CostTable
     private static OpCost LeastSquares(in OpArguments a)
     {
         OpCost cost = Factorization(a, rectangular: 20, copies: 4);
-        if (a[0] is not Tensor { ndim: >= 2 } self || a[1] is not Tensor others) return cost;
+        if (a[0] is not Tensor { ndim: >= 2 } self || a[1] is not Tensor { ndim: > 0 } others) return cost;
         double rows = self.shape[^2], columns = self.shape[^1], shorter = Math.Min(rows, columns);
-        double systems = others.numel() / Math.Max(1, rows), padded = systems * Math.Max(rows, columns);
+        double systems = CountWithout(a, 1, others.ndim < self.ndim ? -1 : -2), padded = systems * Math.Max(rows, columns);
         return cost with
         {
             OutputBytes = cost.OutputBytes + padded * Math.Max(4, self.element_size()) + Bytes(a, 1),
@@ -162,25 +162,55 @@ internal static partial class CostTable
         };
     }
 
-    private static OpCost MatrixNorm(in OpArguments a, object? order, long[]? dims) =>
-        order is "nuc" or 2L or -2L or 2.0 or -2.0 && (dims is { Length: 2 } || (dims is null && a[0] is Tensor { ndim: 2 }))
-            ? Factorization(a, rectangular: 40, copies: 4)
-            : new OpCost(Bytes(a, 0), 2 * Bytes(a, 0), 8 * Count(a, 0));
+    /// <summary>
+    /// How often matrix_exp squares at most. It divides a matrix by the power of two that makes its 1-norm about 1 (mexp_impl in
+    /// aten/src/ATen/native/LinearAlgebra.cpp). The norm is at most the largest element times the number of rows.
+    /// </summary>
+    private static double Squarings(in OpArguments a)
+    {
+        const double Most = 1100; // the exponent of the largest norm of float64 is less
+        if (a[0] is not Tensor { ndim: >= 2 } self || self.numel() == 0 || self.shape[^1] != self.shape[^2]) return 0;
+        using var noGraph = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor elements = self.is_complex() ? view_as_real(self) : self;
+        for (int d = 0; d < elements.ndim; d++)
+            if (elements.stride(d) == 0 && elements.shape[d] > 1) elements = elements.narrow(d, 0, 1); // expanded
+        long[] dims = [.. Enumerable.Range(0, (int)elements.ndim).Select(d => (long)d)]; // all: without them libtorch may copy
+        double largest = Math.Max(Math.Abs(elements.amax(dims).to(ScalarType.Float64).item<double>()),
+            Math.Abs(elements.amin(dims).to(ScalarType.Float64).item<double>()));
+        double squarings = Math.Ceiling(Math.Log2(largest * self.shape[^2])) + 1;
+        return double.IsNaN(squarings) ? 0 : Math.Clamp(squarings, 0, Most);
+    }
+
+    /// <summary>Of the orders "nuc", 2 and -2 it is made of singular values, else of sums.</summary>
+    /// <param name="dims">Those of the matrix; null if the argument is one.</param>
+    private static OpCost MatrixNorm(in OpArguments a, long[]? dims)
+    {
+        object? order = a[1] is string name ? name : a.Has(1) ? a.Number(1) : null;
+        bool isOfSingularValues = order is "nuc" or 2L or -2L or 2.0 or -2.0;
+        if (isOfSingularValues && (dims ?? (a[0] is Tensor { ndim: 2 } ? [-2, -1] : null)) is [var row, var column])
+            return Factorization(a, rectangular: 40, copies: 4, row: row, column: column);
+        double results = dims is null ? 1 : CountWithout(a, 0, dims);
+        return new OpCost(Math.Max(Bytes(a, 0), 8 * results), 2 * Bytes(a, 0), 8 * Math.Max(Count(a, 0), results));
+    }
 
     /// <summary>
     /// A routine that takes <paramref name="square"/> · n³ or <paramref name="rectangular"/> · m n min(m, n) operations for each matrix.
     /// </summary>
     /// <param name="copies">The copies of the matrix that it needs, its results included.</param>
     /// <param name="full">The factors that are square with the longer side.</param>
-    private static OpCost Factorization(in OpArguments a, double square = 0, double rectangular = 0, double copies = 2, double full = 0)
+    /// <param name="row">The dimension of the rows of each matrix.</param>
+    /// <param name="column">The dimension of the columns.</param>
+    private static OpCost Factorization(in OpArguments a, double square = 0, double rectangular = 0, double copies = 2, double full = 0,
+        long row = -2, long column = -1)
     {
         if (a[0] is not Tensor { ndim: >= 2 } self) return default;
-        double rows = self.shape[^2], columns = self.shape[^1], batches = Product(self.shape.AsSpan(..^2));
+        double rows = SizeOf(a, row), columns = SizeOf(a, column), batches = CountWithout(a, 0, row, column);
         double longer = Math.Max(rows, columns), shorter = Math.Min(rows, columns), bytes = Math.Max(4, self.element_size());
         double operations = square > 0 ? square * longer * longer * longer : rectangular * longer * shorter * shorter;
         double factors = full * longer * longer;
         return new OpCost(batches * (2 * rows * columns + factors) * bytes,
             batches * (copies * (rows * columns + shorter * shorter) + factors) * bytes,
-            20 * self.numel(), batches * (operations + 4 * factors * shorter) * Math.Min(ProductFactor(self), 8));
+            20 * self.numel() + batches * factors, batches * (operations + 4 * factors * shorter) * Math.Min(ProductFactor(self), 8));
     }
 }

@@ -30,9 +30,9 @@ internal static partial class CostTable
         Row("max min argmax argmin all any", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 3,
             copies: a[0] is Tensor self && !self.is_contiguous() ? 1 : 0),
             (in a) => RowSplit.ReduceAlong(a, 1, 2)),
-        Row("median", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 20, copies: 4), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
+        Row("median", SmallProduct >> 4, (in a) => OrderStatistic(a, 1), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
         Row("mode", SmallProduct, (in a) => ReductionAlong(a, 1, 2, work: 80, copies: 4), (in a) => RowSplit.ReduceAlong(a, 1, 2)),
-        Row("kthvalue", SmallProduct, (in a) => ReductionAlong(a, 2, 3, work: 15, copies: 3), (in a) => RowSplit.ReduceAlong(a, 2, 3)),
+        Row("kthvalue", SmallProduct >> 4, (in a) => OrderStatistic(a, 2), (in a) => RowSplit.ReduceAlong(a, 2, 3)),
         Row("quantile nanquantile", SmallMatrix, Quantiles),
         Row("cumsum", SmallProduct, (in a) => new OpCost(Count(a, 0) * 8, ConvertedBytes(a, 2), 4 * Count(a, 0)),
             (in a) => RowSplit.Rows(a, [a.Int(1)])),
@@ -54,6 +54,10 @@ internal static partial class CostTable
         Row("masked_select", SmallProduct, (in a) => new OpCost(0, 17 * BroadcastCount(a), 16 * BroadcastCount(a))),
     ];
 
+    /// <summary>The size of a dimension of the first argument, which may be counted from the back; 1 for a number.</summary>
+    private static double SizeOf(in OpArguments a, long dim) =>
+        a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim(a.Schema.Name, dim, self.ndim)] : 1;
+
     private static double Log2(double count) => Math.Max(1, Math.Log2(Math.Max(count, 2)));
 
     /// <summary>
@@ -69,21 +73,16 @@ internal static partial class CostTable
     /// <param name="type">The position of the type in which the elements are summed, or -1.</param>
     private static OpCost Reduction(in OpArguments a, int dims, double work, double copies = 0, int type = -1)
     {
-        double count = Count(a, 0), results = count;
-        if (a[0] is Tensor self)
-            foreach (long dim in KernelTable.Dims(a, dims))
-                if (self.ndim > 0) results /= Math.Max(1, self.shape[dim]);
+        double count = Count(a, 0), results = CountWithout(a, 0, KernelTable.Dims(a, dims));
         return new OpCost(8 * results, copies * count * Math.Max(4, ElementBytes(a, 0)) + (type < 0 ? 0 : ConvertedBytes(a, type)),
-            work * count * WidestFactor(a));
+            work * Math.Max(count, results) * WidestFactor(a));
     }
 
     private static OpCost ReductionAlong(in OpArguments a, int dim, int keepdim, double work, double copies = 0, int type = -1)
     {
-        double count = Count(a, 0), results = 1;
-        if (a.Has(dim) && a[0] is Tensor { ndim: > 0 } self)
-            results = count / Math.Max(1, self.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(dim), self.ndim)]);
+        double count = Count(a, 0), results = a.Has(dim) ? CountWithout(a, 0, a.Int(dim)) : 1;
         return new OpCost(16 * results, copies * count * Math.Max(4, ElementBytes(a, 0)) + (type < 0 ? 0 : ConvertedBytes(a, type)),
-            work * count * WidestFactor(a));
+            work * Math.Max(count, results) * WidestFactor(a));
     }
 
     /// <summary>Both arguments are copied if they are expanded, and in the wider type if theirs differ.</summary>
@@ -97,31 +96,40 @@ internal static partial class CostTable
     private static OpCost Sort(in OpArguments a, long dim)
     {
         double count = Count(a, 0);
-        double length = a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim(a.Schema.Name, dim, self.ndim)] : 1;
+        double length = SizeOf(a, dim);
         return new OpCost(Bytes(a, 0) + 8 * count, Bytes(a, 0) + 16 * count, 6 * count * Log2(length));
+    }
+
+    /// <summary>A value of each row, or of all elements, by sorting them.</summary>
+    private static OpCost OrderStatistic(in OpArguments a, int dim)
+    {
+        double count = Count(a, 0), length = a.Has(dim) ? SizeOf(a, a.Int(dim)) : count;
+        double results = a.Has(dim) ? CountWithout(a, 0, a.Int(dim)) : 1;
+        return new OpCost(16 * results, 2 * count * Math.Max(4, ElementBytes(a, 0)) + 24 * count,
+            (12 + 6 * Log2(length)) * Math.Max(count, results) * WidestFactor(a));
     }
 
     private static OpCost TopK(in OpArguments a)
     {
         const int Threads = 64; // each sorts a row of values and indices
-        double length = a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim("topk", a.Int(2), self.ndim)] : 1;
-        double results = Count(a, 0) / Math.Max(1, length) * Math.Clamp(a.Int(1), 0, length);
-        return new OpCost(results * (ElementBytes(a, 0) + 8), Math.Min(Count(a, 0), Threads * length) * 16, 20 * Count(a, 0));
+        double length = SizeOf(a, a.Int(2)), taken = Math.Clamp(a.Int(1), 0, length), results = CountWithout(a, 0, a.Int(2)) * taken;
+        // a heap of the taken ones, or a partition and a sort (topk_impl_loop in aten/src/ATen/native/TopKImpl.h)
+        double comparisons = 6 * Log2(taken * 64 <= length ? taken : length);
+        return new OpCost(results * (ElementBytes(a, 0) + 8), Math.Min(Count(a, 0), Threads * length) * 16,
+            (20 + comparisons) * Count(a, 0));
     }
 
     private static OpCost Quantiles(in OpArguments a)
     {
         double count = Count(a, 0), quantiles = a[1] is Tensor q ? q.numel() : a[1] is IReadOnlyList<object?> list ? list.Count : 1;
-        double length = a.Has(2) && a[0] is Tensor { ndim: > 0 } self
-            ? self.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(2), self.ndim)] : Math.Max(count, 1);
-        double results = quantiles * count / Math.Max(length, 1);
+        double length = a.Has(2) ? SizeOf(a, a.Int(2)) : count, results = quantiles * (a.Has(2) ? CountWithout(a, 0, a.Int(2)) : 1);
         return new OpCost(results * 8, 2 * Bytes(a, 0) + 16 * count + 5 * 8 * results, 6 * count * Log2(length) + 20 * results);
     }
 
     /// <summary>n passes, each over one element less. No more than the size of the dimension do anything.</summary>
     private static OpCost Diff(in OpArguments a)
     {
-        double size = a[0] is Tensor { ndim: > 0 } self ? self.shape[KernelGuards.WrapDim("diff", a.Int(2), self.ndim)] : 0;
+        double size = a[0] is Tensor { ndim: > 0 } ? SizeOf(a, a.Int(2)) : 0;
         double times = Math.Clamp(a.Int(1), 0, size), work = times >= size ? 0 : times * (1 - times / size / 2) * Count(a, 0);
         return new OpCost(times == 0 ? 0 : Bytes(a, 0), times > 1 ? Bytes(a, 0) : 0, 2 * work);
     }
@@ -136,9 +144,9 @@ internal static partial class CostTable
     private static OpCost Unique(in OpArguments a)
     {
         double count = Count(a, 0);
-        if (!a.Has(4) || a[0] is not Tensor { ndim: > 0 } self)
+        if (!a.Has(4) || a[0] is not Tensor { ndim: > 0 })
             return new OpCost(Bytes(a, 0) + 16 * count, Bytes(a, 0) * 2 + 24 * count, 12 * count * Log2(count));
-        double rows = self.shape[KernelGuards.WrapDim("unique", a.Int(4), self.ndim)];
+        double rows = SizeOf(a, a.Int(4));
         const double RowBytes = 512; // a tensor for each row
         return new OpCost(Bytes(a, 0) + 16 * rows, Bytes(a, 0) * 3 + rows * RowBytes, (4 * count + 500 * rows) * Log2(rows));
     }

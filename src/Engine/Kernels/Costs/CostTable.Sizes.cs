@@ -51,8 +51,8 @@ internal static partial class CostTable
         // positions. The kernels of getitem, setitem_, index_put and index_put_ check what their masks and positions select.
         Row("getitem setitem_ index_put_", long.MaxValue, _free),
         Row("index_put", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))), // beside those checks
-        Row("index_select", 0, (in a) => a[0] is Tensor { ndim: > 0 } self
-            ? Taken(a, Count(a, 0) / Math.Max(1, self.shape[KernelGuards.WrapDim("index_select", a.Int(1), self.ndim)]) * Count(a, 2))
+        Row("index_select", 0, (in a) => a[0] is Tensor { ndim: > 0 }
+            ? Taken(a, CountWithout(a, 0, a.Int(1)) * Count(a, 2))
             : Taken(a, Count(a, 2))),
         // an expanded index takes a path that copies the argument and the result
         Row("gather", SmallProduct, (in a) => Taken(a, Count(a, 2)) is var cost
@@ -87,7 +87,7 @@ internal static partial class CostTable
     /// <summary>Square matrices with the sides of the last dimension and the offset.</summary>
     private static OpCost Diagonals(in OpArguments a, Tensor self)
     {
-        double side = self.shape[^1] + Math.Abs((double)a.Int(1)), batches = Count(a, 0) / Math.Max(1, self.shape[^1]);
+        double side = self.shape[^1] + Math.Abs((double)a.Int(1)), batches = CountWithout(a, 0, -1);
         return new OpCost(batches * side * side * self.element_size(), 0, batches * side * side);
     }
 
@@ -139,8 +139,8 @@ internal static partial class CostTable
         long dim = KernelGuards.WrapDim("take_along_dim", a.Int(2), self.ndim);
         long[] shape = self.shape;
         shape[dim] = index.shape[dim];
-        double count = Product(ShapeMath.Broadcast(shape, index.shape) ?? []);
-        double copies = count / Math.Max(1, shape[dim]) * self.shape[dim] * self.element_size();
+        long[] all = ShapeMath.Broadcast(shape, index.shape) ?? [];
+        double count = Product(all), copies = Product(ShapeMath.Without(all, dim)) * self.shape[dim] * self.element_size();
         return Taken(a, count) with { WorkspaceBytes = copies + count * (sizeof(long) + self.element_size()) };
     }
 
@@ -151,9 +151,8 @@ internal static partial class CostTable
         // libtorch scatters halves in a float32 copy; it adds, fills and copies them in place (CostTableTests measures it)
         bool hasFloatCopy = isScatter && a[0] is Tensor { dtype: ScalarType.Float16 or ScalarType.BFloat16 };
         double values = a.Count > 3 ? Math.Max(Count(a, 3), index) : index;
-        if (!isScatter && a[0] is Tensor { ndim: > 0 } tensor)
-            values = Math.Max(values, index * Count(a, 0)
-                / Math.Max(1, tensor.shape[KernelGuards.WrapDim(a.Schema.Name, a.Int(1), tensor.ndim)]));
+        if (!isScatter && a[0] is Tensor { ndim: > 0 })
+            values = Math.Max(values, index * CountWithout(a, 0, a.Int(1)));
         return new OpCost(self, (hasFloatCopy ? sizeof(float) * Count(a, 0) : 0) + values * ElementBytes(a, 0),
             Count(a, 0) * (copies ? 1 : 0) + 10 * values);
     }

@@ -24,6 +24,9 @@ internal static partial class CostTable
     /// <summary>The same for operations on matrices and on pairs of rows.</summary>
     private const long SmallMatrix = 1 << 12;
 
+    /// <summary>The same for factors that are square with the longer side of a matrix.</summary>
+    private const long SmallSide = 1 << 6;
+
     /// <summary>How much slower a product is that is computed element by element, at least.</summary>
     internal const double SlowProduct = 40;
 
@@ -71,6 +74,19 @@ internal static partial class CostTable
         for (int i = 0; i < a.Count; i++)
             if (a[i] is Tensor tensor) shapes.Add(Describe.Shape(tensor));
         throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: the shapes {string.Join(", ", shapes)} do not broadcast");
+    }
+
+    /// <summary>
+    /// The elements of an argument's shape without some of its dimensions, exactly: the quotient of the element counts says nothing where
+    /// one of them is 0.
+    /// </summary>
+    /// <param name="dims">The dimensions, which may be counted from the back.</param>
+    private static double CountWithout(in OpArguments a, int position, params ReadOnlySpan<long> dims)
+    {
+        if (a[position] is not Tensor { ndim: > 0 } tensor) return 1;
+        var wrapped = new long[dims.Length];
+        for (int i = 0; i < wrapped.Length; i++) wrapped[i] = KernelGuards.WrapDim(a.Schema.Name, dims[i], tensor.ndim);
+        return Product(ShapeMath.Without(tensor.shape, wrapped));
     }
 
     private static double Product(ReadOnlySpan<long> sizes)

@@ -21,8 +21,8 @@ internal delegate RowSplit? SplitRule(in OpArguments arguments);
 
 /// <summary>The row of an operation in the <see cref="CostTable"/>.</summary>
 /// <param name="SkipBelow">
-/// The product of the element counts of the tensor arguments up to which a call is always cheap, so that its cost is not computed. 0 for
-/// operations whose size depends on numbers or lists.
+/// The product of the element counts of the tensor arguments (<see cref="KernelGuards.Broadcast"/>) up to which a call is always cheap, so
+/// that its cost is not computed. 0 for operations whose size depends on numbers or lists.
 /// </param>
 /// <param name="Split">How a call is computed in parts; null if it is not.</param>
 /// <param name="IsCancellable">Whether the kernel itself looks at the cancellation of the job.</param>

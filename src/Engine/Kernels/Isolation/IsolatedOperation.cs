@@ -39,12 +39,13 @@ internal static class IsolatedOperation
         string op = a.Schema.Name;
         var bound = new object?[a.Count];
         for (int i = 0; i < bound.Length; i++) bound[i] = a[i];
+        KernelContext context = a.Context;
         double expected = cost.Bytes + ArgumentBytes(a);
         using Process process = Process.Start(StartInfo())!;
         try
         {
             // the streams are used on another thread, so that this one sees a cancellation
-            Task<object?> exchange = Task.Factory.StartNew(() => Exchange(process, op, bound), CancellationToken.None,
+            Task<object?> exchange = Task.Factory.StartNew(() => Exchange(process, op, bound, context), CancellationToken.None,
                 TaskCreationOptions.LongRunning, TaskScheduler.Default);
             while (!Wait(exchange))
             {
@@ -84,12 +85,14 @@ internal static class IsolatedOperation
     }
 
     /// <summary>Sends the call and reads the result, whose tensors belong to no dispose scope.</summary>
-    private static object? Exchange(Process process, string op, object?[] bound)
+    private static object? Exchange(Process process, string op, object?[] bound, KernelContext context)
     {
         using (var writer = new BinaryWriter(process.StandardInput.BaseStream, System.Text.Encoding.UTF8, leaveOpen: true))
         {
             writer.Write(op);
             writer.Write(get_num_threads());
+            writer.Write((int)context.DefaultType);
+            writer.Write(context.MaxListItems);
             ValueStream.Write(writer, bound);
         }
         using var reader = new BinaryReader(process.StandardOutput.BaseStream);

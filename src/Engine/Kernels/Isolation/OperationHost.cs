@@ -33,11 +33,16 @@ internal static partial class OperationHost
             using var writer = new BinaryWriter(output);
             string op = reader.ReadString();
             set_num_threads(reader.ReadInt32());
+            // the memory of the call was checked; the limits of the job end this process
+            var context = new KernelContext
+            {
+                DefaultType = (ScalarType)reader.ReadInt32(), MaxListItems = reader.ReadInt32(), MaxTensorBytes = long.MaxValue,
+            };
             var bound = (object?[])ValueStream.Read(reader)!;
             EndWithOtherProcess(input);
             try
             {
-                object? result = KernelTable.Run(OpTable.Get(op), bound, new KernelContext { MaxTensorBytes = long.MaxValue });
+                object? result = KernelTable.Run(OpTable.Get(op), bound, context);
                 writer.Write(true);
                 ValueStream.Write(writer, result);
             }

@@ -24,7 +24,8 @@ public sealed class BoundedOperationTests
         "maximum", "repeats", "counts", "tensor", "normal", "isinf", "masked_scatter", "square", "addcdiv_", "lstsq", "mask of attention",
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
         "remainder_", "scatter of halves", "attention of halves", "fmod", "pos_weight", "searchsorted", "mean as halves",
-        "mask of all",
+        "mask of all", "sizes", "sizes of a view", "tensors in a list", "tensors as an index",
+        "mask of bytes",
     ];
 
     [Theory]
@@ -95,6 +96,12 @@ public sealed class BoundedOperationTests
             "isinf" => Run(context, what, one.expand(60_000_000, 1)),
             "masked_scatter" => Run(context, what, ones(10), ones(10, dtype: ScalarType.Bool), ones(1).expand(100_000_000)),
             "tensor" => Run(context, what, one.expand(80_000_000, 1)),
+            "sizes" => Run(context, "zeros", one.to(ScalarType.Byte).reshape(1).expand(30_000_000)),
+            "sizes of a view" => Run(context, "view", one, one.to(ScalarType.Int64).reshape(1).expand(30_000_000)),
+            "mask of bytes" => Run(context, "getitem", one, one.to(ScalarType.Byte).expand(300_000_000, 1)),
+            "tensors in a list" => Run(context, "tensor", Enumerable.Repeat<object?>(one.expand(10_000_000, 1), 10).ToList()),
+            "tensors as an index" => Run(context, "getitem", one,
+                Enumerable.Repeat<object?>(zeros(1, dtype: ScalarType.Int64).expand(10_000_000), 4).ToList()),
             "normal" => Run(context, what, ones(20_000, 2), one.expand(20_000, 20_000)),
             "repeats" => Run(context, "repeat_interleave", ones(1), ones(1, dtype: ScalarType.Int32).expand(40_000_000)),
             _ => Run(context, what, rows, one.expand(1, 20_000)),
@@ -252,6 +259,22 @@ public sealed class BoundedOperationTests
         NdifException error = Assert.ThrowsAny<NdifException>(() => Engine.Kernels.Isolation.IsolatedOperation.Run(
             new OpArguments(OpTable.Get("linalg_inv"), [zeros(3, 3)], context), new Engine.Kernels.Costs.OpCost(1 << 20), context.Limits!));
         Assert.Equal(ErrorCode.OpFailed, error.Code);
+    }
+
+    /// <summary>A model of another type than float32 creates tensors of its type.</summary>
+    [Fact]
+    public void AnotherProcess_HasTheContextOfTheJob()
+    {
+        using var scope = NewDisposeScope();
+        var context = new KernelContext { DefaultType = ScalarType.BFloat16, MaxListItems = 7, Limits = Context().Limits };
+        object?[] bound = ArgumentBinder.Bind(OpTable.Get("linspace"), [0.0, 1.0, 3L]);
+        var made = (Tensor)Engine.Kernels.Isolation.IsolatedOperation.Run(new OpArguments(OpTable.Get("linspace"), bound, context),
+            new Engine.Kernels.Costs.OpCost(64), context.Limits!)!;
+        Assert.Equal(ScalarType.BFloat16, made.dtype);
+        bound = ArgumentBinder.Bind(OpTable.Get("tolist"), [zeros(8)]);
+        NdifException thrown = Assert.ThrowsAny<NdifException>(() => Engine.Kernels.Isolation.IsolatedOperation.Run(
+            new OpArguments(OpTable.Get("tolist"), bound, context), new Engine.Kernels.Costs.OpCost(64), context.Limits!));
+        Assert.Equal(ErrorCode.LimitExceeded, thrown.Code);
     }
 
     /// <summary>Blocks of rows of products have the bits of the whole product.</summary>

@@ -162,6 +162,75 @@ public sealed class CostTableTests
         }
     }
 
+    /// <summary>The number of products of matrix_exp follows the largest element.</summary>
+    [Theory]
+    [InlineData(1.0, 80)]
+    [InlineData(1e300, 2_000)]
+    [InlineData(-1e300, 2_000)]
+    [InlineData(double.PositiveInfinity, 2_000)]
+    public void MatrixExp_CostsItsSquarings(double value, double least)
+    {
+        using var scope = NewDisposeScope();
+        const long Side = 70;
+        double flops = CostOf("matrix_exp", full([Side, Side], value, ScalarType.Float64)).Flops / (Side * Side * Side);
+        // 2 for float64
+        Assert.InRange(flops, 2 * (least - 60), 2 * (least + 300));
+    }
+
+    [Theory]
+    [InlineData(1_000_000, 100, 6)] // a heap
+    [InlineData(1_000_000, 100_000, 100)]
+    public void TopK_CostsItsComparisons(long count, long k, double least)
+    {
+        using var scope = NewDisposeScope();
+        Assert.InRange(CostOf("topk", ones(1).expand(count), k).Elements / count, least, 200);
+    }
+
+    /// <summary>The remainder of floats takes longer the more their exponents differ; only that division has one.</summary>
+    [Theory]
+    [InlineData("remainder", ScalarType.Float64, 35)]
+    [InlineData("remainder", ScalarType.Float32, 10)]
+    [InlineData("fmod", ScalarType.BFloat16, 10)]
+    [InlineData("floor_divide_", ScalarType.Float32, 10)]
+    [InlineData("remainder", ScalarType.Int64, 1)]
+    public void Remainders_CostTheirLongestDivision(string op, ScalarType type, double least)
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(1_000, dtype: type);
+        Assert.InRange(CostOf(op, self, self).Elements / self.numel(), least, 60);
+    }
+
+    [Fact]
+    public void OnlyAFloorDivision_HasARemainder()
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(1_000);
+        double Work(string? mode) => CostOf("div", self, self, new Dictionary<string, object?> { ["rounding_mode"] = mode }).Elements;
+        Assert.Equal(Work(null), Work("trunc"));
+        Assert.InRange(Work("floor") / Work(null), 4, 10);
+    }
+
+    /// <summary>The matrices of a norm may lie along any two dimensions.</summary>
+    [Fact]
+    public void TheNormOfMatrices_CostsItsSingularValues()
+    {
+        using var scope = NewDisposeScope();
+        Tensor stack = ones(1).expand(300, 200, 7);
+        var dims = new List<object?> { 0L, 1L };
+        OpCost nuclear = CostOf("linalg_matrix_norm", stack, "nuc", dims), second = CostOf("linalg_norm", stack, tensor(2), dims);
+        Assert.Equal(7 * CostOf("linalg_svdvals", ones(300, 200)).Flops, nuclear.Flops);
+        Assert.Equal(nuclear.Flops, second.Flops);
+    }
+
+    /// <param name="arguments">Keywords are the last one, a dictionary.</param>
+    private static OpCost CostOf(string op, params object?[] arguments)
+    {
+        OpSchema schema = OpTable.Get(op);
+        object?[] bound = arguments is [.. var positional, Dictionary<string, object?> keywords]
+            ? ArgumentBinder.Bind(schema, positional, keywords) : ArgumentBinder.Bind(schema, arguments);
+        return CostTable.Entries[op].Rule(new OpArguments(schema, bound, new KernelContext()));
+    }
+
     private static OpArguments BindScatter(string op, ScalarType type, long rows)
     {
         const long Columns = 64;
