@@ -14,7 +14,7 @@ internal static class UnresponsiveCall
     public static async Task InjectAsync(ChaosCluster cluster)
     {
         var remote = Backend.At($"http://127.0.0.1:{cluster.GatewayProxies[0].Port}", cluster.Key);
-        Job job = await SubmitAsync(remote);
+        Job job = await RetryAsync(() => SubmitAsync(remote));
         JobInfo info = await WaitAsync(job, info => info.State is JobState.Running || info.State.IsTerminal());
         string? blob = Directory.EnumerateFiles(Path.Combine(cluster.Data, "blobs"), "*", SearchOption.AllDirectories)
             .FirstOrDefault(file => new FileInfo(file).Length == sizeof(float) * Elements);
@@ -23,12 +23,12 @@ internal static class UnresponsiveCall
             File.Delete(blob);
             using (Process make = Process.Start("mkfifo", [blob])) await make.WaitForExitAsync();
             await Task.Delay(TimeSpan.FromSeconds(3)); // the operations before it take about a second
-            await job.CancelAsync();
+            await RetryAsync(() => job.CancelAsync());
             if (cluster.FindWorker(info.Worker) is { } worker)
                 await Task.WhenAny(worker.WaitForExitAsync(), Task.Delay(TimeSpan.FromSeconds(20))); // it may have ended before its turn
             File.Delete(blob);
         }
-        await job.DeleteAsync();
+        await RetryAsync(() => job.DeleteAsync());
     }
 
     private static async Task<Job> SubmitAsync(Backend remote)
@@ -45,9 +45,25 @@ internal static class UnresponsiveCall
     {
         while (true)
         {
-            JobInfo info = await job.GetAsync();
+            JobInfo info = await RetryAsync(() => job.GetAsync());
             if (condition(info)) return info;
             await Task.Delay(TimeSpan.FromMilliseconds(20));
+        }
+    }
+
+    /// <summary>Calls again while the service, which may still recover from the fault before, cannot be reached.</summary>
+    private static async Task<T> RetryAsync<T>(Func<Task<T>> call)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (NdifException lost) when (lost.Code is ErrorCode.Unavailable && attempt < 20)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(1));
+            }
         }
     }
 }

@@ -134,7 +134,8 @@ internal static partial class CostTable
     /// <summary>The argument and the index broadcast, other than along the dimension.</summary>
     private static OpCost TakenAlong(in OpArguments a)
     {
-        if (!a.Has(2)) return Taken(a, Count(a, 1)) with { WorkspaceBytes = Bytes(a, 0) + Bytes(a, 1) };
+        // flat copies of both, and of the index another one
+        if (!a.Has(2)) return Taken(a, Count(a, 1)) with { WorkspaceBytes = Bytes(a, 0) + 2 * Bytes(a, 1) };
         if (a[0] is not Tensor { ndim: > 0 } self || a[1] is not Tensor index || self.ndim != index.ndim) return default;
         long dim = KernelGuards.WrapDim("take_along_dim", a.Int(2), self.ndim);
         long[] shape = self.shape;
