@@ -37,20 +37,15 @@ internal static class TestPrograms
     public static Program ManyOperations(string model, int operations)
     {
         var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
-        Add(new Node { Call = Ones(1024, 1024) });
+        Add(program, new Node { Call = Ones(1024, 1024) });
         for (int i = 0; i < operations; i++)
-            Add(new Node { Call = new Call { Op = "mul", Arguments = { Last(), new Argument { Real = 1.0000001 } } } });
-        Add(new Node { Call = new Call { Op = "sum", Arguments = { Last() } } });
-        Add(new Node { Save = new Save { Value = Last(), Name = "sum" } });
+            Add(program, new Node
+            {
+                Call = new Call { Op = "mul", Arguments = { Last(program), new Argument { Real = 1.0000001 } } },
+            });
+        Add(program, new Node { Call = new Call { Op = "sum", Arguments = { Last(program) } } });
+        Add(program, new Node { Save = new Save { Value = Last(program), Name = "sum" } });
         return program;
-
-        void Add(Node node)
-        {
-            program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
-            program.Nodes.Add(node);
-        }
-
-        Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
     }
 
     /// <summary>A program of many nodes, each of which takes microseconds to run. It logs a text first.</summary>
@@ -68,22 +63,15 @@ internal static class TestPrograms
     public static Program ManyLiveTensors(string model, int tensors)
     {
         var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
-        for (int i = 0; i < tensors; i++) Add(Ones(1024, 1024));
+        for (int i = 0; i < tensors; i++) Add(program, new Node { Call = Ones(1024, 1024) });
         for (uint i = 1; i < tensors; i++)
         {
-            uint sum = i == 1 ? 0 : (uint)program.Nodes.Count - 1;
-            Add(new Call { Op = "add", Arguments = { new Argument { Node = sum }, new Argument { Node = i } } });
+            Argument sum = i == 1 ? new Argument { Node = 0 } : Last(program);
+            Add(program, new Node { Call = new Call { Op = "add", Arguments = { sum, new Argument { Node = i } } } });
         }
-        Add(new Call { Op = "sum", Arguments = { new Argument { Node = (uint)program.Nodes.Count - 1 } } });
-        program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
-        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = (uint)program.Nodes.Count - 1 }, Name = "sum" } });
+        Add(program, new Node { Call = new Call { Op = "sum", Arguments = { Last(program) } } });
+        Add(program, new Node { Save = new Save { Value = Last(program), Name = "sum" } });
         return program;
-
-        void Add(Call call)
-        {
-            program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
-            program.Nodes.Add(new Node { Call = call });
-        }
     }
 
     /// <summary>A number of tensors of 4 MiB that are alive while the client is asked for a value, and their sums.</summary>
@@ -167,19 +155,11 @@ internal static class TestPrograms
         var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
         for (int i = 0; i < lists; i++)
         {
-            Add(new Node { Call = Ones(elements) });
-            Add(new Node { Container = new MakeContainer { Items = { Last() } } });
-            Add(new Node { Save = new Save { Value = Last(), Name = $"list {i}" } });
+            Add(program, new Node { Call = Ones(elements) });
+            Add(program, new Node { Container = new MakeContainer { Items = { Last(program) } } });
+            Add(program, new Node { Save = new Save { Value = Last(program), Name = $"list {i}" } });
         }
         return program;
-
-        void Add(Node node)
-        {
-            program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
-            program.Nodes.Add(node);
-        }
-
-        Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
     }
 
     /// <summary>A forward pass with a number of statements, each of which takes microseconds.</summary>
@@ -241,6 +221,16 @@ internal static class TestPrograms
         program.Regions[^1].Nodes.Add([call, call + 1]);
         return program;
     }
+
+    /// <summary>Adds a node to the end of a program, and of its first region.</summary>
+    private static void Add(Program program, Node node)
+    {
+        program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+        program.Nodes.Add(node);
+    }
+
+    /// <summary>The value of the last node.</summary>
+    private static Argument Last(Program program) => new() { Node = (uint)program.Nodes.Count - 1 };
 
     private static Call Ones(params long[] shape) => new()
     {
