@@ -317,7 +317,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     /// True for the errors of a lost connection or gateway, and of a quota that is full at the moment. The channel reports some lost
     /// connections as "internal".
     /// </summary>
-    private static bool IsTransient(RpcException lost) =>
+    internal static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
         || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException
             or IOException);
