@@ -113,6 +113,10 @@ internal static class KernelGuards
             throw Errors.CreateException(ErrorCode.OpFailed, $"{op}: the smallest integer divided by -1 does not fit its type.");
     }
 
+    /// <summary>Operations whose arguments are not broadcast against each other, though their shapes may allow it.</summary>
+    private static readonly HashSet<string> _withoutBroadcast =
+        ["matmul", "mm", "bmm", "index_select", "embedding", "searchsorted", "bucketize", "isin"];
+
     /// <summary>
     /// Checks the size of a broadcast: [a, 1] and [1, b] give a · b elements. The shapes are computed only if the product of the
     /// element counts is near the limit. Empty dimensions count as 1, because a reduction or a product over them has elements.
@@ -134,7 +138,7 @@ internal static class KernelGuards
                 Size(op, elements = ShapeMath.ElementCountOfNonempty(tensor.shape), tensor.element_size(), context);
             product = ShapeMath.SaturatingMultiply(product, elements);
         }
-        if (tensors < 2 || product <= context.MaxTensorBytes / 8) return product;
+        if (tensors < 2 || product <= context.MaxTensorBytes / 8 || _withoutBroadcast.Contains(op)) return product;
         long[]? shape = [];
         long largest = 0, bytes = 1;
         foreach (object? value in bound)

@@ -68,6 +68,49 @@ public sealed class EmptyArgumentTests
         Assert.Contains(thrown.Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded });
     }
 
+    /// <summary>libtorch's fused kernel divides by these sizes, which would end the process.</summary>
+    [Theory]
+    [InlineData(0, 2, 3, 3)]
+    [InlineData(2, 0, 3, 3)]
+    [InlineData(2, 2, 0, 3)]
+    [InlineData(2, 2, 3, 0)]
+    public void AttentionOfEmptyArguments_IsEmpty_OrZero(long batch, long heads, long queries, long keys)
+    {
+        using var scope = NewDisposeScope();
+        Tensor query = ones(batch, heads, queries, 4), key = ones(batch, heads, keys, 4);
+        foreach (bool causal in (bool[])[false, true])
+        {
+            var result = (Tensor)Run("scaled_dot_product_attention", query, key, key, null, 0.0, causal)!;
+            Assert.Equal([batch, heads, queries, 4], result.shape);
+            Assert.Equal(0, result.sum().item<float>());
+        }
+    }
+
+    /// <summary>The shapes of such arguments could be broadcast to a tensor that is too large, but the operations do not do that.</summary>
+    [Theory]
+    [InlineData("matmul")]
+    [InlineData("mm")]
+    [InlineData("index_select")]
+    [InlineData("embedding")]
+    [InlineData("searchsorted")]
+    [InlineData("bucketize")]
+    [InlineData("isin")]
+    public void ArgumentsThatAreNotBroadcast_MayBeLongInTwoDimensions(string op)
+    {
+        using var scope = NewDisposeScope();
+        const int length = 131_072;
+        Tensor column = ones(length, 1), positions = zeros(length, ScalarType.Int64), row = ones(1, length);
+        object? result = op switch
+        {
+            "index_select" => Run(op, column, 0L, positions),
+            "embedding" => Run(op, positions, column),
+            "searchsorted" => Run(op, ones(length), column),
+            "bucketize" or "isin" => Run(op, column, ones(length)),
+            _ => Run(op, row, column),
+        };
+        Assert.Equal(op is "matmul" or "mm" ? 1 : length, ((Tensor)result!).numel());
+    }
+
     /// <summary>The strides of such a result would overflow.</summary>
     [Fact]
     public void AnEmptyBroadcast_OfTooLargeDimensions_IsRefused()
