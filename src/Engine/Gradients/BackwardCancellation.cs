@@ -16,8 +16,8 @@ namespace Ndif.Engine.Gradients;
 /// A hook must not throw, but may return another gradient, and libtorch ends the pass with an exception if that has another shape
 /// (check_variable_result in torch/csrc/autograd/variable.cpp).
 /// </remarks>
-/// <param name="hasGraph">Whether a value of an earlier operation is still part of a graph.</param>
-internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
+/// <param name="getEndCount">How often the graph of the job has ended, so that it began again.</param>
+internal sealed class BackwardCancellation(JobRun job, Func<int> getEndCount)
 {
     /// <summary>Additions of elements; about 0.1 s.</summary>
     private const double WorkBetween = 1e8;
@@ -28,7 +28,8 @@ internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
     /// <summary>The gradients of an operation take about twice its work: one for each of two factors.</summary>
     private const double Passes = 2;
 
-    private double _work;
+    private double _work, _workspaceBytes;
+    private int _endCount;
 
     /// <summary>
     /// The memory of the largest step of a backward pass through the graph: the gradients of the results and of the arguments of an
@@ -39,13 +40,14 @@ internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
     /// <summary>An operation was recorded in a graph.</summary>
     public void OnRecorded(in OpArguments a, object? result)
     {
-        if (!hasGraph()) MaxStepBytes = 0;
+        if (getEndCount() is var count && count != _endCount) (MaxStepBytes, _endCount) = (0, count);
         OpCost cost = CostTable.Entries[a.Schema.Name].Rule(a);
         double elements = 0, bytes = 0;
         for (int i = 0; i < a.Count; i++)
             foreach (Tensor argument in TensorsOf(a[i]))
                 if (argument.requires_grad) Add(argument); // the gradient of a slice is a whole tensor
         foreach (Tensor tensor in TensorsOf(result)) Add(tensor);
+        _workspaceBytes = cost.WorkspaceBytes;
         MaxStepBytes = Math.Max(MaxStepBytes, Passes * bytes + cost.WorkspaceBytes);
         _work += Passes * (cost.Elements + elements + cost.Flops / FlopsOfElement);
         if (_work >= WorkBetween) Attach(result);
@@ -55,6 +57,16 @@ internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
             double count = tensor.numel();
             (elements, bytes) = (elements + count, bytes + count * tensor.element_size());
         }
+    }
+
+    /// <summary>
+    /// Returns what an operation that was recorded has computed beside its result, in bytes, and forgets it. Zero if none was recorded.
+    /// </summary>
+    public double TakeWorkspaceBytes()
+    {
+        double bytes = _workspaceBytes;
+        _workspaceBytes = 0;
+        return bytes;
     }
 
     /// <summary>Makes a backward pass look at the cancellation when it comes to a value, which is or has a tensor of its graph.</summary>

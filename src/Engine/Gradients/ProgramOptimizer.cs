@@ -31,8 +31,11 @@ internal sealed class ProgramOptimizer : IDisposable
         _parameters = [.. parameters.Select(p => new ParameterState(p.alias().DetachFromDisposeScope()))];
     }
 
-    /// <summary>The bytes of the gradients and of the averages of Adam, which an optimizer has for each of its parameters.</summary>
-    public long MaxBytes => _parameters.Sum(p => 3 * p.Value.numel() * p.Value.element_size());
+    /// <summary>The parameters, borrowed.</summary>
+    public IEnumerable<torch.Tensor> Parameters => _parameters.Select(p => p.Value);
+
+    /// <summary>The bytes of the averages that an optimizer has for each of its parameters: at most the two of Adam.</summary>
+    public long MaxBytes => _parameters.Sum(p => 2 * p.Value.numel() * p.Value.element_size());
 
     /// <summary>Creates a leaf of the graph with the elements of a value, outside of any dispose scope.</summary>
     public static torch.Tensor NewParameter(object? initial)

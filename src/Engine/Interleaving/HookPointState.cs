@@ -71,23 +71,14 @@ internal sealed class HookPointState
     public void Replace(object? value)
     {
         HashSet<torch.Tensor> oldTensors = TensorOwnership.NewTensorSet(), newTensors = TensorOwnership.NewTensorSet();
-        CollectTensors(Value, oldTensors);
-        CollectTensors(value, newTensors);
+        TensorOwnership.CollectTensors(Value, oldTensors);
+        TensorOwnership.CollectTensors(value, newTensors);
         foreach (torch.Tensor tensor in oldTensors)
             if (!newTensors.Contains(tensor) && _writtenTensors?.Remove(tensor) == true) tensor.Dispose();
         newTensors.ExceptWith(oldTensors);
         if (_writtenTensors is null) _writtenTensors = newTensors;
         else _writtenTensors.UnionWith(newTensors);
         Value = value;
-    }
-
-    /// <summary>Collects all tensors in the value of a hook point.</summary>
-    public static void CollectTensors(object? value, HashSet<torch.Tensor> into)
-    {
-        TensorOwnership.CollectTensors(value is ModelOutput output ? output.Entries : value, into);
-        if (value is not Arguments arguments) return;
-        TensorOwnership.CollectTensors(arguments.Positional, into);
-        TensorOwnership.CollectTensors(arguments.Keywords, into);
     }
 
     /// <summary>At a module's input: the arguments of the call whose output the pass is at. They can be read and not edited.</summary>

@@ -35,7 +35,7 @@ internal sealed partial class Interleaver
     public bool IsActive(HookPoint point) => _hookPoints[point].IsActive;
 
     /// <summary>Reads the slice of an invoke at the current hook point. Returns new handles, outside of any dispose scope.</summary>
-    /// <param name="batch">The tensors of which the slice has views; null if it is no part of a batch.</param>
+    /// <param name="batch">The value of which it is a slice; null if it is no part of a batch.</param>
     public object? Read(Interpreter invoke, ReadStatement read, out BatchShare? batch)
     {
         batch = null;
@@ -55,11 +55,7 @@ internal sealed partial class Interleaver
         object? source = state.EndedCallArguments ?? state.SourceOf(invoke.Slice!, read.Point, Sites);
         object? value = Sites.Read(invoke.Slice!, read.Kind, read.Point, source);
         if (!invoke.Slice!.CoversBatch)
-        {
-            HashSet<torch.Tensor> tensors = TensorOwnership.NewTensorSet();
-            HookPointState.CollectTensors(source, tensors);
-            batch = new BatchShare(tensors, (double)invoke.EnclosingTrace!.RowCount / invoke.Slice.Batch.BatchSize);
-        }
+            batch = new BatchShare(source, (double)invoke.EnclosingTrace!.RowCount / invoke.Slice.Batch.BatchSize);
         // the model continues with the whole value: a copy, and a slice that requires a gradient, is written back into it, and so into its
         // graph
         if (isCopy || (requiresGrad && (!invoke.Slice!.CoversBatch || Sites.IsRouted(read.Point))))

@@ -29,17 +29,21 @@ internal sealed partial class Interpreter
             TensorOwnership.DisposeTensors(value);
             throw;
         }
-        ReplaceItem(node, previous, value);
+        ReplaceItem(node, previous, value, arguments[2]);
         return null;
     }
 
     /// <summary>Frees the item of a container whose place another one has taken.</summary>
-    private void ReplaceItem(uint container, object? previous, object? item)
+    /// <param name="original">What was assigned, borrowed: the item has its memory, or is a copy of it.</param>
+    private void ReplaceItem(uint container, object? previous, object? item, object? original)
     {
         if (previous is not null) _slots.RemoveBytes(container, previous);
         TensorOwnership.DisposeTensors(previous);
-        _slots.AddBytes(container, item);
+        _slots.AddBytes(container, item, OriginOfItem(container, original));
     }
+
+    private ValueOrigin OriginOfItem(uint container, object? original) =>
+        Job.IsSaved(container) ? new ValueOrigin([original]) : default;
 
     /// <summary>An item that is added to a container. A saved container has copies, which later edits do not change.</summary>
     private object? NewItem(uint container, Operand value)

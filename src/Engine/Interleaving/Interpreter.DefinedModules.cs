@@ -44,6 +44,7 @@ internal sealed partial class Interpreter
         finally
         {
             while (_frames.Count > depth) _frames.Pop();
+            _slots.OnCallEnded();
             Job.ActiveModuleCalls.Remove(call.Path);
         }
     }

@@ -39,7 +39,7 @@ internal sealed partial class Interpreter
         }
         object? result = _callResult ?? Compute(call);
         (_completesCall, _callResult) = (false, null);
-        _slots.Set(call.Id, result, isNew: true);
+        _slots.Set(call.Id, result, OriginOf(call));
         return true;
     }
 
@@ -127,6 +127,17 @@ internal sealed partial class Interpreter
             throw ForwardErrorTranslator.Translate(e, $"The call of `{ModulePaths.DisplayName(_plan.Model.Paths[call.Module])}`",
                 "Check the shapes and element types of its arguments.");
         }
+    }
+
+    private ValueOrigin OriginOf(CallModuleStatement call)
+    {
+        if (!_plan.Autograd.IsUsed) return default;
+        using var scope = torch.NewDisposeScope();
+        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
+        KeyValuePair<string, object?>[] keywords =
+            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
+        double workspaceBytes = _plan.Model.CostOfCall(call.Module, new Arguments(arguments, keywords)).WorkspaceBytes;
+        return new ValueOrigin([arguments, keywords], workspaceBytes);
     }
 
     /// <summary>Checks that a call fits into the memory and the time that the job has left.</summary>

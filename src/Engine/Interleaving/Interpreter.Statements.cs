@@ -32,13 +32,13 @@ internal sealed partial class Interpreter
         {
             case CallStatement call:
                 if (call.Schema.InPlace) MarkEditInPlace(call);
-                _slots.Set(call.Id, Compute(call), isNew: !call.IsView, isEdited: call.IsEdit);
+                Compute(call);
                 return true;
             case ReadStatement read:
                 if (!TryReach(read.Point, read.Call, isRead: true)) return false;
                 _reads.Add(read.Id);
                 object? slice = Interleaver!.Read(this, read, out BatchShare? batch);
-                _slots.Set(read.Id, slice, batch: batch);
+                _slots.Set(read.Id, slice, new ValueOrigin(Batch: batch));
                 return true;
             case WriteStatement write:
                 if (!TryReach(write.Point, write.Call)) return false;
@@ -55,7 +55,7 @@ internal sealed partial class Interpreter
             case StartAtStatement start:
                 Job.LastWriteNode = start.Id;
                 HasEditedCache = true;
-                Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
+                Interleaver!.StartAt(this, start, _slots.OnWritten(start.Value.Evaluate(_slots)));
                 return true;
             case CallModuleStatement module:
                 return Call(module);
@@ -79,7 +79,7 @@ internal sealed partial class Interpreter
                 if (_slots[append.Container] is not List<object?> list)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a list can be appended to.");
                 list.Add(NewItem(append.Container, append.Value));
-                _slots.AddBytes(append.Container, list[^1]);
+                _slots.AddBytes(append.Container, list[^1], OriginOfItem(append.Container, append.Value.Evaluate(_slots)));
                 return true;
             case LogStatement log:
                 object?[] logged = Array.ConvertAll(log.Values, v => v.Evaluate(_slots));
@@ -162,7 +162,7 @@ internal sealed partial class Interpreter
                 object? entry = NewItem(put.Container, put.Value);
                 map.Remove(put.Key, out object? previous);
                 map[put.Key] = entry;
-                ReplaceItem(put.Container, previous, entry);
+                ReplaceItem(put.Container, previous, entry, put.Value.Evaluate(_slots));
                 return true;
             case SetVariableStatement set:
                 if (_slots[set.Container] is not List<object?> { Count: 1 } variable)
@@ -170,7 +170,7 @@ internal sealed partial class Interpreter
                 object? value = NewItem(set.Container, set.Value);
                 object? before = variable[0];
                 variable[0] = value;
-                ReplaceItem(set.Container, before, value);
+                ReplaceItem(set.Container, before, value, set.Value.Evaluate(_slots));
                 return true;
             case TraceStatement trace:
                 (WaitReason, AwaitedTrace) = (WaitReason.ForwardPass, trace);
@@ -196,7 +196,7 @@ internal sealed partial class Interpreter
         return false;
     }
 
-    private object? Compute(CallStatement call)
+    private void Compute(CallStatement call)
     {
         using var scope = torch.NewDisposeScope();
         object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
@@ -208,7 +208,11 @@ internal sealed partial class Interpreter
             if (call.Schema.Name == "getitem") Job.ReadOnlyInputs.Add(call.Id); // a slice of a read-only input is read-only
         }
         if (call is { Schema.Name: "setitem_", Arguments: [NodeOperand, _, _] }
-            && arguments[0] is List<object?> or Dictionary<string, object?> or object?[]) return SetItem(call, arguments);
+            && arguments[0] is List<object?> or Dictionary<string, object?> or object?[])
+        {
+            _slots.Set(call.Id, SetItem(call, arguments));
+            return;
+        }
         if (call.Schema.InPlace)
         {
             RefuseEditOfWeight(arguments.FirstOrDefault());
@@ -220,7 +224,8 @@ internal sealed partial class Interpreter
         if (result is not torch.Tensor) Job.Limits.RequireMemory($"{call.Schema.Name}()", ValueMemory.ItemBytesOf(result), 0); // a copy
         if (call is { IsView: true, Schema.InPlace: false }) result = WithoutEmptyViews(result);
         if (call.IsOnlySaved) Job.OnOnlySavedValue(call.Id, isOwn: !call.IsView && !HeldStorages.SharesMemory(result, borrowed));
-        return TensorOwnership.TakeOwnership(result, borrowed);
+        double workspaceBytes = Job.Limits.Backward?.TakeWorkspaceBytes() ?? 0;
+        _slots.Set(call.Id, TensorOwnership.TakeOwnership(result, borrowed), new ValueOrigin(arguments, workspaceBytes, call.IsEdit));
     }
 
     /// <summary>Replaces views without elements, which would keep the memory of the tensors that they were taken from.</summary>

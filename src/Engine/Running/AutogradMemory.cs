@@ -4,127 +4,161 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>
-/// The memory that autograd holds for a job beside its values: what graphs keep of values that are freed, and the gradients of leaves.
-/// 1. A value of a graph keeps the values that it was computed from, which are older, and the values of the model in its pass. What is
-///    freed therefore counts until every value of a graph that is younger is freed as well.
-/// 2. A backward pass leaves a gradient in each leaf (AccumulateGrad), with all elements of its shape. It counts from the time when the
-///    leaf requires it, until no value is the leaf and no graph keeps it.
+/// The memory that autograd holds for a job beside its values, counted by a copy of its graph. A tensor whose values have been freed
+/// counts as long as an operation that has it as an argument is part of a graph, and so do the values of the model in a pass of which the
+/// job has a value. A leaf has a gradient of all elements of its shape (AccumulateGrad) from the time when it requires one.
 /// </summary>
+/// <remarks>
+/// The graph is one of storages, because a view has the graph of its base after an edit in place (<c>VariableHooks</c>), and counts at
+/// least what autograd keeps: an operation keeps all of its arguments here, also those that its gradient does not need, and what a
+/// backward pass frees counts until its values are freed.
+/// </remarks>
 internal sealed class AutogradMemory
 {
     /// <summary>The memory of an operation in a graph.</summary>
-    private const long MinNodeBytes = 512;
+    private const long OperationBytes = 512;
 
-    private readonly Dictionary<uint, long> _holders = []; // the nodes whose values are part of a graph, and when they were set
-    private readonly SortedSet<(long Time, uint Node)> _holdersByTime = [];
-    private readonly PriorityQueue<(long Bytes, long Time), long> _freed = new(); // the youngest first
-    private readonly Dictionary<nint, Leaf> _leaves = []; // also tensors that require no gradient yet
-    private long _time, _lastEdit, _lastWrite, _passStart, _freedBytes, _gradientBytes;
+    private readonly GraphMemory _memory = new();
+    private readonly Dictionary<nint, HeldTensor> _tensors = []; // by identity
+    private readonly Dictionary<nint, GraphStorage> _storages = [];
+    private GraphNode? _pass; // what the model keeps in the pass or call that runs
+    private GraphNode? _passValues; // the values of the model
 
     /// <summary>The bytes of what graphs keep and of the gradients of leaves.</summary>
-    public long Bytes => _freedBytes + _gradientBytes;
+    public long Bytes => _memory.Bytes;
 
-    /// <summary>Whether a value is part of a graph.</summary>
-    public bool HasGraph => _holders.Count > 0;
+    /// <summary>How often the graph has ended: none of its values was left.</summary>
+    public int EndCount => _memory.EndCount;
 
-    /// <summary>A value was set as that of a node, or added to it.</summary>
-    /// <param name="isEdited">Whether it was edited in place: other values may then have the graph of the edit.</param>
-    public void OnSet(uint node, object? value, bool isEdited)
+    /// <summary>A value was set or added.</summary>
+    public void Add(object? value, ValueOrigin origin)
     {
-        if (!IsRecorded(value)) return;
-        if (_holders.TryGetValue(node, out long earlier)) _holdersByTime.Remove((earlier, node));
-        _holders[node] = ++_time;
-        _holdersByTime.Add((_time, node));
-        if (!isEdited) return;
-        _lastEdit = _time;
-        if (_passStart > 0) _lastWrite = _time; // it may be a value of the model
+        object?[]? operands = origin.Operands;
+        if (operands is not null) TensorOwnership.ForEachTensor(operands, Update); // requires_grad_ changes its argument
+        TensorOwnership.ForEachTensor(value, tensor => Hold(tensor, isOfPass: operands is null && _pass is not null));
+        long bytes = OperationBytes + (long)origin.WorkspaceBytes;
+        TensorOwnership.ForEachTensor(value, tensor =>
+        {
+            if (!IsRecorded(tensor) || FindStorage(tensor) is not { } storage) return;
+            if (operands is null && storage.Operation is not null) return;
+            List<GraphNode> parents = operands is null ? _pass is null ? [] : [_pass] : ParentsIn(operands);
+            GraphNode node = storage.GetNode(_memory);
+            if (!parents.Contains(node)) parents.Add(node);
+            storage.Record(new GraphNode(_memory, bytes, isRecorded: true, parents));
+            bytes = OperationBytes;
+            if (!origin.IsEdit) return;
+            storage.IsEdited = true;
+            if (_pass is not null) AddToPass([storage.Operation!]); // it may be a value of the model
+        });
     }
 
-    /// <summary>A value was written into the model, which keeps its graph until the pass ends.</summary>
-    public void OnWritten(object? value)
+    /// <summary>A value is about to be freed.</summary>
+    /// <param name="storages">It is in them still.</param>
+    public void Remove(object? value, HeldStorages storages) => TensorOwnership.ForEachTensor(value, tensor =>
     {
-        if (_passStart > 0 && IsRecorded(value)) _lastWrite = ++_time;
-    }
+        nint identity = GradientHook.Identity(tensor);
+        if (!_tensors.TryGetValue(identity, out HeldTensor held)) return;
+        if (held.Handles > 1)
+        {
+            _tensors[identity] = held with { Handles = held.Handles - 1 };
+            return;
+        }
+        _tensors.Remove(identity);
+        GraphStorage storage = held.Storage;
+        if (storage.RemoveTensor(held.RequiresGrad)) return;
+        _storages.Remove(storage.Key);
+        storage.Free(storage.IsOfPass ? 0 : storages.BytesOf(storage.Key));
+    });
 
-    /// <summary>The value of a node is freed.</summary>
-    /// <param name="bytes">The memory of its own, which the graph may keep.</param>
-    public void OnFreed(uint node, long? bytes)
-    {
-        if (!_holders.Remove(node, out long time)) return;
-        _holdersByTime.Remove((time, node));
-        if (bytes is { } own) Keep(Math.Max(own, MinNodeBytes), time);
-        RemoveUnkept();
-    }
+    /// <summary>A value is written into the model, or a module of the program, which keeps its graph until the pass or the call ends.</summary>
+    public void OnWritten(object? value) => AddToPass(ParentsIn([value], onlyRecorded: true));
 
     /// <summary>A pass begins whose values belong to a graph.</summary>
-    public void OnPassStarted() => _passStart = ++_time;
+    public void OnPassStarted()
+    {
+        EndPass();
+        _passValues = new GraphNode(_memory, 0, isRecorded: true);
+        _pass = new GraphNode(_memory, 0, isRecorded: true, _passValues);
+    }
 
     /// <summary>A pass has ended. A value that was computed in it keeps the values of the model.</summary>
     /// <param name="bytes">The bytes of the values of the model.</param>
     public void OnPassEnded(long bytes)
     {
-        Keep(bytes, _passStart);
+        _passValues?.AddBytes(bytes);
         EndPass();
+    }
+
+    /// <summary>The call of a module of the program has ended. Outside of a pass, nothing keeps what was written into it.</summary>
+    public void OnCallEnded()
+    {
+        if (_passValues is null) EndPass();
     }
 
     /// <summary>The pass that may run has ended, and the model keeps nothing.</summary>
     public void EndPass()
     {
-        (_lastWrite, _passStart) = (0, 0);
-        RemoveUnkept();
+        _pass?.Release();
+        _passValues?.Release();
+        (_pass, _passValues) = (null, null);
     }
 
-    /// <summary>Adds the handles in a value, some of which may be leaves.</summary>
-    public void AddHandles(object? value) => TensorOwnership.ForEachTensor(value, tensor =>
+    /// <summary>What the model has from now on belongs to the graphs of these values too.</summary>
+    private void AddToPass(List<GraphNode> nodes)
+    {
+        if (nodes.Count == 0) return;
+        GraphNode? earlier = _pass;
+        if (earlier is not null) nodes.Add(earlier);
+        _pass = new GraphNode(_memory, OperationBytes, isRecorded: true, nodes);
+        earlier?.Release();
+    }
+
+    private List<GraphNode> ParentsIn(object?[] values, bool onlyRecorded = false)
+    {
+        List<GraphNode> parents = [];
+        TensorOwnership.ForEachTensor(values, tensor =>
+        {
+            if (onlyRecorded && !tensor.requires_grad) return;
+            if (FindStorage(tensor)?.GetNode(_memory) is { } node && !parents.Contains(node)) parents.Add(node);
+        });
+        return parents;
+    }
+
+    private void Hold(torch.Tensor tensor, bool isOfPass)
     {
         nint identity = GradientHook.Identity(tensor);
-        Leaf leaf = _leaves.GetValueOrDefault(identity);
-        long bytes = tensor.requires_grad && tensor.is_leaf ? tensor.numel() * tensor.element_size() : 0;
-        if (leaf.Bytes == 0 && bytes > 0)
+        if (_tensors.TryGetValue(identity, out HeldTensor held))
         {
-            leaf = leaf with { Bytes = bytes, Time = ++_time };
-            _gradientBytes += bytes;
+            _tensors[identity] = held with { Handles = held.Handles + 1 };
         }
-        _leaves[identity] = leaf with { Handles = leaf.Handles + 1 };
-    });
+        else
+        {
+            // what has no elements has no memory, but may have a graph
+            nint key = HeldStorages.StorageOf(tensor)?.Storage ?? identity;
+            if (!_storages.TryGetValue(key, out GraphStorage? storage))
+                _storages[key] = storage = new GraphStorage(key, isOfPass && IsRecorded(tensor));
+            storage.AddTensor();
+            _tensors[identity] = new HeldTensor(storage, Handles: 1, RequiresGrad: false);
+        }
+        Update(tensor);
+    }
 
-    /// <summary>Removes the handles in a value, which have been added and are about to be freed.</summary>
-    public void RemoveHandles(object? value) => TensorOwnership.ForEachTensor(value, tensor =>
+    /// <summary>Notes that a tensor which is held requires a gradient.</summary>
+    private void Update(torch.Tensor tensor)
     {
+        if (!tensor.requires_grad) return;
         nint identity = GradientHook.Identity(tensor);
-        if (!_leaves.TryGetValue(identity, out Leaf leaf)) return;
-        if (leaf.Handles > 1)
-        {
-            _leaves[identity] = leaf with { Handles = leaf.Handles - 1 };
-            return;
-        }
-        _leaves.Remove(identity);
-        _gradientBytes -= leaf.Bytes;
-        if (leaf.Bytes > 0) Keep(2 * leaf.Bytes, leaf.Time); // with its own elements
-    });
-
-    /// <summary>What was set later than this is in no graph any more.</summary>
-    private long Youngest => Math.Max(_lastWrite, _holders.Count == 0 ? 0 : Math.Max(_holdersByTime.Max.Time, _lastEdit));
-
-    private void RemoveUnkept()
-    {
-        long youngest = Youngest;
-        while (_freed.TryPeek(out var freed, out _) && freed.Time > youngest) _freedBytes -= _freed.Dequeue().Bytes;
+        if (!_tensors.TryGetValue(identity, out HeldTensor held) || held.RequiresGrad) return;
+        _tensors[identity] = held with { RequiresGrad = true };
+        held.Storage.RequireGrad();
+        if (!tensor.is_leaf) return;
+        GraphNode memory = held.Storage.GetNode(_memory);
+        held.Storage.Record(new GraphNode(_memory, tensor.numel() * tensor.element_size(), isRecorded: false, memory));
     }
 
-    private void Keep(long bytes, long time)
-    {
-        if (time > Youngest) return;
-        _freed.Enqueue((bytes, time), -time);
-        _freedBytes += bytes;
-    }
+    private GraphStorage? FindStorage(torch.Tensor tensor) => _tensors.GetValueOrDefault(GradientHook.Identity(tensor)).Storage;
 
-    private static bool IsRecorded(object? value)
-    {
-        bool isRecorded = false;
-        TensorOwnership.ForEachTensor(value, tensor => isRecorded |= tensor.requires_grad && !tensor.is_leaf);
-        return isRecorded;
-    }
+    private static bool IsRecorded(torch.Tensor tensor) => tensor.requires_grad && !tensor.is_leaf;
 
-    private readonly record struct Leaf(int Handles, long Bytes, long Time);
+    private readonly record struct HeldTensor(GraphStorage Storage, int Handles, bool RequiresGrad);
 }

@@ -1,8 +1,6 @@
-using TorchSharp;
-
 namespace Ndif.Engine.Running;
 
-/// <summary>The tensors of a batch, of which a job has a slice.</summary>
-/// <param name="Tensors">Borrowed.</param>
+/// <summary>The value of a batch at a hook point, of which a job has a slice.</summary>
+/// <param name="Value">Borrowed.</param>
 /// <param name="Share">The part of the batch's rows that are those of the job.</param>
-internal sealed record BatchShare(IReadOnlyCollection<torch.Tensor> Tensors, double Share);
+internal readonly record struct BatchShare(object? Value, double Share);

@@ -54,18 +54,21 @@ internal sealed class HeldStorages
         _storages.Remove(found.Storage);
     }
 
+    /// <summary>The bytes that count for a storage; 0 if none of its tensors is held.</summary>
+    public long BytesOf(nint storage) => _storages.GetValueOrDefault(storage).Bytes;
+
     /// <summary>Counts at least the job's share of the tensors of a batch, where a tensor that was added is a slice of them.</summary>
-    public void CountShare(BatchShare batch)
+    public void CountShare(BatchShare batch) =>
+        TensorOwnership.ForEachTensor(batch.Value, tensor => CountPart(tensor, batch.Share));
+
+    private void CountPart(torch.Tensor tensor, double share)
     {
-        foreach (torch.Tensor tensor in batch.Tensors)
-        {
-            if (StorageOf(tensor) is not { } found) continue;
-            ref Held held = ref CollectionsMarshal.GetValueRefOrNullRef(_storages, found.Storage);
-            if (Unsafe.IsNullRef(ref held)) continue;
-            Held changed = held with { Least = Math.Max(held.Least, (long)(batch.Share * BytesOf(tensor))) };
-            Bytes += changed.Bytes - held.Bytes;
-            held = changed;
-        }
+        if (StorageOf(tensor) is not { } found) return;
+        ref Held held = ref CollectionsMarshal.GetValueRefOrNullRef(_storages, found.Storage);
+        if (Unsafe.IsNullRef(ref held)) return;
+        Held changed = held with { Least = Math.Max(held.Least, (long)(share * BytesOf(tensor))) };
+        Bytes += changed.Bytes - held.Bytes;
+        held = changed;
     }
 
     /// <summary>Whether a tensor in a value has memory of one of these tensors.</summary>

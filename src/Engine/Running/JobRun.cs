@@ -46,7 +46,7 @@ internal sealed class JobRun : IDisposable
                 MaxBytes = maxValueBytes, CancellationToken = cancellationToken,
                 TimeLeft = timeLeft, OnPart = OnPart, OnLongOperation = OnLongOperation, WaitForKept = WaitForKept,
                 RunOthers = () => HasOthers?.Invoke() == true ? RunOthers : null,
-                Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.HasGraph) : null,
+                Backward = plan.Autograd.IsUsed ? new BackwardCancellation(this, () => Slots.GraphEndCount) : null,
             },
             Generator = _generator = new(() => new torch.Generator((ulong)Seed, plan.Model.Device), isThreadSafe: false),
         };
@@ -272,9 +272,7 @@ internal sealed class JobRun : IDisposable
             _retainedNodes.Add(container);
             if (Slots[container] is not { } items || !_savedContainers.Add(items)) return;
             Limits.RequireMemory("A copy of the items that are saved", ValueMemory.ShapeBytesOf(items), 0);
-            Slots.RemoveBytes(container, items);
-            TensorOwnership.CopyItems(items);
-            Slots.AddBytes(container, items);
+            CopyItems(container, items);
         }
         else
         {
@@ -283,6 +281,24 @@ internal sealed class JobRun : IDisposable
             Limits.RequireMemory("The value that is saved", ValueMemory.MessageBytesOf(value), 0);
             bool isFinal = operand is NodeOperand { Node: var saved } && _ownValues.Contains(saved);
             Report(() => _sink.OnValueSaved(node, name, value, isFinal));
+        }
+    }
+
+    /// <summary>Replaces the items of a container by copies, whose graphs have the items as operands.</summary>
+    private void CopyItems(uint container, object items)
+    {
+        using var scope = torch.NewDisposeScope();
+        object? originals = TensorOwnership.Alias(items);
+        try
+        {
+            Slots.AddBytes(container, originals);
+            Slots.RemoveBytes(container, items);
+            TensorOwnership.CopyItems(items);
+            Slots.AddBytes(container, items, new ValueOrigin([originals]));
+        }
+        finally
+        {
+            Slots.RemoveBytes(container, originals);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Ndif.Models;
 using TorchSharp;
 
 namespace Ndif.Engine.Running;
@@ -50,13 +51,21 @@ internal static class TensorOwnership
 
     public static HashSet<torch.Tensor> NewTensorSet() => new(ReferenceComparer.Instance);
 
-    /// <summary>Calls a function for each tensor in a value.</summary>
+    /// <summary>Calls a function for each tensor in a value of a program or of a hook point.</summary>
     public static void ForEachTensor(object? value, Action<torch.Tensor> action)
     {
         switch (value)
         {
             case torch.Tensor tensor: action(tensor); break;
             case string: break;
+            case Gradients.ProgramOptimizer optimizer:
+                foreach (torch.Tensor parameter in optimizer.Parameters) action(parameter);
+                break;
+            case ModelOutput output: ForEachTensor(output.Entries, action); break;
+            case Arguments arguments:
+                ForEachTensor(arguments.Positional, action);
+                ForEachTensor(arguments.Keywords, action);
+                break;
             case IEnumerable<KeyValuePair<string, object?>> map:
                 foreach (var entry in map) ForEachTensor(entry.Value, action);
                 break;

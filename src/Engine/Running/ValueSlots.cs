@@ -14,9 +14,8 @@ internal sealed class ValueSlots(
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
     private readonly long[] _bytes = new long[maxBytes == long.MaxValue ? 0 : plan.Statements.Length];
-    private readonly bool[] _isNew = new bool[plan.Autograd.IsUsed ? plan.Statements.Length : 0];
-    private readonly AutogradMemory? _autograd = plan.Autograd.IsUsed ? new AutogradMemory() : null;
     private readonly HeldStorages _storages = new();
+    private readonly AutogradMemory? _autograd = plan.Autograd.IsUsed && maxBytes != long.MaxValue ? new AutogradMemory() : null;
     private readonly Queue<(torch.Tensor Tensor, Task Until)> _kept = new();
     private long _itemBytes, _sharedBytes;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
@@ -40,8 +39,8 @@ internal sealed class ValueSlots(
     /// <summary>Whether the values are far from the limit, so that some of them may be held a little longer.</summary>
     public bool HasAmpleRoom => HeldBytes <= maxBytes / 64;
 
-    /// <summary>Whether a value is part of a graph.</summary>
-    public bool HasGraph => _autograd?.HasGraph == true;
+    /// <summary>How often the graph of the values has ended: none of its values was left. Zero if there is no limit.</summary>
+    public int GraphEndCount => _autograd?.EndCount ?? 0;
 
     /// <summary>The bytes that the job may still allocate.</summary>
     public long FreeBytes
@@ -57,21 +56,15 @@ internal sealed class ValueSlots(
     public long HeldBytes => _storages.Bytes + _itemBytes + (_autograd?.Bytes ?? 0);
 
     /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
-    /// <param name="isNew">
-    /// Whether the value has memory of its own, which the graph of a trace with gradients may keep after the slot has freed it.
-    /// </param>
-    /// <param name="isEdited">Whether it is a value that an operation has edited in place.</param>
-    /// <param name="batch">The tensors of a batch of which those of the value are slices; null if they are none.</param>
     /// <exception cref="NdifException">
     /// OUT_OF_MEMORY: the values exceed the limit. LIMIT_EXCEEDED: it is nested too deeply. The value is set nevertheless.
     /// </exception>
-    public void Set(uint node, object? value, bool isNew = false, bool isEdited = false, BatchShare? batch = null)
+    public void Set(uint node, object? value, ValueOrigin origin = default)
     {
         Free(node);
         if (_kept.Count > 0) FreeKept();
         _values[node] = value;
-        if (_isNew.Length > 0) _isNew[node] = isNew;
-        AddBytes(node, value, isEdited, batch);
+        AddBytes(node, value, origin);
         ValueNesting.Require(value);
     }
 
@@ -114,25 +107,21 @@ internal sealed class ValueSlots(
         long freed = Math.Min(ValueMemory.ItemBytesOf(item), _bytes[node]);
         _bytes[node] -= freed;
         _itemBytes -= freed;
-        _storages.Remove(item);
-        _autograd?.RemoveHandles(item);
+        RemoveTensors(item);
         ReportShared();
     }
 
     /// <summary>Adds the bytes of an item that was added to the value of a node, such as a list.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
-    public void AddBytes(uint node, object? item) => AddBytes(node, item, isEdited: false, batch: null);
-
-    private void AddBytes(uint node, object? item, bool isEdited, BatchShare? batch)
+    public void AddBytes(uint node, object? item, ValueOrigin origin = default)
     {
-        _autograd?.OnSet(node, item, isEdited);
         if (_bytes.Length == 0) return;
         long before = HeldBytes, bytes = ValueMemory.ItemBytesOf(item);
         _bytes[node] += bytes;
         _itemBytes += bytes;
         _storages.Add(item);
-        if (batch is not null) _storages.CountShare(batch);
-        _autograd?.AddHandles(item);
+        if (origin.Batch is { } batch) _storages.CountShare(batch);
+        _autograd?.Add(item, origin);
         ReportShared();
         bool isSharedExceeded;
         while ((isSharedExceeded = shared is not null && shared.Used > shared.Total && bytes > 0) || HeldBytes > maxBytes)
@@ -153,14 +142,12 @@ internal sealed class ValueSlots(
     {
         object? value = _values[node];
         _values[node] = _empty;
-        _autograd?.OnFreed(node, !_isNew[node] ? null : _bytes.Length > 0 ? ValueMemory.TensorBytesOf(value) : 0);
         if (!ReferenceEquals(value, _empty))
         {
             if (_bytes.Length > 0)
             {
                 (_itemBytes, _bytes[node]) = (_itemBytes - _bytes[node], 0);
-                _storages.Remove(value);
-                _autograd?.RemoveHandles(value);
+                RemoveTensors(value);
             }
             TensorOwnership.DisposeTensors(value);
         }
@@ -174,6 +161,9 @@ internal sealed class ValueSlots(
         _autograd?.OnWritten(value);
         return value;
     }
+
+    /// <summary>The call of a module of the program has ended.</summary>
+    public void OnCallEnded() => _autograd?.OnCallEnded();
 
     /// <summary>A pass begins whose values belong to a graph.</summary>
     public void OnPassStarted() => _autograd?.OnPassStarted();
@@ -214,7 +204,7 @@ internal sealed class ValueSlots(
         if (_bytes.Length > 0)
         {
             _storages.Add(constant);
-            _autograd?.AddHandles(constant); // it may become a leaf
+            _autograd?.Add(constant, default); // it may become a leaf
         }
         ReportShared();
         return constant;
@@ -227,15 +217,17 @@ internal sealed class ValueSlots(
         _autograd?.EndPass();
         for (int i = 0; i < _constants.Length; i++)
         {
-            if (_bytes.Length > 0)
-            {
-                _storages.Remove(_constants[i]);
-                _autograd?.RemoveHandles(_constants[i]);
-            }
+            if (_bytes.Length > 0) RemoveTensors(_constants[i]);
             _constants[i]?.Dispose();
             _constants[i] = null;
         }
         FreeKept();
+    }
+
+    private void RemoveTensors(object? value)
+    {
+        _autograd?.Remove(value, _storages);
+        _storages.Remove(value);
     }
 
     private void ReportShared()

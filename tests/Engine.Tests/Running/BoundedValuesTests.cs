@@ -34,6 +34,9 @@ public sealed class BoundedValuesTests : IDisposable
     [InlineData("a graph of a view")]
     [InlineData("a graph of the model")]
     [InlineData("a leaf of a graph")]
+    [InlineData("an operand of a graph")]
+    [InlineData("a graph of an operation of several steps")]
+    [InlineData("a graph of a saved list")]
     [InlineData("gradients of leaves")]
     [InlineData("gradients of parameters")]
     [InlineData("a call of a module")]
@@ -128,6 +131,18 @@ public sealed class BoundedValuesTests : IDisposable
             case "a leaf of a graph":
                 for (int i = 0; i < 8; i++) list.Append(HalfMegabyte().RequiresGrad().Sum());
                 break;
+            case "an operand of a graph": // the gradient of x is a product with the operand, which requires none
+                Value wide = Op.Ones(new long[] { 1 }).RequiresGrad().Expand(new long[] { 131_072 });
+                for (int i = 0; i < 8; i++) list.Append(wide.MatMul(Op.Ones(new long[] { 131_072 })));
+                break;
+            case "a graph of an operation of several steps": // which keeps the log probabilities
+                Value logits = Op.Ones(new long[] { 1, 1 }).RequiresGrad().Expand(new long[] { 8, 16_384 });
+                for (int i = 0; i < 8; i++) list.Append(Op.CrossEntropy(logits, Op.Zeros(new long[] { 8 }, DType.Int64)));
+                break;
+            case "a graph of a saved list":
+                list.Save("list");
+                for (int i = 0; i < 8; i++) list.Append(HalfMegabyte().RequiresGrad().Exp().Sum());
+                break;
             case "gradients of leaves":
                 for (int i = 0; i < 8; i++)
                 {
@@ -169,6 +184,39 @@ public sealed class BoundedValuesTests : IDisposable
             Compiler.Compile(session.ToProgram(), _fixture.HookedModel), new JobOutcome(), maxValueBytes: 256 << 10);
         ProgramEngine.Run(_fixture.HookedModel, [job]);
         Assert.Equal(isDetached ? null : ErrorCode.OutOfMemory, job.Error?.Code);
+    }
+
+    /// <summary>A session of passes with gradients, each of which replaces the value of the pass before.</summary>
+    [Theory]
+    [InlineData("a variable")]
+    [InlineData("an entry")]
+    [InlineData("edits")]
+    public void AGraphThatEnds_DoesNotCount(string what)
+    {
+        using Session session = _fixture.Model.Session();
+        Variable last = session.Variable(0.0);
+        ValueMap map = session.Map();
+        Value? first = null;
+        for (int i = 0; i < 40; i++)
+        {
+            using Trace trace = _fixture.Model.Trace(_prompt, grad: true);
+            Value hidden = _fixture.Model.Layers[1].Hidden.RequiresGrad();
+            first ??= hidden.Sum();
+            if (what == "edits") hidden[0, 0] = first * Op.Ones(new long[] { 16 });
+            Value loss = hidden.Sum();
+            trace.Backward(loss, () => hidden.Grad.Sum());
+            if (what == "a variable") last.Set(loss);
+            if (what == "an entry") map.Put("last", loss);
+        }
+        last.Value.Save("last");
+        map.Save("map");
+        (first! * 1).Save("first");
+        using var job = new JobRun(
+            Compiler.Compile(session.ToProgram(), _fixture.HookedModel), new JobOutcome(), maxValueBytes: 256 << 10);
+        ProgramEngine.Run(_fixture.HookedModel, [job]);
+        Assert.Null(job.Error);
+        job.Dispose();
+        Assert.Equal(0, job.Slots.HeldBytes);
     }
 
     [Fact]
