@@ -37,10 +37,9 @@ internal sealed class BackwardCancellation(JobRun job, Func<bool> hasGraph)
     public double MaxStepBytes { get; private set; }
 
     /// <summary>An operation was recorded in a graph.</summary>
-    public void OnRecorded(in OpArguments a, object? result)
+    public void OnRecorded(in OpArguments a, object? result, in OpCost cost)
     {
         if (!hasGraph()) MaxStepBytes = 0;
-        OpCost cost = CostTable.Entries[a.Schema.Name].Rule(a);
         double elements = 0, bytes = 0;
         for (int i = 0; i < a.Count; i++)
             foreach (Tensor argument in TensorsOf(a[i]))

@@ -113,12 +113,14 @@ internal static partial class KernelTable
     }
 
     /// <summary>
-    /// The k-th smallest value of each row and its index, any index among equal values. Long rows are sorted: the quickselect of libtorch
-    /// (quick_select_template in aten/src/ATen/native/Sorting.cpp) takes quadratic time for rows that are chosen for it.
+    /// The rows of an order statistic that are longer than this are sorted: the quickselect of libtorch (quick_select_template in
+    /// aten/src/ATen/native/Sorting.cpp) takes quadratic time for rows that are chosen for it.
     /// </summary>
+    internal const long LongRow = 256;
+
+    /// <summary>The k-th smallest value of each row and its index, any index among equal values.</summary>
     private static (Tensor Values, Tensor Indices) KthValue(Tensor self, long k, long dim, bool keepdim)
     {
-        const long LongRow = 4096;
         long size = self.ndim == 0 ? 1 : self.shape[dim];
         // what libtorch rejects: a position out of range, and types
         if (size <= LongRow || k < 1 || k > size || self.dtype == ScalarType.Bool || KernelGuards.IsMeta(self))
@@ -153,7 +155,9 @@ internal static partial class KernelTable
         long[] dims = Dims(a, 1);
         Tensor result = a.Tensor(0);
         if (dims.Length == 0) return result.logsumexp(0);
-        foreach (long dim in dims) result = result.logsumexp(dim, keepdim: true);
+        long[] shape = result.shape;
+        // the longest first: libtorch makes several tensors of the size of each result
+        foreach (long dim in dims.OrderByDescending(dim => shape[dim])) result = result.logsumexp(dim, keepdim: true);
         return a.Bool(2) ? result : Squeeze(result, dims);
     }
 
