@@ -9,7 +9,7 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Tests.Kernels;
 
 /// <summary>
-/// kthvalue and median of long rows, which are sorted, are what libtorch's quickselect gives, and take no longer for any order.
+/// kthvalue and median of long rows are what libtorch's quickselect gives, and take no longer for any order.
 /// </summary>
 public sealed class OrderStatisticTests
 {
