@@ -38,10 +38,9 @@ internal sealed class BackwardCancellation(JobRun job, Func<int> getEndCount)
     public double MaxStepBytes { get; private set; }
 
     /// <summary>An operation was recorded in a graph.</summary>
-    public void OnRecorded(in OpArguments a, object? result)
+    public void OnRecorded(in OpArguments a, object? result, in OpCost cost)
     {
         if (getEndCount() is var count && count != _endCount) (MaxStepBytes, _endCount) = (0, count);
-        OpCost cost = CostTable.Entries[a.Schema.Name].Rule(a);
         double elements = 0, bytes = 0;
         for (int i = 0; i < a.Count; i++)
             foreach (Tensor argument in TensorsOf(a[i]))

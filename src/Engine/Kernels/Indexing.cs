@@ -34,7 +34,8 @@ internal static class Indexing
         else
         {
             CountSelected(target, picks, a);
-            target.index_put_(Convert(a.TensorLike(2, target), target.dtype, a), ToTensorIndices(picks));
+            Tensor values = Convert(a.TensorLike(2, target), target.dtype, a, NewBytes(picks, a[1]));
+            target.index_put_(values, ToTensorIndices(picks));
         }
         return self;
     }
@@ -51,16 +52,17 @@ internal static class Indexing
             return self;
         }
         CountSelected(target, picks, a);
-        Tensor converted = Convert(values, target.dtype, a);
+        Tensor converted = Convert(values, target.dtype, a, NewBytes(picks, indices));
         if (accumulate) IndexPutAccumulate(target, picks, converted);
         else target.index_put_(converted, ToTensorIndices(picks));
         return self;
     }
 
-    private static Tensor Convert(Tensor values, ScalarType type, in OpArguments a)
+    /// <param name="newBytes">What the call has allocated before.</param>
+    private static Tensor Convert(Tensor values, ScalarType type, in OpArguments a, long newBytes = 0)
     {
         if (values.dtype == type) return values;
-        KernelGuards.Allocate(a.Schema.Name, values.numel(), KernelGuards.ElementSize(type), a.Context);
+        KernelGuards.Allocate(a.Schema.Name, values.numel(), KernelGuards.ElementSize(type), a.Context, newBytes);
         return values.to(type);
     }
 
@@ -151,7 +153,7 @@ internal static class Indexing
         for (int i = 0; i < entries.Length; i++) entries = NormalizeEntry(entries, i, a);
         int consumed =
             entries.Sum(entry =>
-                entry switch { Tensor { dtype: ScalarType.Bool } mask => (int)mask.ndim, Tensor or long or SliceValue => 1, _ => 0 });
+                entry switch { Tensor mask when IsMask(mask) => (int)mask.ndim, Tensor or long or SliceValue => 1, _ => 0 });
         if (consumed > self.ndim)
             throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {self.ndim}",
                 $"The tensor's shape is {Describe.Shape(self)}.");
@@ -183,7 +185,7 @@ internal static class Indexing
                     view = view.unsqueeze(dim);
                     Pick(dim++, flag ? zeros(1, ScalarType.Int64, device: self.device) : zeros(0, ScalarType.Int64, device: self.device));
                     break;
-                case Tensor { dtype: ScalarType.Bool } mask:
+                case Tensor mask when IsMask(mask):
                     foreach (Tensor indices in MaskToIndices(mask, view, dim, selfDim, a))
                     {
                         Pick(dim++, indices);
@@ -216,8 +218,7 @@ internal static class Indexing
             int number => (long)number,
             Tensor { ndim: 0 } number when Numbers.IsInteger(number) => KernelGuards.IsMeta(number) ? 0L
                 : Numbers.Item(number, a.Schema.Name),
-            Tensor { dtype: ScalarType.Byte } mask => Convert(mask, ScalarType.Bool, a),
-            Tensor { dtype: ScalarType.Bool or ScalarType.Int64 } tensor => tensor,
+            Tensor { dtype: ScalarType.Bool or ScalarType.Byte or ScalarType.Int64 } tensor => tensor,
             Tensor tensor when Numbers.IsInteger(tensor) => Convert(tensor, ScalarType.Int64, a),
             Tensor tensor =>
                 throw Errors.CreateException(ErrorCode.BadArgument,
@@ -249,6 +250,8 @@ internal static class Indexing
         return start is null or 0 && stop is null && step is null or 1 ? self
             : self.slice(dim, start ?? 0, stop ?? long.MaxValue, step ?? 1);
     }
+
+    private static bool IsMask(Tensor index) => index.dtype is ScalarType.Bool or ScalarType.Byte;
 
     /// <summary>The positions where a mask is true, as one tensor for each of its dimensions.</summary>
     private static Tensor[] MaskToIndices(Tensor mask, Tensor view, int dim, int selfDim, in OpArguments a)

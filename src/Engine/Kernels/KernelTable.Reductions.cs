@@ -113,12 +113,15 @@ internal static partial class KernelTable
     }
 
     /// <summary>
-    /// The k-th smallest value of each row and its index, any index among equal values. Long rows are sorted: the quickselect of libtorch
-    /// (quick_select_template in aten/src/ATen/native/Sorting.cpp) takes quadratic time for rows that are chosen for it.
+    /// In rows that are longer than this, topk finds the k-th value: the quickselect of libtorch (quick_select_template in
+    /// aten/src/ATen/native/Sorting.cpp) takes quadratic time for rows that are chosen for it, and topk the time of a sort
+    /// (std::nth_element in aten/src/ATen/native/TopKImpl.h). For others both are about as fast, and shorter rows take less than a sort.
     /// </summary>
+    internal const long LongRow = 256;
+
+    /// <summary>The k-th smallest value of each row and its index, any index among equal values.</summary>
     private static (Tensor Values, Tensor Indices) KthValue(Tensor self, long k, long dim, bool keepdim)
     {
-        const long LongRow = 4096;
         long size = self.ndim == 0 ? 1 : self.shape[dim];
         // what libtorch rejects: a position out of range, and types
         if (size <= LongRow || k < 1 || k > size || self.dtype == ScalarType.Bool || KernelGuards.IsMeta(self))
@@ -131,7 +134,8 @@ internal static partial class KernelTable
         {
             using var noGraph = no_grad();
             using var scope = NewDisposeScope();
-            return self.sort(dim).Indices.narrow(dim, k - 1, 1).clone().MoveToOuterDisposeScope();
+            (Tensor smallest, Tensor positions) = self.topk(checked((int)k), (int)dim, largest: false, sorted: false);
+            return positions.gather(dim, smallest.argmax(dim, keepdim: true)).MoveToOuterDisposeScope();
         }
     }
 
@@ -153,7 +157,9 @@ internal static partial class KernelTable
         long[] dims = Dims(a, 1);
         Tensor result = a.Tensor(0);
         if (dims.Length == 0) return result.logsumexp(0);
-        foreach (long dim in dims) result = result.logsumexp(dim, keepdim: true);
+        long[] shape = result.shape;
+        // the longest first: libtorch makes several tensors of the size of each result
+        foreach (long dim in dims.OrderByDescending(dim => shape[dim])) result = result.logsumexp(dim, keepdim: true);
         return a.Bool(2) ? result : Squeeze(result, dims);
     }
 

@@ -15,8 +15,6 @@ namespace Ndif.Engine.Running;
 /// </remarks>
 internal sealed class HeldStorages
 {
-    private const long SmallTensorBytes = 1 << 20;
-
     private readonly Dictionary<nint, Held> _storages = [];
 
     /// <summary>The bytes of all ranges.</summary>
@@ -92,7 +90,7 @@ internal sealed class HeldStorages
     private static long BytesOf(torch.Tensor tensor)
     {
         long element = tensor.element_size(), bytes = tensor.numel() * element;
-        if (bytes < SmallTensorBytes || tensor.is_contiguous()) return bytes;
+        if (bytes < ValueMemory.SmallTensorBytes || tensor.is_contiguous()) return bytes;
         long last = 0; // the offset of the last element
         long[] shape = tensor.shape, stride = tensor.stride();
         for (int dim = 0; dim < shape.Length; dim++) last += (shape[dim] - 1) * stride[dim];

@@ -5,7 +5,8 @@ namespace Ndif.Engine.Running;
 /// <summary>Computes the memory of a value.</summary>
 internal static class ValueMemory
 {
-    private const long SmallTensorBytes = 1 << 20;
+    /// <summary>The bytes up to which the size of a tensor is not looked at closely.</summary>
+    internal const long SmallTensorBytes = 1 << 20;
 
     /// <summary>
     /// What a value takes that is no tensor, and its place in a list: a program can fill a list with numbers for as long as it may run.

@@ -136,7 +136,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void OnValueSaved(uint node, string name, object? value, bool isFinal) => _phases.MeasureSave(() =>
     {
         _events.WaitForRoom(_run!);
-        (Data data, ValueBlobs blobs) = _tensors.Store(_run!, node, value, isFinal);
+        (Data data, ValueBlobs? blobs) = _tensors.Store(_run!, node, value, isFinal);
         _events.Enqueue(new Event { Value = new SavedValue { Node = node, Name = name, Data = data } }, blobs);
     });
 

@@ -35,8 +35,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         new() { Id = new string('0', 64), Length = 1 << 30, Checksum = UnsafeByteOperations.UnsafeWrap(new byte[16]) };
 
     private readonly CancellationToken _cancelled = cancel.Token, _writingCancelled = stopWriting.Token;
-    private readonly Queue<(long Bytes, Task Written)> _unwrittenValues = new();
-    private readonly List<ValueBlobs> _values = []; // those that may have to be revoked
+    private readonly List<ValueBlobs> _values = []; // those that may have to be written or revoked
     private readonly Lock _lock = new();
     private (Exception Exception, uint Node)? _failure;
 
@@ -54,9 +53,9 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
 
     /// <summary>Serializes a value on the thread of the model.</summary>
     /// <param name="isFinal">Whether nobody changes its tensors any more.</param>
-    /// <returns>The value, and its blobs; it lacks them until they are written.</returns>
+    /// <returns>The value, and its blobs, which it lacks until they are written; null if it has none.</returns>
     /// <exception cref="OperationCanceledException">The run was cancelled or preempted; nothing is stored.</exception>
-    public (Data Data, ValueBlobs Blobs) Store(JobRun run, uint node, object? value, bool isFinal)
+    public (Data Data, ValueBlobs? Blobs) Store(JobRun run, uint node, object? value, bool isFinal)
     {
         long sent = 0, bytes = 0;
         double copied = 0;
@@ -69,8 +68,9 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
             bytes += BytesOf(tensor);
             if (!isFinal || !TensorBytes.IsPlain(tensor)) copied += BytesOf(tensor);
         });
-        if (bytes > 0) events.RequireSentBytes(sent);
-        while (bytes > 0 && UnwrittenBytes() is > 0 and var unwritten
+        if (bytes == 0) return (ValueSerializer.Serialize(value, StoreInline), null);
+        events.RequireSentBytes(sent);
+        while (UnwrittenBytes() is > 0 and var unwritten
             && ((unwritten + bytes > MaxUnwrittenBytes && !run.IsFinishing) || !HasMemory()))
             WaitForNextWrite(run, canLeave: true);
         bool isCopied = HasMemory();
@@ -90,7 +90,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     }
 
     /// <summary>Completes when everything is written, or a write has failed or was cancelled.</summary>
-    public Task Written => Task.WhenAll(_unwrittenValues.Select(value => value.Written));
+    public Task Written => Task.WhenAll(GetUnwritten().Select(write => write.Task));
 
     /// <summary>Completes when nothing is written any more.</summary>
     /// <returns>False if a value was not written.</returns>
@@ -126,17 +126,18 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     private void WaitForNextWrite(JobRun run, bool canLeave)
     {
         _cancelled.ThrowIfCancellationRequested(); // also after a write has failed
-        run.WaitWhileOthersRun(_unwrittenValues.Peek().Written, canLeave);
+        if (GetUnwritten() is [var next, ..]) run.WaitWhileOthersRun(next.Task, canLeave);
     }
 
     private static long BytesOf(torch.Tensor tensor) => tensor.numel() * tensor.element_size();
 
     private bool IsLarge(torch.Tensor tensor) => BytesOf(tensor) > events.MaxInlineTensorBytes;
 
-    private long UnwrittenBytes()
+    private long UnwrittenBytes() => GetUnwritten().Sum(write => write.Bytes);
+
+    private List<(long Bytes, Task Task)> GetUnwritten()
     {
-        while (_unwrittenValues.TryPeek(out var first) && first.Written.IsCompletedSuccessfully) _unwrittenValues.Dequeue();
-        return _unwrittenValues.Sum(value => value.Bytes);
+        lock (_lock) return [.. _values.SelectMany(value => value.Unwritten)];
     }
 
     /// <summary>
@@ -177,19 +178,25 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         }
     }
 
+    /// <summary>Serializes a small tensor, which counts with its event.</summary>
+    private Tensor StoreInline(torch.Tensor tensor)
+    {
+        ResultBytes += BytesOf(tensor);
+        return tensor.ToData().ToProto();
+    }
+
     /// <summary>Serializes one of the tensors of a value.</summary>
     private Tensor Store(JobRun run, uint node, torch.Tensor tensor, Dictionary<torch.Tensor, Tensor?> kept, ValueBlobs value)
     {
+        if (!kept.TryGetValue(tensor, out Tensor? stored)) return StoreInline(tensor);
         ResultBytes += BytesOf(tensor);
-        if (!kept.TryGetValue(tensor, out Tensor? stored)) return tensor.ToData().ToProto(); // counted with its event
         events.CountSentBytes(BytesOf(tensor), enforceLimit: false);
         if (stored is not null) return stored; // another reference to the same elements
         stored = new Tensor { Dtype = (DataType)TensorBytes.FromTorch(tensor.dtype), Shape = { tensor.shape }, Blob = _unwritten };
         kept[tensor] = stored;
         Task written = WriteAsync(node, tensor, stored, value);
         run.Slots.Keep(tensor, written);
-        _unwrittenValues.Enqueue((BytesOf(tensor), written));
-        value.AddWrite(written);
+        value.AddWrite(BytesOf(tensor), written);
         return stored;
     }
 

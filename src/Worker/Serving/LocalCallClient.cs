@@ -20,7 +20,7 @@ internal sealed class LocalCallClient(
         TimeSpan limit = timeout < longest ? timeout : longest;
         events.WaitForRoom(run);
         // its values are not changed while it waits
-        (Data arguments, ValueBlobs blobs) = tensors.Store(run, node, values.ToList(), isFinal: true);
+        (Data arguments, ValueBlobs? blobs) = tensors.Store(run, node, values.ToList(), isFinal: true);
         tensors.WaitForWrites(run); // the client's time begins when the request is sent
         var request = new LocalRequest
         {

@@ -44,23 +44,24 @@ internal static class BoundedOperation
     /// </param>
     public static object? Run(Kernel kernel, in OpArguments a, long product)
     {
-        object? result = Compute(kernel, a, product);
-        if (a.Context.Limits!.Backward is { } backward && IsRecorded(a)) backward.OnRecorded(a, result);
+        CostEntry entry = CostTable.Entries[a.Schema.Name];
+        OperationLimits limits = a.Context.Limits!;
+        bool isSmall = product <= entry.SkipBelow && !limits.DividesAll;
+        OpCost? cost = isSmall ? null : entry.Rule(a); // once: some rules read elements
+        object? result = cost is { } known ? Compute(kernel, entry, a, known) : kernel(a);
+        if (limits.Backward is { } backward && IsRecorded(a)) backward.OnRecorded(a, result, cost ?? entry.Rule(a));
         return result;
     }
 
-    private static object? Compute(Kernel kernel, in OpArguments a, long product)
+    private static object? Compute(Kernel kernel, CostEntry entry, in OpArguments a, OpCost cost)
     {
-        CostEntry entry = CostTable.Entries[a.Schema.Name];
         OperationLimits limits = a.Context.Limits!;
-        if (product <= entry.SkipBelow && !limits.DividesAll) return kernel(a);
-        OpCost cost = entry.Rule(a);
         limits.RequireMemory($"{a.Schema.Name}()", cost.OutputBytes, cost.WorkspaceBytes);                              // 1
         DeviceType device = a.Context.Device.type;
         double seconds = Throughput.Seconds(cost, device);
         if (seconds <= LongAbove && !limits.DividesAll) return kernel(a);
         if (seconds > RefuseAbove) limits.RequireTime($"{a.Schema.Name}()", seconds);                                        // 2
-        limits.BeforeLongOperation(TimeSpan.FromSeconds(seconds));
+        limits.BeforeLongOperation(TimeSpan.FromSeconds(cost.TypicalShare * seconds));
         bool isRecorded = IsRecorded(a);
         if (isRecorded || device != DeviceType.CPU || limits.RunOthers?.Invoke() is not { } runOthers)
             return ComputeLong(kernel, entry, a, cost, seconds, isRecorded);

@@ -13,8 +13,8 @@ internal static partial class CostTable
             + "relu relu6 leaky_relu threshold hardtanh hardsigmoid hardswish", SmallProduct, Elementwise(1), RowSplit.Broadcast),
         Row("square", SmallProduct, (in a) => a[0] is Tensor { dtype: ScalarType.Bool }
             ? new OpCost(sizeof(long) * Count(a, 0), sizeof(long) * Count(a, 0), 2 * Count(a, 0)) : Elementwise(1)(a), RowSplit.Broadcast),
-        Row("div", SmallProduct, (in a) => Elementwise(DivisionWork(a), workspace: 0.25, ofFloats: true)(a), RowSplit.Broadcast),
-        Row("floor_divide remainder fmod", SmallProduct, (in a) => Elementwise(DivisionWork(a), workspace: 0.25)(a), RowSplit.Broadcast),
+        Row("div", SmallProduct, Division(work => Elementwise(work, workspace: 0.25, ofFloats: true)), RowSplit.Broadcast),
+        Row("floor_divide remainder fmod", SmallProduct, Division(work => Elementwise(work, workspace: 0.25)), RowSplit.Broadcast),
         Row("sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan erf sigmoid tanh gelu silu softplus elu selu",
             SmallProduct, Elementwise(6, ofFloats: true), RowSplit.Broadcast),
         Row("asin acos atan sinh cosh asinh acosh atanh atan2 hypot erfc erfinv lgamma digamma xlogy pow logaddexp", SmallProduct,
@@ -45,7 +45,7 @@ internal static partial class CostTable
         // in place: no memory for a result
         Row("copy_ fill_ zero_ neg_ abs_ round_ relu_", SmallProduct, InPlace(1), RowSplit.InPlace),
         Row("add_ sub_ mul_ clamp_ addcmul_ addcdiv_ lerp_", SmallProduct, InPlace(1, converts: true), RowSplit.InPlace),
-        Row("div_ floor_divide_ remainder_", SmallProduct, (in a) => InPlace(DivisionWork(a), workspace: 0.25, converts: true)(a),
+        Row("div_ floor_divide_ remainder_", SmallProduct, Division(work => InPlace(work, workspace: 0.25, converts: true)),
             RowSplit.InPlace),
         Row("exp_ log_ sqrt_ sigmoid_ tanh_", SmallProduct, InPlace(6), RowSplit.InPlace),
         Row("pow_", SmallProduct, InPlace(25, converts: true), RowSplit.InPlace),
@@ -105,15 +105,23 @@ internal static partial class CostTable
     }
 
     /// <summary>
-    /// The work of a division. A remainder of floats takes a step for a few bits of the difference of the exponents: of 1e38 and 1e-38 up
-    /// to 10 times that of 7 and 3, of the same in float64 up to 25 times.
+    /// A division. A remainder of floats takes a step for a few bits of the difference of the exponents: of 1e38 and 1e-38 up to 10 times
+    /// that of 7 and 3, of the same in float64 up to 25 times.
     /// </summary>
-    private static double DivisionWork(in OpArguments a)
+    /// <param name="rule">The rule for some work for each element.</param>
+    private static CostRule Division(Func<double, CostRule> rule)
     {
-        bool hasRemainder = a.Schema.IndexOf("rounding_mode") is var mode and >= 0 ? a[mode] is "floor" : true;
-        bool isOfFloats = false;
-        for (int i = 0; i < a.Count; i++) isOfFloats |= a[i] is double || a[i] is Tensor tensor && IsReal(tensor);
-        return hasRemainder && isOfFloats ? 25 : 4;
+        const double Work = 4, LongestWork = 25;
+        CostRule quotient = rule(Work), remainder = rule(LongestWork);
+        return (in a) => HasFloatRemainder(a) ? remainder(a) with { TypicalShare = Work / LongestWork } : quotient(a);
+    }
+
+    private static bool HasFloatRemainder(in OpArguments a)
+    {
+        if (a.Schema.IndexOf("rounding_mode") is var mode and >= 0 && a[mode] is not "floor") return false;
+        for (int i = 0; i < a.Count; i++)
+            if (a[i] is double || a[i] is Tensor tensor && IsReal(tensor)) return true;
+        return false;
     }
 
     /// <summary>One bool for each element, and temporaries of the argument's type.</summary>

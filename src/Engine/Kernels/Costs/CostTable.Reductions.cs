@@ -100,13 +100,14 @@ internal static partial class CostTable
         return new OpCost(Bytes(a, 0) + 8 * count, Bytes(a, 0) + 16 * count, 6 * count * Log2(length));
     }
 
-    /// <summary>A value of each row, or of all elements, by sorting them.</summary>
+    /// <summary>A value of each row, or of all elements, which is selected; a long row may be chosen to take a sort.</summary>
     private static OpCost OrderStatistic(in OpArguments a, int dim)
     {
-        double count = Count(a, 0), length = a.Has(dim) ? SizeOf(a, a.Int(dim)) : count;
-        double results = a.Has(dim) ? CountWithout(a, 0, a.Int(dim)) : 1;
-        return new OpCost(16 * results, 2 * count * Math.Max(4, ElementBytes(a, 0)) + 24 * count,
-            (12 + 6 * Log2(length)) * Math.Max(count, results) * WidestFactor(a));
+        double count = Count(a, 0), results = a.Has(dim) ? CountWithout(a, 0, a.Int(dim)) : 1;
+        double bytes = count * (Math.Max(4, ElementBytes(a, 0)) + sizeof(long)), work = 20, longest = work;
+        if (a.Has(dim) && SizeOf(a, a.Int(dim)) is > KernelTable.LongRow and var length)
+            (bytes, longest) = (2 * bytes + sizeof(long) * count, 12 + 6 * Log2(length));
+        return new OpCost(16 * results, bytes, longest * Math.Max(count, results) * WidestFactor(a), TypicalShare: work / longest);
     }
 
     private static OpCost TopK(in OpArguments a)

@@ -8,7 +8,9 @@ namespace Ndif.Engine.Kernels.Costs;
 /// <param name="WorkspaceBytes">The memory that is needed beside the results while the operation computes.</param>
 /// <param name="Elements">The operations on elements, in units of one addition of two float32 tensors.</param>
 /// <param name="Flops">The operations of matrix products and factorizations, in units of a product of float32 matrices.</param>
-internal readonly record struct OpCost(double OutputBytes, double WorkspaceBytes = 0, double Elements = 0, double Flops = 0)
+/// <param name="TypicalShare">The share of these operations that a call takes whose elements are not chosen to be slow.</param>
+internal readonly record struct OpCost(
+    double OutputBytes, double WorkspaceBytes = 0, double Elements = 0, double Flops = 0, double TypicalShare = 1)
 {
     public double Bytes => OutputBytes + WorkspaceBytes;
 }

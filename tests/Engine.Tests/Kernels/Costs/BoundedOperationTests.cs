@@ -25,7 +25,7 @@ public sealed class BoundedOperationTests
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
         "remainder_", "scatter of halves", "attention of halves", "fmod", "pos_weight", "searchsorted", "mean as halves",
         "mask of all", "sizes", "sizes of a view", "tensors in a list", "tensors as an index",
-        "mask of bytes",
+        "mask of bytes", "values at a mask",
     ];
 
     [Theory]
@@ -99,6 +99,10 @@ public sealed class BoundedOperationTests
             "sizes" => Run(context, "zeros", one.to(ScalarType.Byte).reshape(1).expand(30_000_000)),
             "sizes of a view" => Run(context, "view", one, one.to(ScalarType.Int64).reshape(1).expand(30_000_000)),
             "mask of bytes" => Run(context, "getitem", one, one.to(ScalarType.Byte).expand(300_000_000, 1)),
+            "values at a mask" => Run(context, "index_put_", ones(1).expand(24_000_000), new List<object?>
+            {
+                ones(1, dtype: ScalarType.Byte).expand(24_000_000),
+            }, ones(1, dtype: ScalarType.Int64).expand(24_000_000)),
             "tensors in a list" => Run(context, "tensor", Enumerable.Repeat<object?>(one.expand(10_000_000, 1), 10).ToList()),
             "tensors as an index" => Run(context, "getitem", one,
                 Enumerable.Repeat<object?>(zeros(1, dtype: ScalarType.Int64).expand(10_000_000), 4).ToList()),

@@ -135,6 +135,19 @@ public sealed class CostTableTests
         }
     }
 
+    /// <summary>libtorch makes several tensors of the size of a result: over several dimensions, few of the argument's size.</summary>
+    [Theory(Explicit = true)] // as below
+    [InlineData(0, 1)]
+    [InlineData(1, 0)]
+    public void TheMemoryOfALogSumExp_IsAtMostThatOfItsCost(long first, long second)
+    {
+        using var scope = NewDisposeScope();
+        OpSchema schema = OpTable.Get("logsumexp");
+        object?[] bound = ArgumentBinder.Bind(schema, [ones(1, 1).expand(30_000_000, 1), new List<object?> { first, second }]);
+        var arguments = new OpArguments(schema, bound, new KernelContext());
+        Assert.InRange(MeasurePeak(arguments), 0, CostTable.Entries["logsumexp"].Rule(arguments).Bytes / 1048576 + 8);
+    }
+
     /// <summary>
     /// What these operations take is the memory of the cost: for 122 MiB of halves, 122 MiB to add, fill or copy and 366 MiB to scatter.
     /// Explicit, because it measures the memory of the process, which other tests use too.
@@ -154,11 +167,7 @@ public sealed class CostTableTests
             using var scope = NewDisposeScope();
             OpArguments arguments = BindScatter(op, type, rows: 1_000_000);
             OpCost cost = CostTable.Entries[op].Rule(arguments);
-            NativeHeap.Trim();
-            File.WriteAllText("/proc/self/clear_refs", "5"); // the peak begins again
-            long before = ReadMemory("VmRSS:");
-            KernelTable.Kernels[op](arguments);
-            Assert.InRange((ReadMemory("VmHWM:") - before) / 1048576.0, 0.9 * cost.Bytes / 1048576 - 8, cost.Bytes / 1048576 + 8);
+            Assert.InRange(MeasurePeak(arguments), 0.9 * cost.Bytes / 1048576 - 8, cost.Bytes / 1048576 + 8);
         }
     }
 
@@ -184,6 +193,47 @@ public sealed class CostTableTests
     {
         using var scope = NewDisposeScope();
         Assert.InRange(CostOf("topk", ones(1).expand(count), k).Elements / count, least, 200);
+    }
+
+    /// <summary>Long rows may take a sort; a value of short ones, and the median of all elements, is selected.</summary>
+    [Theory]
+    [InlineData("kthvalue", KernelTable.LongRow, false)]
+    [InlineData("kthvalue", KernelTable.LongRow + 1, true)]
+    [InlineData("median", KernelTable.LongRow, false)]
+    [InlineData("median", KernelTable.LongRow + 1, true)]
+    [InlineData("median of all", 1 << 20, false)]
+    public void AnOrderStatistic_CostsASort_InLongRows(string op, long length, bool isSort)
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(1).expand(20, length);
+        OpCost sort = CostOf("sort", self, 1L), cost = op switch
+        {
+            "median of all" => CostOf("median", self), "median" => CostOf(op, self, 1L), _ => CostOf(op, self, 1L, 1L),
+        };
+        Assert.Equal(isSort, cost.Elements >= sort.Elements);
+        Assert.Equal(isSort, cost.Bytes >= sort.Bytes);
+        Assert.Equal(20, cost.TypicalShare * cost.Elements / self.numel(), 3);
+    }
+
+    /// <summary>A job is preempted for the time that a remainder typically takes; whether it can end is asked of the longest.</summary>
+    [Fact]
+    public void ARemainder_IsExpectedToTakeItsTypicalTime()
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(1, 1).expand(64, 1 << 18);
+        Assert.InRange(ExpectedTime("remainder") / ExpectedTime("mul"), 2, 10);
+        Assert.InRange(CostOf("remainder", self, 3.0).Elements / CostOf("mul", self, 3.0).Elements, 20, 60);
+
+        double ExpectedTime(string op)
+        {
+            double seconds = 0;
+            var limits = new OperationLimits { DividesAll = true, OnLongOperation = time => (seconds = time.TotalSeconds) >= 0 };
+            var context = new KernelContext { Limits = limits };
+            OpSchema schema = OpTable.Get(op);
+            using var call = NewDisposeScope();
+            KernelTable.Run(schema, ArgumentBinder.Bind(schema, [self, 3.0]), context);
+            return seconds;
+        }
     }
 
     /// <summary>The remainder of floats takes longer the more their exponents differ; only that division has one.</summary>
@@ -243,6 +293,16 @@ public sealed class CostTableTests
         given.CopyTo(bound, 0);
         if (op == "index_add") bound[4] = 1.0; // alpha
         return new OpArguments(schema, bound, new KernelContext());
+    }
+
+    /// <summary>The memory that the process needs for a call, in MiB.</summary>
+    private static double MeasurePeak(in OpArguments arguments)
+    {
+        NativeHeap.Trim();
+        File.WriteAllText("/proc/self/clear_refs", "5"); // the peak begins again
+        long before = ReadMemory("VmRSS:");
+        KernelTable.Kernels[arguments.Schema.Name](arguments);
+        return (ReadMemory("VmHWM:") - before) / 1048576.0;
     }
 
     /// <param name="name">A line of /proc/self/status.</param>
