@@ -83,8 +83,6 @@ internal sealed class RedisKeys(string prefix)
 
     public RedisKey Holders(string name) => prefix + "holders:" + name;
 
-    public RedisKey Orders(string worker) => prefix + "orders:" + worker;
-
     public RedisKey Job(string id) => prefix + "job:" + id;
 
     public RedisKey Jobs(string owner) => prefix + "jobs:" + owner;
