@@ -21,12 +21,13 @@ internal sealed class RedisScript
     private const string RefusedWhenFull = "#!lua\n", RunsWhenFull = "#!lua flags=allow-oom\n";
 
     public static readonly RedisScript
-        GetJobs = new("get_jobs"), ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Usage = new("usage");
+        GetJobs = new("get_jobs"), ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Usage = new("usage"),
+        ListEdits = new("list_edits");
 
     public static readonly RedisScript
         Submit = new("submit", RefusedWhenFull), Publish = new("publish", RefusedWhenFull), Reply = new("reply", RefusedWhenFull),
         PublishPositions = new("publish_positions", RefusedWhenFull), RecordUpload = new("record_upload", RefusedWhenFull),
-        PublishEdits = new("publish_edits", RefusedWhenFull);
+        PublishEdits = new("publish_edits", RefusedWhenFull), DescribeEdits = new("describe_edits", RefusedWhenFull);
 
     public static readonly RedisScript
         Lease = new("lease", RunsWhenFull), Renew = new("renew", RunsWhenFull), ReleaseLease = new("release_lease", RunsWhenFull),
