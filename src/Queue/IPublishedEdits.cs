@@ -30,6 +30,12 @@ public interface IPublishedEdits
     /// <summary>Reads the edits of all keys, with their blobs, one after the other.</summary>
     IAsyncEnumerable<EditsInfo> ReadAllAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Completes what gateways of an earlier version have written: they count no bytes of edits, and write no summaries for lists. Until
+    /// then a list may show an earlier version of edits that such a gateway has replaced.
+    /// </summary>
+    Task ReconcileAsync(CancellationToken cancellationToken = default);
+
     /// <summary>Deletes edits of an owner. Returns false if it has none of this name.</summary>
     Task<bool> RemoveAsync(string owner, string name, CancellationToken cancellationToken = default);
 }

@@ -69,24 +69,36 @@ public abstract partial class JobQueueContract
         await SubmitAsync("b2", limits, programBytes: 30_000);
     }
 
+    /// <summary>The worker deletes the blobs of an event that is not published.</summary>
     [Fact(Timeout = Limit)]
-    public async Task BlobsBeyondTheQuota_EndTheJob_AndAreListedForDeletionWithIt()
+    public async Task BlobsBeyondTheQuota_EndTheJob_AndDoNotCount_ThoseBefore_AreListedForDeletionWithIt()
     {
-        StorageLimits limits = _largeStorage with { BlobBytes = 3_000_000 };
+        IStorageAccounts storage = _fixture.Queue.Storage;
+        StorageLimits limits = _largeStorage with { BlobBytes = 3_000_000, AllBlobBytes = 5_000_000 };
+        await SubmitAsync("other", limits, owner: "ben");
         await SubmitAsync("a", limits);
-        Lease lease = await _fixture.LeaseAsync();
+        Lease other = await _fixture.LeaseAsync(), lease = await _fixture.LeaseAsync();
+        Assert.True(await SaveBlobAsync(other, 2_500_000));
         Assert.True(await SaveBlobAsync(lease, 2_000_000));
+        StoredBytes before = await storage.GetAsync("ana", Cancel), all = await storage.GetAsync("", Cancel);
         Assert.False(await SaveBlobAsync(lease, 2_000_000));
         Assert.Equal(ErrorCode.QuotaExceeded, (await _fixture.GetInfoAsync("a")).Error.Code);
-        Assert.Equal(ErrorCode.QuotaExceeded, (await RefusalAsync(SubmitAsync("b", limits)))!.Code);
-        Assert.Empty(await _fixture.Queue.Storage.ListDeletedJobsAsync(10, Cancel));
+        StoredBytes after = await storage.GetAsync("ana", Cancel);
+        Assert.Equal((before.Blobs, all.Blobs), (after.Blobs, (await storage.GetAsync("", Cancel)).Blobs));
+        Assert.InRange(after.Queue, before.Queue - 1000, before.Queue + 1000); // the error of the job in place of its program
+        await SubmitAsync("b", limits);
+        Assert.False(await SaveBlobAsync(other, 600_000)); // of its owner's quota
+        Assert.Equal(all.Blobs, (await storage.GetAsync("", Cancel)).Blobs);
+
+        Assert.Empty(await storage.ListDeletedJobsAsync(10, Cancel));
         await _fixture.AdvanceAsync(TimeSpan.FromHours(25));
         await _fixture.Queue.ReapExpiredLeasesAsync(Cancel);
-        DeletedJob deleted = Assert.Single(await _fixture.Queue.Storage.ListDeletedJobsAsync(10, Cancel));
-        Assert.Equal(("a", "ana", 2), (deleted.JobId, deleted.Owner, deleted.Blobs.Count));
+        IReadOnlyList<DeletedJob> deletedJobs = await storage.ListDeletedJobsAsync(10, Cancel);
+        Assert.Equal(["a ana 1", "other ben 1"], deletedJobs.Select(job => $"{job.JobId} {job.Owner} {job.Blobs.Count}").Order());
         await SubmitAsync("a", limits); // the id is free again
-        await _fixture.Queue.Storage.RemoveDeletedJobAsync(deleted, Cancel);
-        Assert.Empty(await _fixture.Queue.Storage.ListDeletedJobsAsync(10, Cancel));
+        foreach (DeletedJob deleted in deletedJobs) await storage.RemoveDeletedJobAsync(deleted, Cancel);
+        Assert.Empty(await storage.ListDeletedJobsAsync(10, Cancel));
+        Assert.Equal(0, (await storage.GetAsync("", Cancel)).Blobs);
     }
 
     [Fact(Timeout = Limit)]

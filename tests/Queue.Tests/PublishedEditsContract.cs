@@ -1,8 +1,5 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
-using Ndif.Queue.Blobs;
-using Ndif.Queue.Tests.Support;
-using StackExchange.Redis;
 
 namespace Ndif.Queue.Tests;
 
@@ -17,7 +14,7 @@ public abstract class PublishedEditsContract : IAsyncLifetime
 
     private IPublishedEdits Edits => Backend.Edits;
 
-    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+    protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     public ValueTask InitializeAsync()
     {
@@ -63,6 +60,7 @@ public abstract class PublishedEditsContract : IAsyncLifetime
         Assert.Equal(stored, await storage.GetAsync("", Cancel));
 
         await Edits.SetAsync(large, Most, limits, Cancel); // in place of the same
+        await Edits.ReconcileAsync(Cancel); // nothing: all of it is of this version
         Assert.Equal(stored, await storage.GetAsync("ada", Cancel));
         EditsInfo second = large.Clone();
         second.Name = "second";
@@ -141,58 +139,4 @@ public abstract class PublishedEditsContract : IAsyncLifetime
 public sealed class InMemoryPublishedEditsTests : PublishedEditsContract
 {
     protected override QueueBackend NewBackend() => QueueBackend.InMemory();
-}
-
-public sealed class RedisPublishedEditsTests(RedisServer server) : PublishedEditsContract
-{
-    private readonly QueueOptions _options = new() { Prefix = $"ndif:test-{Guid.NewGuid():n}:" };
-
-    protected override QueueBackend NewBackend() => QueueBackend.Redis(server.ServiceConnection.Configuration, _options);
-
-    [Fact]
-    public async Task EditsThatAnEarlierVersionPublished_AreListed_AndChangeNoCountsWhenTheyAreDeleted()
-    {
-        CancellationToken cancel = TestContext.Current.CancellationToken;
-        await using QueueBackend backend = NewBackend();
-        EditsInfo edits = New("ada", "old", isPublic: true);
-        await backend.Edits.SetAsync(edits, Most, null, cancel);
-        IDatabase database = server.OperatorConnection.GetDatabase();
-        foreach (string added in (string[])["edit_summaries:ada", "public_edit_summaries", "edit_bytes", "queue_bytes", "totals"])
-            Assert.True(await database.KeyDeleteAsync(_options.Prefix + added));
-        foreach (string reader in (string[])["ada", "bob"])
-            Assert.Equal([edits.WithoutBlobs()], await backend.Edits.ListAsync(reader, cancel));
-        Assert.True(await backend.Edits.RemoveAsync("ada", "old", cancel));
-        Assert.Empty(await backend.Edits.ListAsync("bob", cancel));
-        Assert.Equal(new StoredBytes(0, 0), await backend.Jobs.Storage.GetAsync("", cancel));
-    }
-
-    /// <summary>The lists of many keys at a time fill the connection of a gateway if each reads the blobs of all edits.</summary>
-    [Fact]
-    public async Task AList_ReadsLittleOfLargeEdits()
-    {
-        const int Count = 20;
-        CancellationToken cancel = TestContext.Current.CancellationToken;
-        using var folder = new TempFolder();
-        (ChildProcess process, string address) = await RedisProcess.StartAsync(folder.Path);
-        await using ChildProcess stopped = process;
-        await using ConnectionMultiplexer connection = await ConnectionMultiplexer.ConnectAsync($"{address},allowAdmin=true");
-        await using QueueBackend backend = QueueBackend.Redis(address, _options, new BlobOptions { Root = folder.Path });
-        long bytes = 0;
-        for (int i = 0; i < Count; i++)
-        {
-            EditsInfo large = New(i % 2 == 0 ? "ada" : "bob", $"n{i}", isPublic: i % 2 == 0);
-            for (int k = 0; k < 256; k++) large.Constants.Add(new BlobRef { Id = $"{k}".PadLeft(64, 'c'), Length = 1 << 20 });
-            await backend.Edits.SetAsync(large, Count, null, cancel);
-            bytes += large.CalculateSize();
-        }
-        IServer there = connection.GetServers()[0];
-        long before = await GetSentBytesAsync(there);
-        Assert.Equal(Count / 2, (await backend.Edits.ListAsync("eve", cancel)).Count);
-        long sent = await GetSentBytesAsync(there) - before;
-        Assert.True(sent < bytes / 10, $"{sent} bytes were sent of {bytes}");
-
-        static async Task<long> GetSentBytesAsync(IServer there) => long.Parse(
-            (await there.InfoAsync("stats")).SelectMany(group => group).First(entry => entry.Key == "total_net_output_bytes").Value,
-            System.Globalization.CultureInfo.InvariantCulture);
-    }
 }

@@ -116,14 +116,14 @@ public sealed class InMemoryJobQueue : IJobQueue
                 Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
                 return Task.FromResult(false);
             }
-            _jobs.AddBlobs(job, stamped);
-            if (stamped.State is null && _jobs.FindStorageViolation(job, stamped.CalculateSize()) is NdifException violation)
+            if (stamped.State is null && _jobs.FindStorageViolation(job, stamped) is NdifException violation)
             {
                 // the job ends here; its worker learns of it as of a lost lease
                 _jobs.ReleaseLease(job, isLost: true);
                 _jobs.End(job, JobRules.CreateFailure(lease, violation.Error), GetChargeOfRun(job));
                 return Task.FromResult(false);
             }
+            _jobs.AddBlobs(job, stamped);
             if (stamped.State is { } state && state.State.IsTerminal())
             {
                 _jobs.ReleaseLease(job, isLost: false);

@@ -71,7 +71,16 @@ internal sealed class InMemoryJobStore(
         }
     }
 
-    /// <summary>Returns the error if the owner of the job may not store so many more bytes in the queue, or has too many blobs.</summary>
+    /// <summary>Returns the error if the owner of the job may not store an event and its blobs.</summary>
+    public Exception? FindStorageViolation(InMemoryJob job, Event jobEvent)
+    {
+        BlobRef[] blobs = [.. StorageRules.GetBlobs(jobEvent)];
+        return storage.FindViolation(
+            job.Submission.Owner, job.Submission.Storage, jobEvent.CalculateSize() + blobs.Sum(blob => blob.Id.Length),
+            blobs.Sum(blob => StorageRules.CountBlob(blob.Length)));
+    }
+
+    /// <summary>Returns the error if the owner of the job may not store so many more bytes in the queue.</summary>
     public Exception? FindStorageViolation(InMemoryJob job, long bytes) =>
         storage.FindViolation(job.Submission.Owner, job.Submission.Storage, bytes, 0);
 

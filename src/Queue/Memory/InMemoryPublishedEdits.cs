@@ -56,6 +56,9 @@ internal sealed class InMemoryPublishedEdits(InMemoryStorageAccounts storage) : 
         await Task.CompletedTask;
     }
 
+    /// <summary>Nothing: all edits are of this process.</summary>
+    public Task ReconcileAsync(CancellationToken cancellationToken = default) => Task.CompletedTask;
+
     public Task<bool> RemoveAsync(string owner, string name, CancellationToken cancellationToken = default)
     {
         lock (_lock)

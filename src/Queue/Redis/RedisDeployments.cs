@@ -82,10 +82,8 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     public async Task SendOrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        // A retry may send the order twice; workers tolerate that.
-        await _commands.ExecuteAsync("order", database => database.ListRightPushAsync(_keys.Orders(worker), order.ToByteArray()));
-        await _commands.ExecuteAsync("order", database => database.KeyExpireAsync(_keys.Orders(worker), _orderLifetime));
-        await NotifyAsync(OrdersChannel, worker);
+        await _commands.ExecuteScriptAsync(
+            RedisScript.SendOrder, worker, order.ToByteArray(), (long)_orderLifetime.TotalMilliseconds);
     }
 
     /// <inheritdoc/>

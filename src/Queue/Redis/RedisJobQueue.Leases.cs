@@ -52,8 +52,8 @@ public sealed partial class RedisJobQueue
         StateChanged? state = stamped.State;
         UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
         BlobRef[] blobs = [.. StorageRules.GetBlobs(stamped)];
-        // a full Redis lets jobs end: what they saved waits
-        RedisScript script = state is not null && state.State.IsTerminal() ? RedisScript.PublishOutcome : RedisScript.Publish;
+        // in a full Redis the states of jobs go on, which are small, so that jobs run and end; what they save waits
+        RedisScript script = state is null ? RedisScript.Publish : RedisScript.PublishState;
         RedisResult reply = await executeAsync(script,
         [
             lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),

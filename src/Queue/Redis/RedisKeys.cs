@@ -35,7 +35,7 @@ namespace Ndif.Queue.Redis;
 /// holders:{name}         hash: replica claims by worker: "expiry lastUsed", in ms
 /// orders:{worker}        list: orders to a worker; taken:{worker}: the orders it dequeued last
 /// edits:{owner}          hash: published edits by name; public_edits: hash of owners by name, of those that every key may use
-/// edit_summaries:{owner} hash: published edits without their blobs by name; public_edit_summaries: of those that every key may use
+/// edit_summaries:{owner} hash: published edits without their blobs by name, for lists; public_edit_summaries: of an earlier version
 /// edit_bytes             hash by "owner name": the bytes of published edits, as they count
 /// publishers             set: the owners with published edits
 /// </code>
@@ -71,7 +71,7 @@ internal sealed class RedisKeys(string prefix)
 
     public RedisKey PublicEdits { get; } = prefix + "public_edits";
 
-    public RedisKey PublicEditSummaries { get; } = prefix + "public_edit_summaries";
+    public RedisKey EditBytes { get; } = prefix + "edit_bytes";
 
     public RedisKey Publishers { get; } = prefix + "publishers";
 
@@ -82,8 +82,6 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey Blobs(string job) => prefix + "blobs:" + job;
 
     public RedisKey Holders(string name) => prefix + "holders:" + name;
-
-    public RedisKey Orders(string worker) => prefix + "orders:" + worker;
 
     public RedisKey Job(string id) => prefix + "job:" + id;
 

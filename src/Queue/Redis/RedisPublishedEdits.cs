@@ -36,21 +36,8 @@ internal sealed class RedisPublishedEdits(IConnectionMultiplexer connection, Que
     public async Task<IReadOnlyList<EditsInfo>> ListAsync(string owner, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        HashEntry[] own = await _commands.ExecuteAsync("edits", database => database.HashGetAllAsync(_keys.EditSummaries(owner)));
-        if (own.Length != await _commands.ExecuteAsync("edits", database => database.HashLengthAsync(_keys.Edits(owner))))
-            own = await GetAllAsync(owner); // some were published by a version that wrote no summaries
-        HashEntry[] publishers = await _commands.ExecuteAsync("edits", database => database.HashGetAllAsync(_keys.PublicEdits));
-        Dictionary<string, EditsInfo> summaries =
-            (await _commands.ExecuteAsync("edits", database => database.HashGetAllAsync(_keys.PublicEditSummaries)))
-            .ToDictionary(entry => (string)entry.Name!, Parse);
-        List<EditsInfo> edits = [.. own.Select(entry => Parse(entry).WithoutBlobs())];
-        foreach ((string name, string publisher) in publishers.Select(entry => ((string)entry.Name!, (string)entry.Value!)))
-        {
-            if (publisher == owner) continue;
-            EditsInfo? shared = summaries.GetValueOrDefault(name) is { } summary && summary.Owner == publisher ? summary
-                : (await ReadAsync(publisher, name))?.WithoutBlobs();
-            if (shared is not null) edits.Add(shared);
-        }
+        var listed = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.ListEdits, owner))!;
+        IEnumerable<EditsInfo> edits = listed.Select(each => EditsInfo.Parser.ParseFrom((byte[])each!).WithoutBlobs());
         return [.. edits.OrderBy(each => each.Name, StringComparer.Ordinal).ThenBy(each => each.Owner != owner)];
     }
 
@@ -64,6 +51,40 @@ internal sealed class RedisPublishedEdits(IConnectionMultiplexer connection, Que
                 yield return Parse(entry);
             }
         }
+    }
+
+    public async Task ReconcileAsync(CancellationToken cancellationToken = default)
+    {
+        RedisValue[] publishers = await _commands.ExecuteAsync("edits", database => database.SetMembersAsync(_keys.Publishers));
+        HashEntry[] counts = await _commands.ExecuteAsync("edits", database => database.HashGetAllAsync(_keys.EditBytes));
+        ILookup<string, (string Name, long Bytes)> counted = counts
+            .Select(entry => (Key: ((string)entry.Name!).Split(' ', 2), Bytes: (long)entry.Value))
+            .ToLookup(entry => entry.Key[0], entry => (entry.Key[1], entry.Bytes));
+        foreach (string owner in publishers.Select(owner => (string)owner!).Union(counted.Select(group => group.Key)))
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            await ReconcileAsync(owner, counted[owner].ToDictionary(entry => entry.Name, entry => entry.Bytes));
+        }
+    }
+
+    /// <param name="counted">The bytes of the owner's edits by name, as they were counted.</param>
+    private async Task ReconcileAsync(string owner, Dictionary<string, long> counted)
+    {
+        HashEntry[] described = await _commands.ExecuteAsync(
+            "edits", database => database.HashGetAllAsync(_keys.EditSummaries(owner)));
+        Dictionary<string, RedisValue> summaries = described.ToDictionary(entry => (string)entry.Name!, entry => entry.Value);
+        foreach (HashEntry entry in await GetAllAsync(owner))
+        {
+            EditsInfo edits = Parse(entry);
+            RedisValue summary = edits.WithoutBlobs().ToByteArray();
+            long bytes = StorageRules.CountEdits(edits);
+            bool isDescribed = summaries.Remove(entry.Name!, out RedisValue before) && before == summary;
+            bool isCounted = counted.Remove(entry.Name!, out long bytesBefore) && bytesBefore == bytes;
+            if (isDescribed && isCounted) continue;
+            await _commands.ExecuteScriptAsync(RedisScript.DescribeEdits, owner, entry.Name, entry.Value, summary, bytes);
+        }
+        foreach (string deleted in summaries.Keys.Union(counted.Keys))
+            await _commands.ExecuteScriptAsync(RedisScript.DescribeEdits, owner, deleted, "", "", 0);
     }
 
     public async Task<bool> RemoveAsync(string owner, string name, CancellationToken cancellationToken = default)

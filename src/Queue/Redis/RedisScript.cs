@@ -13,7 +13,8 @@ namespace Ndif.Queue.Redis;
 /// deletion of a job begins, and runs it if that is a ZREM, although the next one stores a program. The first line of a script therefore
 /// says what holds (https://redis.io/docs/latest/develop/programmability/lua-api/#script_flags; it needs Redis 7):
 /// scripts that store what clients send are refused whole; those that free memory, or without which workers and running jobs count as
-/// dead, are run, and add little.
+/// dead or cannot be stopped, are run, and add little. A script without that line only reads; read_events writes if Redis was restored to
+/// an earlier state.
 /// </remarks>
 internal sealed class RedisScript
 {
@@ -21,19 +22,21 @@ internal sealed class RedisScript
 
     public static readonly RedisScript
         GetJobs = new("get_jobs"), ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Usage = new("usage"),
-        DequeueOrders = new("dequeue_orders"), PublishPositions = new("publish_positions");
+        ListEdits = new("list_edits");
 
     public static readonly RedisScript
         Submit = new("submit", RefusedWhenFull), Publish = new("publish", RefusedWhenFull), Reply = new("reply", RefusedWhenFull),
-        RecordUpload = new("record_upload", RefusedWhenFull), PublishEdits = new("publish_edits", RefusedWhenFull);
+        PublishPositions = new("publish_positions", RefusedWhenFull), RecordUpload = new("record_upload", RefusedWhenFull),
+        PublishEdits = new("publish_edits", RefusedWhenFull), DescribeEdits = new("describe_edits", RefusedWhenFull);
 
     public static readonly RedisScript
         Lease = new("lease", RunsWhenFull), Renew = new("renew", RunsWhenFull), ReleaseLease = new("release_lease", RunsWhenFull),
-        PublishOutcome = new("publish", RunsWhenFull), Cancel = new("cancel", RunsWhenFull), Reap = new("reap", RunsWhenFull),
+        PublishState = new("publish", RunsWhenFull), Cancel = new("cancel", RunsWhenFull), Reap = new("reap", RunsWhenFull),
         Delete = new("delete", RunsWhenFull), CloseOwner = new("close_owner", RunsWhenFull), Follow = new("follow", RunsWhenFull),
         TakeReply = new("take_reply", RunsWhenFull), ListUploads = new("list_uploads", RunsWhenFull),
         RemoveUploads = new("remove_uploads", RunsWhenFull), DeleteEdits = new("delete_edits", RunsWhenFull),
-        ClaimReplica = new("claim_replica", RunsWhenFull), Announce = new("announce", RunsWhenFull);
+        ClaimReplica = new("claim_replica", RunsWhenFull), Announce = new("announce", RunsWhenFull),
+        SendOrder = new("send_order", RunsWhenFull), DequeueOrders = new("dequeue_orders", RunsWhenFull);
 
     private RedisScript(string name, string shebang = "")
     {

@@ -11,7 +11,7 @@ internal static class StorageRules
     /// <summary>What a blob needs beyond its own bytes: the file, the folder of its grants, and its id in the queue.</summary>
     private const int BlobOverhead = 8192;
 
-    /// <summary>What Redis needs for published edits beyond their own bytes: entries of five hashes (measured, longest name).</summary>
+    /// <summary>What Redis needs for published edits beyond their own bytes: entries of four hashes, with the longest name.</summary>
     private const int EditsBytes = 1024;
 
     /// <summary>The bytes of published edits in the queue: they are there whole, and without their blobs for lists.</summary>

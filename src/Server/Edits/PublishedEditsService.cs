@@ -101,20 +101,14 @@ internal sealed partial class PublishedEditsService(
 
     /// <summary>Deletes edits of a key.</summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL: the key has no edits of this name.</exception>
-    public async Task<EditsInfo> DeleteAsync(string owner, string name, CancellationToken cancellationToken)
-    {
-        EditsInfo? info = await FindOwnAsync(owner, name, cancellationToken);
-        if (info is null || !await edits.RemoveAsync(owner, name, cancellationToken)) throw ServerErrors.UnknownEdits(name);
-        await ReleaseAsync(info, except: null);
-        logger.EditsDeleted(name, owner);
-        return info;
-    }
+    public async Task<EditsInfo> DeleteAsync(string owner, string name, CancellationToken cancellationToken) =>
+        await TryDeleteAsync(owner, name, cancellationToken) ?? throw ServerErrors.UnknownEdits(name);
 
-    /// <summary>Deletes all edits of a key that was revoked.</summary>
+    /// <summary>Deletes all edits of a key that was revoked. Another gateway may delete them at the same time.</summary>
     public async Task DeleteAllAsync(string owner, CancellationToken cancellationToken)
     {
         foreach (EditsInfo info in await edits.ListAsync(owner, cancellationToken))
-            if (info.Owner == owner) await DeleteAsync(owner, info.Name, cancellationToken);
+            if (info.Owner == owner) await TryDeleteAsync(owner, info.Name, cancellationToken);
     }
 
     /// <summary>Reads the program of edits.</summary>
@@ -127,12 +121,13 @@ internal sealed partial class PublishedEditsService(
         return Program.Parser.ParseFrom(bytes);
     }
 
-    /// <summary>Extends the lifetime of the blobs of all published edits.</summary>
+    /// <summary>Extends the lifetime of the blobs of all published edits, and completes what earlier versions have published.</summary>
     public async Task RenewAsync(CancellationToken cancellationToken)
     {
         await foreach (EditsInfo info in edits.ReadAllAsync(cancellationToken))
             foreach (BlobRef blob in GetBlobs(info))
                 if (!await blobs.ExistsAsync(blob.Id, cancellationToken)) logger.EditsLost(info.Name, info.Owner, blob.Id);
+        await edits.ReconcileAsync(cancellationToken); // last: a full queue refuses it
     }
 
     private static IEnumerable<BlobRef> GetBlobs(EditsInfo info) => info.Constants.Prepend(info.Program);
@@ -142,6 +137,16 @@ internal sealed partial class PublishedEditsService(
 
     private async Task<EditsInfo?> FindOwnAsync(string owner, string name, CancellationToken cancellationToken) =>
         await edits.FindAsync(owner, name, cancellationToken) is { } info && info.Owner == owner ? info : null;
+
+    /// <summary>Deletes edits of a key. Returns null if it has none of this name.</summary>
+    private async Task<EditsInfo?> TryDeleteAsync(string owner, string name, CancellationToken cancellationToken)
+    {
+        EditsInfo? info = await FindOwnAsync(owner, name, cancellationToken);
+        if (info is null || !await edits.RemoveAsync(owner, name, cancellationToken)) return null;
+        await ReleaseAsync(info, except: null);
+        logger.EditsDeleted(name, owner);
+        return info;
+    }
 
     private async Task ReleaseAsync(EditsInfo info, EditsInfo? except)
     {

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using Ndif.Queue;
 using Ndif.Server.Edits;
@@ -33,14 +34,28 @@ internal sealed class RevokedKeyCleanupService(
         // read before the keys: a key that is revoked in between is found the next time
         (string revision, long start) = (await keys.GetRevisionAsync(cancellationToken), _time.GetTimestamp());
         if (revision == _revision && _time.GetElapsedTime(_listed, start) < _listInterval) return;
+        Exception? failure = null;
         foreach (KeyRecord key in await keys.ListAsync(cancellationToken))
         {
             if (key.Revoked is not { } revoked || _closed.Contains((key.Id, revoked))) continue;
-            int cancelled = await jobs.CloseOwnerAsync(key.Id, Reason, cancellationToken);
-            await edits.DeleteAllAsync(key.Id, cancellationToken);
-            if (cancelled > 0) logger.JobsOfRevokedKeyCancelled(cancelled, key.Id);
-            _closed.Add((key.Id, revoked));
+            try
+            {
+                await CloseAsync(key.Id, cancellationToken);
+                _closed.Add((key.Id, revoked));
+            }
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+            {
+                failure ??= e; // the other keys are closed nevertheless, and this one is tried again in the next run
+            }
         }
+        if (failure is not null) ExceptionDispatchInfo.Throw(failure);
         (_revision, _listed) = (revision, start);
+    }
+
+    private async Task CloseAsync(string keyId, CancellationToken cancellationToken)
+    {
+        int cancelled = await jobs.CloseOwnerAsync(keyId, Reason, cancellationToken);
+        if (cancelled > 0) logger.JobsOfRevokedKeyCancelled(cancelled, keyId);
+        await edits.DeleteAllAsync(keyId, cancellationToken);
     }
 }

@@ -95,7 +95,7 @@ public sealed class FullRedisTests : IAsyncLifetime
             await Queue.Storage.ListUploadsToCheckAsync(10, TimeSpan.FromHours(1), Cancel), Cancel);
         Assert.Equal(0, await database.SortedSetLengthAsync("ndif:uploads"));
 
-        await _connection.GetServers()[0].ConfigSetAsync("maxmemory", 0); // memory is free again
+        await EmptyAsync();
         Assert.Equal(ErrorCode.Unauthenticated, (await Assert.ThrowsAnyAsync<NdifException>(() => SubmitAsync("new", "ben"))).Code);
         await SubmitAsync("new");
     }
@@ -111,14 +111,17 @@ public sealed class FullRedisTests : IAsyncLifetime
         await SubmitAsync("given-back");
         Lease lease = await LeaseAsync();
         await Queue.ReplyAsync("running", new LocalReply { Ticket = 1, Value = new Data { Integer = 7 } }, Cancel);
-        await _backend.Deployments.SendOrderAsync("w", new WorkerOrder { Drain = true }, Cancel);
+        await _backend.Deployments.SendOrderAsync("w", new WorkerOrder { Kill = "stuck" }, Cancel);
         await FillAsync();
 
         await _backend.Workers.SetDescriptionAsync(model, Cancel); // as a worker that has restarted
         await _backend.Workers.PublishHeartbeatAsync(worker, [], Cancel);
         Assert.Equal("w", Assert.Single(await _backend.Workers.ListWorkersAsync(Cancel)).Id);
         Assert.True(await _backend.Deployments.ClaimReplicaAsync("gpt2", "w", 1, DateTimeOffset.UtcNow, Cancel));
-        Assert.True(Assert.Single(await _backend.Deployments.DequeueOrdersAsync("w", Cancel)).Drain);
+        await _backend.Deployments.SendOrderAsync("w", new WorkerOrder { Drain = true }, Cancel);
+        Assert.Equal(
+            [new WorkerOrder { Kill = "stuck" }, new WorkerOrder { Drain = true }],
+            await _backend.Deployments.DequeueOrdersAsync("w", Cancel));
         await Queue.FollowAsync(["running"], "gateway", TimeSpan.FromMinutes(1), Cancel);
         Assert.True(await Queue.RenewAsync(lease, Cancel));
         Assert.Equal(7, (await Queue.AwaitReplyAsync(lease, 1, TimeSpan.Zero, Cancel))?.Value.Integer);
@@ -131,6 +134,31 @@ public sealed class FullRedisTests : IAsyncLifetime
         Assert.Equal((3L, 0, 0), (counts.Completed, counts.Waiting, counts.Running));
     }
 
+    /// <summary>A worker publishes the events of a job in their order, so the outcome waits for a value that has no room.</summary>
+    [Fact]
+    public async Task AJobWithAValueToPublish_WaitsForMemory_AndCanBeCancelledMeanwhile()
+    {
+        await SubmitAsync("waits");
+        await SubmitAsync("cancelled");
+        Lease waits = await LeaseAsync(), cancelled = await LeaseAsync();
+        await FillAsync();
+        var value = new Event { Value = new SavedValue { Data = new Data { Integer = 7 } } };
+        Task<bool>[] values =
+            [.. new[] { waits, cancelled }.Select(lease => Queue.PublishWhenReachableAsync(lease, value, Cancel))];
+        await Queue.CancelAsync("cancelled", "", Cancel);
+        Assert.True(await Queue.RenewAsync(waits, Cancel));
+        Assert.DoesNotContain(values, each => each.IsCompleted);
+
+        await EmptyAsync();
+        bool[] published = await Task.WhenAll(values);
+        Assert.Equal([true, false], published);
+        await EndAsync(waits);
+        Assert.Equal(JobState.Completed, (await Queue.GetAsync("waits", Cancel))?.State);
+        Assert.Equal(JobState.Cancelled, (await Queue.GetAsync("cancelled", Cancel))?.State);
+    }
+
+    private async Task EmptyAsync() => await _connection.GetServers()[0].ConfigSetAsync("maxmemory", 0);
+
     private async Task FillAsync() => await _connection.GetServers()[0].ConfigSetAsync("maxmemory", 1);
 
     private Task<JobInfo> SubmitAsync(string id, string owner = "ana") =>
@@ -138,8 +166,15 @@ public sealed class FullRedisTests : IAsyncLifetime
 
     private async Task<Lease> LeaseAsync() => (await Queue.LeaseAsync("w", ["gpt2"], TimeSpan.Zero, Cancel))!;
 
-    private async Task EndAsync(Lease lease) =>
-        Assert.True(await Queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
+    /// <summary>Publishes the states of a job, as a worker does: it waits for the queue, and the outcome is behind RUNNING.</summary>
+    private async Task EndAsync(Lease lease)
+    {
+        using CancellationTokenSource tooLong = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        tooLong.CancelAfter(TimeSpan.FromSeconds(20));
+        foreach (JobState state in (JobState[])[JobState.Running, JobState.Completed])
+            Assert.True(await Queue.PublishWhenReachableAsync(
+                lease, new Event { State = new StateChanged { State = state } }, tooLong.Token));
+    }
 
     private static BlobRef NewBlob() => new() { Id = $"{Guid.NewGuid():n}{Guid.NewGuid():n}", Length = 1000 };
 }

@@ -7,6 +7,7 @@ using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Ndif.Protocol;
 using Ndif.Protocol.Messages;
+using Ndif.Queue;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
@@ -92,6 +93,31 @@ public sealed class PublishedEditsTests
         using HttpResponseMessage upload = await http.PutAsync($"/v1/blobs/{id}", new ByteArrayContent(content), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.Unauthorized, upload.StatusCode);
         Assert.False(await gateway.Backend.Blobs.CanReadAsync(id, key.Record.Id, TestGateway.Cancel));
+    }
+
+    [Fact]
+    public async Task RevokedKeys_LoseTheirEdits_AlthoughSomeAreGoneAlready_OrThoseOfAnotherKeyCannotBeRead()
+    {
+        UnreliableEdits unreliable = null!;
+        await using TestGateway gateway = await TestGateway.StartAsync(configure: backend =>
+        {
+            IPublishedEdits edits = UnreliableEdits.Wrap(backend.Edits);
+            unreliable = (UnreliableEdits)edits;
+            return backend with { Edits = edits };
+        });
+        CreatedKey first = await gateway.CreateKeyAsync(), second = await gateway.CreateKeyAsync(); // they are closed in this order
+        await PublishAsync(gateway.CreateClient(first.Key.Reveal()), "c");
+        foreach (string name in (string[])["a", "b"]) await PublishAsync(gateway.CreateClient(second.Key.Reveal()), name);
+        (unreliable.FailingOwner, unreliable.DeletedElsewhere) = (first.Record.Id, "a");
+        foreach (CreatedKey key in (CreatedKey[])[first, second])
+            await gateway.Keys.RevokeAsync(key.Record.Id, TestGateway.Cancel); // in the store
+        await WaitUntilGoneAsync(second, "b");
+        Assert.NotNull(await gateway.Backend.Edits.FindAsync(first.Record.Id, "c", TestGateway.Cancel));
+        unreliable.FailingOwner = null;
+        await WaitUntilGoneAsync(first, "c");
+
+        Task WaitUntilGoneAsync(CreatedKey key, string name) => Poll.UntilAsync(
+            () => gateway.Backend.Edits.FindAsync(key.Record.Id, name, TestGateway.Cancel), edits => edits is null);
     }
 
     [Fact]

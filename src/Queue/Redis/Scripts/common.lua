@@ -52,6 +52,21 @@ local function find_exceeded_storage(owner, limits, more_queue_bytes, more_blob_
     or exceeds('all_blob_bytes', all[2], all_blobs, more_blob_bytes)
 end
 
+-- Stores what lists and quotas need of published edits: the edits without their blobs, and the bytes that count. '' and 0 if they are
+-- deleted.
+local function set_edits_summary(owner, name, summary, bytes)
+  local summaries, entry = key('edit_summaries:' .. owner), owner .. ' ' .. name
+  count_bytes('queue_bytes', owner, bytes - (redis.call('HGET', key('edit_bytes'), entry) or 0))
+  redis.call('HDEL', key('public_edit_summaries'), name) -- an earlier version reads the edits where there is none
+  if summary == '' then
+    redis.call('HDEL', summaries, name)
+    redis.call('HDEL', key('edit_bytes'), entry)
+  else
+    redis.call('HSET', summaries, name, summary)
+    redis.call('HSET', key('edit_bytes'), entry, bytes)
+  end
+end
+
 -- Deletes the answers that were sent to a job.
 local function delete_replies(id)
   redis.call('DEL', key('replies:' .. id))

@@ -7,8 +7,8 @@
 --     [15] their bytes, as they count  [16] '1' if the job ran too long, else '0'  [17...] the ids of the blobs of the event
 -- Returns 1, or 0 if the lease was lost; nothing is published then. If events of this lease are missing, because
 -- Redis was restored to an earlier state, the job returns to the queue: it starts over, and its readers receive everything again.
--- If the owner may not store the event, returns the name of the limit, the stored bytes and the limit, and nothing is published. The
--- blobs belong to the job in any case, and are deleted with it.
+-- If the owner may not store the event and its blobs, returns the name of the limit, the stored bytes and the limit. Nothing is published
+-- or counted then, and the worker deletes the blobs. Those of a published event belong to the job, and are deleted with it.
 
 local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load, last, blob_bytes, is_timeout =
   unpack(ARGV, 2, 16)
@@ -27,14 +27,16 @@ if skip_lost_events(id, tonumber(last or '0')) or get(id, 'restored') then
   return 0
 end
 
+local id_bytes = 0
+for i = 17, #ARGV do id_bytes = id_bytes + #ARGV[i] end
+if state == '' then
+  local exceeded = find_exceeded_storage(get(id, 'owner'), get(id, 'storage'), #event + id_bytes, tonumber(blob_bytes))
+  if exceeded then return exceeded end
+end
 if ARGV[17] then
   for i = 17, #ARGV do redis.call('RPUSH', key('blobs:' .. id), ARGV[i]) end
   count_bytes_of_job(id, 'blob_bytes', tonumber(blob_bytes))
-  count_bytes_of_job(id, 'queue_bytes', (#ARGV - 16) * #ARGV[17])
-end
-if state == '' then
-  local exceeded = find_exceeded_storage(get(id, 'owner'), get(id, 'storage'), #event, 0)
-  if exceeded then return exceeded end
+  count_bytes_of_job(id, 'queue_bytes', id_bytes)
 end
 append(id, 'event', event, 'nonce', nonce)
 if state == '' then return 1 end

@@ -7,24 +7,20 @@
 
 local owner, name, edits, is_public, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
 local summary, bytes, limits = ARGV[7], ARGV[8], ARGV[9]
-local own, public, entry = key('edits:' .. owner), key('public_edits'), owner .. ' ' .. name
+local own, public = key('edits:' .. owner), key('public_edits')
 if is_closed(owner) then return 'closed' end
 local holder = redis.call('HGET', public, name)
 if is_public and holder and holder ~= owner then return 'taken' end
 if redis.call('HEXISTS', own, name) == 0 and redis.call('HLEN', own) >= most then return 'full' end
-local more = bytes - (redis.call('HGET', key('edit_bytes'), entry) or 0)
+local more = bytes - (redis.call('HGET', key('edit_bytes'), owner .. ' ' .. name) or 0)
 local exceeded = more > 0 and find_exceeded_storage(owner, limits, more, 0)
 if exceeded then return exceeded end
 redis.call('HSET', own, name, edits)
-redis.call('HSET', key('edit_summaries:' .. owner), name, summary)
-redis.call('HSET', key('edit_bytes'), entry, bytes)
-count_bytes('queue_bytes', owner, more)
+set_edits_summary(owner, name, summary, bytes)
 redis.call('SADD', key('publishers'), owner)
 if is_public then
   redis.call('HSET', public, name, owner)
-  redis.call('HSET', key('public_edit_summaries'), name, summary)
 elseif holder == owner then
   redis.call('HDEL', public, name)
-  redis.call('HDEL', key('public_edit_summaries'), name)
 end
 return 1
