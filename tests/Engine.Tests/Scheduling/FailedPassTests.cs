@@ -13,7 +13,7 @@ public sealed class FailedPassTests : SchedulingTests
     [Fact]
     public void TheOthers_DoNotPayForWhatTheyHaveLost()
     {
-        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromHours(1) };
         using var never = new CancellationTokenSource();
         var time = new ExecutionTimer(TimeSpan.FromMinutes(10), never);
         JobRun generation = Add(scheduler, "generation", Generation(Steps), time: time);
