@@ -11,6 +11,8 @@ public sealed class JobsAtFaultTests : SchedulingTests
 {
     private const int Passes = 3;
 
+    private static readonly string[] _owners = ["ana", "bob", "eve"];
+
     private readonly OwnerDelays _delays = new();
 
     [Fact]
@@ -136,5 +138,5 @@ public sealed class JobsAtFaultTests : SchedulingTests
     }
 
     private void AssertAtFault(string? owner) =>
-        Assert.Equal(owner, new[] { "ana", "bob", "eve" }.SingleOrDefault(name => _delays.Of(name) > TimeSpan.Zero));
+        Assert.Equal(owner, _owners.SingleOrDefault(name => _delays.Of(name) > TimeSpan.Zero));
 }
