@@ -72,6 +72,9 @@ internal sealed class Plan
         from point in statement.HookPoints
         select (point, mayEdit);
 
+    /// <summary>Whether a trace may change a value of the model.</summary>
+    internal bool MayEdit(TraceStatement trace) => HookPointsOf(trace).Any(point => point.MayEdit);
+
     /// <summary>The statements of one trace and its invokes.</summary>
     internal IEnumerable<Statement> StatementsOf(TraceStatement trace) =>
         Program.Nodes[(int)trace.Id].Regions().SelectMany(DescendantsOf).Select(node => Statements[node]).OfType<Statement>();

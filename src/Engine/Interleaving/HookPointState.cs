@@ -17,13 +17,16 @@ internal sealed class HookPointState
 
     private WrittenRows? _writtenRows;
 
+    /// <summary>The value of the model, before any write.</summary>
+    private object? _original;
+
     /// <summary>Whether the pass is suspended at this hook point.</summary>
     public bool IsActive { get; private set; }
 
     /// <summary>The value of the hook point while it is active.</summary>
     public object? Value { get; private set; }
 
-    public void Enter(object? value) => (IsActive, Value) = (true, value);
+    public void Enter(object? value) => (IsActive, Value, _original) = (true, value, value);
 
     /// <summary>The slices that have to be written back when the invokes have run.</summary>
     public PendingWriteBacks PendingWriteBacks { get; } = new();
@@ -33,7 +36,7 @@ internal sealed class HookPointState
         PendingWriteBacks.Clear();
         _views.Clear();
         _writtenRows = null;
-        (IsActive, Value) = (false, null);
+        (IsActive, Value, _original) = (false, null, null);
         _writtenTensors = null;
     }
 
@@ -65,6 +68,20 @@ internal sealed class HookPointState
         _writtenRows = null;
         Replace(written.Complete(_views, (slice, from, to) => sites.Copy(slice, point, from, to)));
         _views.Clear();
+    }
+
+    /// <summary>
+    /// Takes back what a trace of a shared pass has written, after <see cref="ApplyWrites"/>. Edits in place stay: nothing has those rows
+    /// as they were.
+    /// </summary>
+    public void TakeBack(TraceRun trace, HookPoint point, SiteValues sites)
+    {
+        foreach (Interpreter invoke in trace.Invokes)
+        {
+            if (invoke.Slice is not { Count: > 0, CoversBatch: false } slice) continue;
+            foreach (PendingWriteBack pending in PendingWriteBacks.Overlapping(slice)) pending.IsRemoved = true;
+            sites.Copy(slice, point, _original, Value);
+        }
     }
 
     /// <summary>Replaces the value, and disposes the tensors of earlier replacements that are not part of it.</summary>

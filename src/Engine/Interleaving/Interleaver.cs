@@ -21,7 +21,8 @@ namespace Ndif.Engine.Interleaving;
 /// 2. The pass reaches a hook point and is suspended there (<see cref="OnHookPoint"/>).
 /// 3. The invokes that wait for this hook point run in the order of their definition, until none can run. An invoke may wait for a value
 ///    that another invoke has yet to compute.
-/// 4. The value that they wrote replaces the value of the hook point, the call is counted for each job, and the pass continues.
+/// 4. The value that they wrote replaces the value of the hook point, the call is counted for each job, and the pass continues. What a job
+///    has written that fails here is not in it: the pass is also that of others.
 /// 5. When the invokes of each trace are done, and one of them has called Stop or none has edited anything, the pass ends early.
 /// Calls of modules by several invokes are one product (Interleaver.ModuleCalls.cs).
 /// Counters and errors belong to the jobs: an invoke cannot observe which other jobs are in the batch.
@@ -93,6 +94,9 @@ internal sealed partial class Interleaver
             _isRunningInvokes = false;
             _work?.ResumePass();
             state.ApplyWrites(point, Sites);
+            if (_traces.Count > 1)
+                foreach (TraceRun trace in _traces)
+                    if (trace.Job.HasFailed) state.TakeBack(trace, point, Sites);
             foreach (PendingWriteBack pending in state.PendingWriteBacks.All) WriteBack(state, point, pending);
             value = state.Value; // 4
             AddToCaches(point, value);

@@ -333,8 +333,8 @@ internal sealed class JobRun : IDisposable
     /// <summary>Whether its statements have ended, and its saved containers are being reported.</summary>
     internal bool IsFinishing { get; private set; }
 
-    /// <summary>The bytes of the saved containers that <see cref="Finish"/> reports.</summary>
-    internal double BytesToFinish => HasFailed ? 0
+    /// <summary>The bytes that <see cref="Finish"/> copies of the saved containers, and those of their items in messages.</summary>
+    internal double BytesToCopyAtEnd => HasFailed ? 0
         : _containersToSave.Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
 
     /// <summary>Reports the saved containers.</summary>

@@ -117,7 +117,8 @@ internal sealed partial class ModelScheduler
 
     /// <summary>The jobs that wait for a turn of their own, which is not in the middle of another one.</summary>
     private IEnumerable<ScheduledJob> JobsWithoutTurn() =>
-        ExclusiveJobs().Where(job => !CanInterrupt(job)).Concat(_jobs.Where(job => job.Run.IsPreempted));
+        ExclusiveJobs().Where(job => !CanInterrupt(job)).Concat(_jobs.Where(job => job.Run.IsPreempted))
+            .Concat(_unfinished.Where(job => job.NeedsOwnTurn));
 
     /// <summary>Ends the turn of a job before its pass has ended. Its owner has had it, although it has computed no tokens.</summary>
     private void EndOwnTurn(Turn turn, ScheduledJob job)
@@ -193,15 +194,9 @@ internal sealed partial class ModelScheduler
     /// <summary>A pass that jobs share has failed because of one of them: each starts again from its beginning, alone.</summary>
     private void RestartAsSuspects(List<TraceRun> traces)
     {
-        List<ScheduledJob> jobs = _jobs.FindAll(job => job.Trace is { } trace && traces.Contains(trace) && !job.Run.HasFailed);
-        TimeSpan[] used = [.. jobs.Select(job => job.Run.ExecutionTimer?.Used ?? TimeSpan.Zero)];
-        foreach (ScheduledJob job in jobs)
-        {
-            var lost = TimeSpan.Zero;
-            for (int i = 0; i < jobs.Count; i++)
-                if (jobs[i].Run.Owner != job.Run.Owner) lost += used[i];
-            job.RestartAsSuspect(lost);
-        }
+        var pass = new FailedPass(_delays);
+        foreach (ScheduledJob job in _jobs)
+            if (job.Trace is { } trace && traces.Contains(trace)) job.OnSharedPassFailed(pass);
     }
 
     private ScheduledJob? Find(JobRun run) => _jobs.Find(job => job.Run == run);

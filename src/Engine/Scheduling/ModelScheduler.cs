@@ -5,6 +5,7 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Scheduling;
@@ -24,8 +25,8 @@ namespace Ndif.Engine.Scheduling;
 ///    turn, or shares a pass, must not keep the others waiting with its statements: it starts again alone (ModelScheduler.Turns.cs).
 ///    A job that waits for the answer of its client is suspended (ModelScheduler.Suspension.cs).
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found. Its
-///    owner has kept the others waiting for the time that they have lost, which is not charged. Those that have passed that point share
-///    passes again.
+///    owner has kept the others waiting for the time that they have lost (<see cref="FailedPass"/>), which is not charged. Those that have
+///    passed that point share passes again, until it happens to them a second time: then they run alone to their end.
 /// 7. After a turn, whatever it was, its owners let the others have as much time before their next one (<see cref="OwnerCooldowns"/>).
 /// </summary>
 /// <param name="maxCacheBytes">
@@ -47,8 +48,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     /// </summary>
     private const int MaxSharedRows = 32;
 
-    /// <summary>The bytes of the saved containers of a job that ends in the middle of the turn of another.</summary>
-    private const long MaxNestedResultBytes = 32 << 20;
+    /// <summary>The bytes that a job copies of its saved containers when it ends in the middle of the turn of another.</summary>
+    private const long MaxNestedCopyBytes = 32 << 20;
 
     private readonly List<ScheduledJob> _jobs = [];
     private readonly List<ITraceBatch> _batches = [];
@@ -172,7 +173,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         _stepping.Remove(batch);
         if (hasRun && !batch.HasEnded)
         {
-            if (_jobs.Exists(job => batch.Traces.Contains(job.Trace) && job.TryClearSuspicion())) Join(batch);
+            if (_jobs.Exists(job => job.IsSuspect && batch.Traces.Contains(job.Trace) && job.TryClear())) Join(batch);
             return;
         }
         _batches.Remove(batch);
@@ -292,7 +293,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         if (job.Run.IsPreempted) job.RestartAlone();
         if (job.Trace is not null)
         {
-            _ = job.TryClearSuspicion();
+            _ = job.TryClear();
             job.EndTrace();
             if (!job.Run.HasFailed) job.Session.CompleteTrace();
         }
@@ -302,7 +303,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         }
         if (job.Run.IsPreempted || (!job.Session.IsDone && job.Session.WaitReason is WaitReason.None)) _unfinished.Add(job);
         else if (job.Session.WaitReason is WaitReason.ForwardPass && !job.Run.HasFailed) Enqueue(job);
-        else if (_turn!.Interrupted is not null && job.Run.BytesToFinish > MaxNestedResultBytes)
+        else if (_turn!.Interrupted is not null && job.Run.BytesToCopyAtEnd > MaxNestedCopyBytes)
         {
             job.NeedsOwnTurn = true; // those in whose middle it runs would wait until its results are written
             _unfinished.Add(job);
@@ -337,8 +338,7 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
 
     private void End(ScheduledJob job)
     {
-        // also one that was cancelled before it was found to be at fault
-        if (job.IsSuspect && job.Run.HasFailed) _delays.Add(job.Run.Owner, job.LostByOthers);
+        job.EndSuspicion();
         job.EndTrace();
         try
         {
@@ -385,10 +385,12 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
         {
             // the forward of the model failed, most likely on a value that the program has written
             JobRun job = traces[0].Job;
+            bool hasFailedBefore = job.HasFailed;
             job.Fail(
                 ForwardErrorTranslator.Translate(e, "The model's forward pass",
                     "If the program replaced a value of the model, check its shape and element type."), job.LastWriteNode
                     ?? traces[0].Statement.Id);
+            if (!hasFailedBefore && job.Error is { Code: not ErrorCode.JobCancelled, Retryable: false }) Find(job)?.OnFailedInModel();
         }
         finally
         {

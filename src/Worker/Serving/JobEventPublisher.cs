@@ -77,12 +77,11 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     /// Waits until the buffer has room for an event. Called on the model thread, on which other jobs run meanwhile. The values before it
     /// may be written for minutes, and the queue may be slow.
     /// </summary>
-    /// <param name="canLeave">Whether the run may be preempted meanwhile.</param>
     /// <exception cref="OperationCanceledException">The run was cancelled or preempted.</exception>
-    public void WaitForRoom(JobRun run, bool isToken = false, bool canLeave = true)
+    public void WaitForRoom(JobRun run, bool isToken = false)
     {
         int size = (isToken ? TokenBuffers : 1) * _options.EventBufferSize;
-        if (_events.Reader.Count >= size) run.WaitWhileOthersRun(WaitForRoomAsync(size), canLeave);
+        if (_events.Reader.Count >= size) run.WaitWhileOthersRun(WaitForRoomAsync(size), canLeave: true);
     }
 
     private async Task WaitForRoomAsync(int size)

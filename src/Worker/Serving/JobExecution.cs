@@ -148,7 +148,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public void OnWarning(uint node, string module, string message)
     {
-        _events.WaitForRoom(_run!, canLeave: false); // the inputs of a trace, of which a warning may be, are read once
+        _events.WaitForRoom(_run!);
         _events.Enqueue(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
     }
 

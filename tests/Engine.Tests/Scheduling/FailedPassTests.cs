@@ -13,13 +13,13 @@ public sealed class FailedPassTests : SchedulingTests
     [Fact]
     public void TheOthers_DoNotPayForWhatTheyHaveLost()
     {
-        using var scheduler = new ModelScheduler(Fixture.HookedModel);
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromHours(1) };
         using var never = new CancellationTokenSource();
         var time = new ExecutionTimer(TimeSpan.FromMinutes(10), never);
         JobRun generation = Add(scheduler, "generation", Generation(Steps), time: time);
         while (generation.ForwardPassCount < Steps / 2) scheduler.Step();
         TimeSpan before = time.Used;
-        JobRun bad = Add(scheduler, "bad", Bad());
+        JobRun bad = Add(scheduler, "bad", BadGeneration());
         while (generation.ForwardPassCount >= Steps / 2 && scheduler.JobCount > 0) scheduler.Step();
         Assert.InRange(generation.ForwardPassCount, 0, Steps / 2 - 1);
         Assert.InRange(time.Used, TimeSpan.Zero, before / 2);
@@ -35,7 +35,7 @@ public sealed class FailedPassTests : SchedulingTests
     public void AnOwnerWhoseJobFailsAPass_SharesNoneForAWhile(bool isCancelled)
     {
         using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromMilliseconds(10) };
-        Add(scheduler, "bad alone", Bad()); // compiles the code, which takes longer than a statement may
+        Add(scheduler, "bad alone", BadGeneration()); // compiles the code, which takes longer than a statement may
         while (scheduler.JobCount > 0) scheduler.Step();
         Assert.Equal([1, 0, 0], [CountRestarts(), CountRestarts(), CountRestarts()]);
 
@@ -55,7 +55,7 @@ public sealed class FailedPassTests : SchedulingTests
                     if (isCancelled) cancelBad.Cancel();
                 }
                 last = generation.ForwardPassCount;
-                if (bad is null && last >= Steps / 2) bad = Add(scheduler, "bad", Bad(), owner: "eve", cancel: cancelBad.Token);
+                if (bad is null && last >= Steps / 2) bad = Add(scheduler, "bad", BadGeneration(), owner: "eve", cancel: cancelBad.Token);
             }
             Assert.Null(generation.Error);
             return restarts;
@@ -70,7 +70,7 @@ public sealed class FailedPassTests : SchedulingTests
         JobRun[] generations = [AddGeneration("a"), AddGeneration("b")];
         while (generations.Min(job => job.ForwardPassCount) < 10 && scheduler.JobCount > 0) scheduler.Step();
         Assert.All(generations, job => Assert.Null(job.Error));
-        Add(scheduler, "bad", Bad());
+        Add(scheduler, "bad", BadGeneration());
         while (generations.Max(job => job.ForwardPassCount) >= 10 && scheduler.JobCount > 0) scheduler.Step();
         sharers.Clear();
         while (scheduler.JobCount > 0) scheduler.Step();
@@ -95,6 +95,68 @@ public sealed class FailedPassTests : SchedulingTests
     }
 
     [Fact]
+    public void AJob_StartsAgainTwiceAtMost_WhoeverJoinsIt()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromHours(1) };
+        JobRun generation = Add(scheduler, "generation", Generation(Steps));
+        (long last, int restarts) = (0, 0);
+        JobRun? bad = null;
+        while (!Ended.Contains("generation") && restarts < 10)
+        {
+            scheduler.Step();
+            if (generation.ForwardPassCount < last) restarts++;
+            last = generation.ForwardPassCount;
+            if (last > 10 && bad is not { IsStopped: false }) bad = Add(scheduler, $"bad {Jobs.Count}", BadGeneration());
+        }
+        Assert.Equal(2, restarts);
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Null(generation.Error);
+        Assert.All(Jobs.Skip(1), job => Assert.Equal(ErrorCode.OpFailed, job.Error!.Code));
+    }
+
+    /// <summary>Alone it does nothing wrong, so that it is not found to be at fault.</summary>
+    [Fact]
+    public void AJobThatFailsWhatItShares_DoesSoTwice()
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromHours(1) };
+        JobRun generation = Add(scheduler, "generation", Generation(Steps)), bad = AddFailingWhereShared(scheduler, "bad");
+        (long last, int restarts) = (0, 0);
+        while (scheduler.JobCount > 0 && restarts < 10)
+        {
+            scheduler.Step();
+            if (generation.ForwardPassCount < last) restarts++;
+            last = generation.ForwardPassCount;
+        }
+        Assert.Equal(2, restarts);
+        Assert.All(Jobs, job => Assert.Null(job.Error));
+        Assert.Equal(60, bad.ForwardPassCount);
+    }
+
+    /// <summary>What is edited in place is in the model already.</summary>
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 1)]
+    public void WhatAJobHasWritten_IsNotApplied_IfItFailsAtThatPoint(bool isInPlace, int expectedRestarts)
+    {
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromHours(1) };
+        var outcome = new JobOutcome();
+        JobRun generation = Add(scheduler, "generation", Generation(Steps), outcome: outcome);
+        while (generation.ForwardPassCount < Steps / 2 && scheduler.JobCount > 0) scheduler.Step();
+        JobRun bad = Add(scheduler, "bad", WritesAndFails(isInPlace));
+        (long last, int restarts) = (0, 0);
+        while (scheduler.JobCount > 0)
+        {
+            scheduler.Step();
+            if (generation.ForwardPassCount < last) restarts++;
+            last = generation.ForwardPassCount;
+        }
+        Assert.Equal(expectedRestarts, restarts);
+        Assert.Equal(ErrorCode.IndexOutOfRange, bad.Error!.Code);
+        outcome.Error = generation.Error;
+        OutcomeAssert.Same(Fixture.Run(Generation(Steps))[0].AssertCompleted(), outcome, "beside a job that fails");
+    }
+
+    [Fact]
     public void WhatWasReported_IsNotReportedAgain_AfterTwoRestarts()
     {
         using var scheduler = new ModelScheduler(Fixture.HookedModel);
@@ -114,10 +176,4 @@ public sealed class FailedPassTests : SchedulingTests
         Assert.Null(job.Error);
         Assert.Equal(Steps, logs);
     }
-
-    /// <summary>A generation that fails in the model at its third step.</summary>
-    private Program Bad() => Fixture.RecordIn(Model.Generate(Prompt, 6, new() { IgnoreEos = true }), t =>
-    {
-        foreach (int step in t.Iter[2]) Model.Embed.Input = Model.Embed.Input + 4_000;
-    });
 }

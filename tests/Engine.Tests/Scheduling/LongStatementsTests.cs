@@ -157,6 +157,25 @@ public sealed class LongStatementsTests : SchedulingTests
         Assert.Null(Jobs[2].Error);
     }
 
+    /// <summary>One that ends in the middle of another's turn reports what is to be copied after it.</summary>
+    [Fact]
+    public void ALongTurnOfItsOwn_EndsForAJobThatHasItsResults()
+    {
+        Action addLarge = () => { };
+        using var scheduler = new ModelScheduler(Fixture.HookedModel, onPreemptionPoint: () => addLarge());
+        using var cancel = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        Program large = LargeList();
+        bool isLooping = false;
+        Add(scheduler, "endless", Loop("in a pass", long.MaxValue), cancel: cancel.Token, onLog: () => isLooping = true);
+        addLarge = () =>
+        {
+            if (isLooping && Jobs.Count == 1) Add(scheduler, "large", large, onEnded: cancel.Cancel);
+        };
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(["large", "endless"], Ended);
+        Assert.Null(Jobs[1].Error);
+    }
+
     /// <summary>
     /// Jobs that had left a turn, in whose middle they ran, did not count among those that wait for the next. A turn that ends before its
     /// pass has computed tokens was no service of its owner.
@@ -259,6 +278,16 @@ public sealed class LongStatementsTests : SchedulingTests
             t.Result["logits"].Save("result");
             Run(t, turns);
         });
+    }
+
+    /// <summary>A list of a tensor of 36 MB that is not contiguous.</summary>
+    private Program LargeList()
+    {
+        using Session session = Model.Session();
+        ValueList list = session.List();
+        list.Append(Op.Ones(new long[] { 3000, 3000 }).T());
+        list.Save("large");
+        return session.ToProgram();
     }
 
     private static void Run(Tracer tracer, long turns)

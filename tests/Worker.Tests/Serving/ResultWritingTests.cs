@@ -62,6 +62,24 @@ public sealed class ResultWritingTests : IAsyncDisposable
         }
     }
 
+    /// <summary>A warning waited for room in the step that the job shared.</summary>
+    [Fact]
+    public async Task AGeneration_DoesNotWaitForTheWarningOfAJobThatSharesItsSteps()
+    {
+        string model = await StartAsync(options => options with { EventBufferSize = 2 });
+        string generation = await _cluster.SubmitAsync(model, TestPrograms.Generation(model, batch: 30, newTokens: 44));
+        await _cluster.WaitForStateAsync(generation, JobState.Running);
+        string warning = await _cluster.SubmitAsync(model, TestPrograms.WarnsInAStep(model, Mebi), owner: "eve");
+        await _disk.Entered.WaitAsync(_timeout, WorkerTestCluster.Cancel);
+        StateChanged end = await _cluster.WaitForEndAsync(generation).WaitAsync(TimeSpan.FromSeconds(20), WorkerTestCluster.Cancel);
+        Assert.True(end.State is JobState.Completed, end.Error?.ToString());
+        _disk.Open();
+        List<Event> events = await _cluster.GetEventsAsync(warning);
+        Assert.Equal(JobState.Completed, events[^1].State.State);
+        Assert.Equal(["large", "a", "b"], events.Where(e => e.Value is not null).Select(e => e.Value.Name));
+        Assert.Single(events, e => e.Warning is not null);
+    }
+
     [Fact]
     public async Task AJobThatSavesFasterThanTheDiskWrites_WaitsWithinItsMemory_AndOthersRun()
     {

@@ -184,11 +184,23 @@ internal static class TestPrograms
             program.Nodes.Add(new Node { Call = new Call { Op = "zero_", Arguments = { new Argument { Node = 1 } } } });
         program.Regions[2].Nodes.Add(Enumerable.Range(1, edits + 2).Select(node => (uint)node));
         return program;
+    }
 
-        static Node Read(string module) => new()
-        {
-            Read = new ReadSite { Site = new Site { Module = module, Kind = SiteKind.Hidden }, Call = new CallIndex { At = 0 } },
-        };
+    /// <summary>
+    /// A generation that saves a large tensor and two numbers, and makes a late edit in the step after the prompt, which is warned of.
+    /// </summary>
+    public static Program WarnsInAStep(string model, long elements)
+    {
+        Program program = Generation(model, batch: 1, newTokens: 3);
+        program.Nodes.Add(new Node { Call = Ones(elements) }); // 1
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = 1 }, Name = "large" } });
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Integer = 7 }, Name = "a" } });
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Integer = 8 }, Name = "b" } });
+        program.Nodes.Add(Read("transformer.h.0", call: 1)); // 5
+        program.Nodes.Add(Read("transformer.h.1", call: 1));
+        program.Nodes.Add(new Node { Call = new Call { Op = "zero_", Arguments = { new Argument { Node = 5 } } } });
+        program.Regions[2].Nodes.Add([1, 2, 3, 4, 5, 6, 7]);
+        return program;
     }
 
     /// <summary>x = ones(elements); save(x); x += 1; save(x)</summary>
@@ -231,6 +243,12 @@ internal static class TestPrograms
 
     /// <summary>The value of the last node.</summary>
     private static Argument Last(Program program) => new() { Node = (uint)program.Nodes.Count - 1 };
+
+    /// <summary>Reads the hidden state after a module.</summary>
+    private static Node Read(string module, uint call = 0) => new()
+    {
+        Read = new ReadSite { Site = new Site { Module = module, Kind = SiteKind.Hidden }, Call = new CallIndex { At = call } },
+    };
 
     private static Call Ones(params long[] shape) => new()
     {
