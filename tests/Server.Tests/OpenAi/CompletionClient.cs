@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Google.Protobuf;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.OpenAi;
@@ -28,7 +29,7 @@ internal sealed class CompletionClient
         model.Files["tokenizer.json"] = ByteString.CopyFrom(ByteTokenizer.CreateFile());
         model.Vocabulary = 256;
         await gateway.Backend.Workers.SetDescriptionAsync(model, TestGateway.Cancel);
-        Keys.CreatedKey key = await gateway.CreateKeyAsync();
+        CreatedKey key = await gateway.CreateKeyAsync();
         return new CompletionClient(gateway, key.Key.Reveal(), key.Record.Id);
     }
 
