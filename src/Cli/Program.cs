@@ -40,7 +40,7 @@ try
 {
     int exitCode = await parsed.InvokeAsync(invocation);
     // the command was told to stop, goes on, and its time is over (128 + SIGINT, 128 + SIGTERM)
-    if (exitCode is 130 or 143) SupervisedProcess.EndAtOnce(exitCode);
+    if (exitCode is 130 or 143 && !OperatingSystem.IsWindows()) SupervisedProcess.EndAtOnce(exitCode);
     return exitCode;
 }
 catch (OperationCanceledException)

@@ -93,14 +93,14 @@ public sealed class GatewayOptions
 
     /// <summary>
     /// The maximum number of bytes of a key's jobs in the queue: programs, events and answers, which Redis keeps in memory until the jobs
-    /// are deleted. At most a quarter of <see cref="TotalQueueBytes"/> counts. Default: 1 GiB.
+    /// are deleted. At most a quarter of <see cref="TotalQueueBytes"/> counts, unless callers need no key. Default: 1 GiB.
     /// </summary>
     [Range(1, long.MaxValue)]
     public long QueueBytes { get; init; } = 1L << 30;
 
     /// <summary>
     /// The maximum number of bytes of a key's results and uploads in the blob store, until they are deleted. At most a quarter of
-    /// <see cref="TotalBlobBytes"/> counts. Default: 256 GiB.
+    /// <see cref="TotalBlobBytes"/> counts, unless callers need no key. Default: 256 GiB.
     /// </summary>
     [Range(1, long.MaxValue)]
     public long StoredBlobBytes { get; init; } = 256L << 30;
@@ -251,11 +251,21 @@ public sealed class GatewayOptions
     public StorageLimits GetStorageLimits(string tier)
     {
         Tier own = GetTier(tier);
+        (long queueBytes, long blobBytes) = GetMaxStorageOfKey();
         return new StorageLimits(
-            Bound(own.QueueBytes ?? QueueBytes, TotalQueueBytes), Bound(own.StoredBlobBytes ?? StoredBlobBytes, TotalBlobBytes),
+            Math.Min(own.QueueBytes ?? QueueBytes, queueBytes), Math.Min(own.StoredBlobBytes ?? StoredBlobBytes, blobBytes),
             TotalQueueBytes, TotalBlobBytes);
+    }
 
-        static long Bound(long bytes, long total) => Math.Min(bytes, Math.Max(1, total / MinKeysToFillStorage));
+    /// <summary>
+    /// Returns what a key stores at most, whatever its tier allows: a part of what all keys may. Where callers need no key, most are one
+    /// owner, which may store everything.
+    /// </summary>
+    public (long QueueBytes, long BlobBytes) GetMaxStorageOfKey()
+    {
+        return AllowAnonymous ? (TotalQueueBytes, TotalBlobBytes) : (Divide(TotalQueueBytes), Divide(TotalBlobBytes));
+
+        static long Divide(long total) => Math.Max(1, total / MinKeysToFillStorage);
     }
 
     /// <summary>Returns what is stored, with the limits of a tier.</summary>

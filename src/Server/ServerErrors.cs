@@ -255,6 +255,10 @@ internal static class ServerErrors
         "Try again, with fewer requests at a time. A smaller program needs less: record loops instead of unrolled statements, and upload "
         + "constants as blobs.");
 
+    public static Exception CompletionTooLarge(long bytes, long limit) => Errors.CreateException(ErrorCode.LimitExceeded,
+        $"The completion may take {FormatNumber(bytes)} bytes of the gateway's memory, and one completion may take {FormatNumber(limit)}.",
+        "Ask for fewer choices, prompts, new tokens or log probabilities at a time.");
+
     public static Exception GatewayStopping() => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,
@@ -264,6 +268,16 @@ internal static class ServerErrors
         RetryAfterSeconds = 1,
         JobContinues = true,
     });
+
+    /// <summary>The error of a Run stream whose job goes on, although a message of its client was refused for now.</summary>
+    public static Exception MessageNotTaken(Error refusal)
+    {
+        Error error = refusal.Clone();
+        error.Message += " The job continues.";
+        error.Hint = "Return to the job: submit it again under its id, and send the message again. " + error.Hint;
+        error.JobContinues = true;
+        return Errors.ToException(error);
+    }
 
     public static Exception CompletionInterrupted() => Retryable(ErrorCode.Unavailable,
         "The gateway is shutting down, and has cancelled the job of this completion.",

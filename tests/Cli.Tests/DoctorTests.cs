@@ -147,10 +147,11 @@ public sealed class DoctorTests : IDisposable
     {
         long disk = new DriveInfo(_folder.Path).TotalSize;
         (int code, string output, _) = await RunAsync("doctor", "--data", _folder.Path, "--set", $"Gateway:TotalBlobBytes={disk * 2}",
-            "--set", $"Gateway:Tiers:lab:StoredBlobBytes={disk}");
+            "--set", $"Gateway:Tiers:lab:StoredBlobBytes={disk}", "--set", $"Gateway:StoredBlobBytes={disk}");
         Assert.True(code == 0, output);
         Assert.Contains("warning blob limit: All keys together may store", output, StringComparison.Ordinal);
-        Assert.Contains("warning storage limits: StoredBlobBytes of the tier `lab` is", output, StringComparison.Ordinal);
+        foreach (string of in (string[])["the tier `lab`", "the gateway"])
+            Assert.Contains($"warning storage limits: StoredBlobBytes of {of} is", output, StringComparison.Ordinal);
         (_, output, _) = await RunAsync("doctor", "--data", _folder.Path, "--set", $"Gateway:TotalBlobBytes={disk / 2}",
             "--set", $"Gateway:Tiers:lab:StoredBlobBytes={disk / 8}");
         Assert.DoesNotContain("blob limit", output, StringComparison.Ordinal);

@@ -53,6 +53,8 @@ public sealed class GatewayOptionsTests
         Assert.Equal(new StorageLimits(7, 8, 500_000_000, 100_000_000_000), small.GetStorageLimits("narrow"));
         StorageLimits usual = new GatewayOptions().GetStorageLimits("standard");
         Assert.Equal((1L << 30, 256L << 30), (usual.QueueBytes, usual.BlobBytes));
+        var open = new GatewayOptions { AllowAnonymous = true, TotalQueueBytes = 1_000_000, TotalBlobBytes = 400L << 30 };
+        Assert.Equal(new StorageLimits(1_000_000, 256L << 30, 1_000_000, 400L << 30), open.GetStorageLimits("standard"));
     }
 
     [Theory]

@@ -1,5 +1,4 @@
 using System.Security.Cryptography.X509Certificates;
-using Ndif.Queue;
 using Ndif.Server;
 using Ndif.Server.Hosting;
 
@@ -24,22 +23,30 @@ internal static class GatewayChecks
         return [.. CheckStorage(options), .. CheckCertificate(options, hostName)];
     }
 
-    /// <summary>Finds tiers whose keys may store less than the tier says, because it would be too large a part of the total.</summary>
+    /// <summary>
+    /// Finds limits on what a key stores, of the gateway and of its tiers, that are not reached, because they are too large a part of the
+    /// total. The defaults of the gateway are reduced without a warning: an operator sets the totals alone.
+    /// </summary>
     private static IEnumerable<CheckResult> CheckStorage(GatewayOptions options)
     {
-        foreach ((string name, Tier tier) in options.Tiers)
+        var defaults = new GatewayOptions();
+        (long queueBytes, long blobBytes) = options.GetMaxStorageOfKey();
+        IEnumerable<(string Of, long? QueueBytes, long? BlobBytes)> limits =
+        [
+            ("the gateway", options.QueueBytes == defaults.QueueBytes ? null : options.QueueBytes,
+                options.StoredBlobBytes == defaults.StoredBlobBytes ? null : options.StoredBlobBytes),
+            .. options.Tiers.Select(tier => ($"the tier `{tier.Key}`", tier.Value.QueueBytes, tier.Value.StoredBlobBytes)),
+        ];
+        foreach ((string of, long? queue, long? blobs) in limits)
         {
-            StorageLimits limits = options.GetStorageLimits(name);
-            if (tier.QueueBytes > limits.QueueBytes)
-                yield return Reduced(name, "QueueBytes", tier.QueueBytes.Value, limits.QueueBytes);
-            if (tier.StoredBlobBytes > limits.BlobBytes)
-                yield return Reduced(name, "StoredBlobBytes", tier.StoredBlobBytes.Value, limits.BlobBytes);
+            if (queue > queueBytes) yield return Reduced($"QueueBytes of {of}", queue.Value, "TotalQueueBytes", queueBytes);
+            if (blobs > blobBytes) yield return Reduced($"StoredBlobBytes of {of}", blobs.Value, "TotalBlobBytes", blobBytes);
         }
 
-        static CheckResult Reduced(string tier, string option, long bytes, long limit) => new(
-            "storage limits", CheckLevel.Warning, $"{option} of the tier `{tier}` is {bytes / 1e9:0.###} GB, and a key stores at most a "
-            + $"quarter of what all keys may: {limit / 1e9:0.###} GB.",
-            $"Raise Gateway:Total{option.Replace("Stored", "", StringComparison.Ordinal)} if there is room, or lower it.");
+        CheckResult Reduced(string limit, long bytes, string total, long most) => new(
+            "storage limits", CheckLevel.Warning, $"{limit} is {bytes / 1e9:0.###} GB, and a key stores at most "
+            + $"{(options.AllowAnonymous ? "" : "a quarter of ")}what all keys may: {most / 1e9:0.###} GB.",
+            $"Raise Gateway:{total} if there is room, or lower it.");
     }
 
     private static IReadOnlyList<CheckResult> CheckCertificate(GatewayOptions options, string? hostName)

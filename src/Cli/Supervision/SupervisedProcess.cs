@@ -79,7 +79,7 @@ internal static partial class SupervisedProcess
 
     /// <summary>
     /// Ends the process while its threads run. The usual end calls the destructors of libtorch, and what still computes fails without its
-    /// operators: a job of a worker would end with that error.
+    /// operators: a job of a worker would end with that error. Not on Windows, which has no such function.
     /// </summary>
     [LibraryImport("libc", EntryPoint = "_exit")]
     public static partial void EndAtOnce(int code);

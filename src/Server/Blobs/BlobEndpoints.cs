@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 
 namespace Ndif.Server.Blobs;
@@ -52,7 +53,7 @@ internal static class BlobEndpoints
         {
             await handler();
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception failure) when (context.IsDisconnection(failure))
         {
             // the client has disconnected
         }

@@ -69,7 +69,7 @@ internal static class BlobResponse
             if (read == 0) throw new EndOfStreamException();
             body.Advance(read);
             count -= read;
-            if (!await context.FlushBodyAsync(writeTimeout)) return;
+            await context.FlushBodyAsync(writeTimeout);
         }
     }
 }

@@ -83,7 +83,7 @@ internal sealed class BlobTransfer(
             uploads.Add(caller.Id, caller.Tier, bytes);
             received += bytes;
             if (blobs.GetUploadMemory(received) is var memory && memory <= reserved) return;
-            RequestScope.Current?.Reserve(memory - reserved);
+            RequestScope.Current?.ReserveUntilEnd(memory - reserved);
             reserved = memory;
         }
     }
@@ -133,17 +133,15 @@ internal sealed class BlobTransfer(
         ulong left = request.Length == 0 ? total - request.Offset : Math.Min(request.Length, total - request.Offset);
         ulong offset = request.Offset;
         content.Seek((long)offset, SeekOrigin.Begin);
-        RequestScope.Current?.Reserve(2L * options.ChunkBytes); // the buffer, and a chunk that the client has not read
+        RequestScope.Current?.ReserveUntilEnd(2L * options.ChunkBytes); // the buffer, and a chunk that the client has not read
         using IMemoryOwner<byte> buffer = MemoryPool<byte>.Shared.Rent(options.ChunkBytes);
         do
         {
             Memory<byte> part = buffer.Memory[..(int)Math.Min(left, (ulong)options.ChunkBytes)];
             await content.ReadExactlyAsync(part, cancellationToken);
-            using var timedOut = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            timedOut.CancelAfter(options.StalledReaderTimeout);
             await chunks.SendAsync(
                 new BlobChunk { Id = request.Id, Offset = offset, Total = total, Data = UnsafeByteOperations.UnsafeWrap(part) },
-                timedOut.Token);
+                options.StalledReaderTimeout, cancellationToken);
             offset += (ulong)part.Length;
             left -= (ulong)part.Length;
             Telemetry.BlobBytes.Add(part.Length, new KeyValuePair<string, object?>("direction", "out"));

@@ -37,9 +37,18 @@ internal static class ClientStreamExtensions
         }
     }
 
-    public static async Task SendAsync<T>(this IServerStreamWriter<T> responses, T message, CancellationToken cancellationToken)
+    /// <summary>Sends a message. Returns when HTTP/2 flow control has accepted it.</summary>
+    /// <remarks>
+    /// HTTP/2 pings do not detect a client that has stopped reading: Kestrel waits to write its GOAWAY frame. Hence the timeout.
+    /// </remarks>
+    /// <param name="timeout">How long the client may take to read it.</param>
+    /// <exception cref="OperationCanceledException">The client has disconnected, or has not read the message in time.</exception>
+    public static async Task SendAsync<T>(
+        this IServerStreamWriter<T> responses, T message, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        try { await responses.WriteAsync(message, cancellationToken); }
+        using var timedOut = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timedOut.CancelAfter(timeout);
+        try { await responses.WriteAsync(message, timedOut.Token); }
         catch (Exception cause) when (IsClientDisconnected(cause)) { throw new OperationCanceledException(ClientDisconnected, cause); }
     }
 }

@@ -57,6 +57,10 @@ public static class ErrorWireFormat
             new Status(GetGrpcStatus(truncated.Code), truncated.Message), new Metadata { { Trailer, truncated.ToByteArray() } });
     }
 
+    /// <summary>The error that an exception of <see cref="ToRpcException"/> carries; null for another one.</summary>
+    internal static Error? FindError(RpcException failure) =>
+        failure.Trailers.GetValueBytes(Trailer) is { } bytes ? Error.Parser.ParseFrom(bytes) : null;
+
     /// <summary>Ends a gRPC call before its response has started, with a response of headers only ("trailers-only").</summary>
     public static void WriteTrailersOnly(HttpResponse response, Error error)
     {

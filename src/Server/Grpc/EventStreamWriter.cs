@@ -11,10 +11,7 @@ internal static class EventStreamWriter
     public static async Task WriteAsync(
         IServerStreamWriter<Event> responses, Event jobEvent, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        // HTTP/2 pings do not detect a client that has stopped reading: Kestrel waits to write its GOAWAY frame.
-        using var timedOut = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        timedOut.CancelAfter(timeout);
-        await responses.SendAsync(jobEvent, timedOut.Token);
+        await responses.SendAsync(jobEvent, timeout, cancellationToken);
         Telemetry.Events.Add(1, new KeyValuePair<string, object?>("kind", jobEvent.KindCase.ToString()));
         Telemetry.EventBytes.Add(jobEvent.CalculateSize());
     }

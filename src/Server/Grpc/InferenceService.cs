@@ -114,7 +114,8 @@ internal sealed class InferenceService(
         if (description is null) throw ServerErrors.NotDescribed(name);
         if (request.Files)
         {
-            RequestScope.Current?.Reserve(description.CalculateSize()); // the tokenizer has megabytes, and a client may read slowly
+            // the tokenizer has megabytes, and a client may read slowly
+            RequestScope.Current?.ReserveUntilEnd(description.CalculateSize());
             return description;
         }
         ModelDescription withoutFiles = description.Clone();

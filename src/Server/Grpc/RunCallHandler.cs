@@ -87,17 +87,21 @@ internal sealed class RunCallHandler(
         }
         catch (Exception cause) when (!callEnded.IsCancellationRequested)
         {
-            if (!IsUnavailable(cause)) _isClientLost = true;
+            Error? refusal = FindRefusal(cause);
+            _isClientLost = refusal is null;
             await callEnded.CancelAsync();
+            if (refusal is not null) throw ServerErrors.MessageNotTaken(refusal);
             throw;
         }
     }
 
     /// <summary>
-    /// Whether the gateway or its queue refuses a message for now. The client is there, and sends it again on another stream.
+    /// The error with which the gateway or its queue refuses a message for now; null if there is none. The client is there, and sends the
+    /// message again on another stream.
     /// </summary>
-    private static bool IsUnavailable(Exception cause) =>
-        cause is NdifException { Code: ErrorCode.Unavailable } or RpcException { StatusCode: StatusCode.Unavailable };
+    private static Error? FindRefusal(Exception cause) =>
+        (cause is RpcException decoding ? ErrorWireFormat.FindError(decoding) : (cause as NdifException)?.Error)
+            is { Code: ErrorCode.Unavailable } refusal ? refusal : null;
 
     private async Task HandleRequestAsync(RunRequest request, CancellationToken cancellationToken)
     {

@@ -3,8 +3,9 @@ using System.Collections.Concurrent;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// Bounds the requests whose messages are received, decoded and checked at a time, per key and over all keys, so that neither the memory of
-/// a gateway nor the time of other keys depends on how many clients send how much.
+/// Bounds the requests whose messages are received, decoded and checked at a time, and the memory of these messages, of completions and of
+/// uploads, per key and over all keys, so that neither the memory of a gateway nor the time of other keys depends on how many clients send
+/// or ask for how much.
 /// </summary>
 internal sealed class DecodingLimiter : IDisposable
 {
@@ -23,8 +24,12 @@ internal sealed class DecodingLimiter : IDisposable
         long available = availableMemory ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         _timeout = options.RequestTimeout;
         _memory = Math.Clamp(available / 4, MinMemory, MaxMemory);
+        MaxRequestMemory = Math.Max(_memory, available / 2);
         _places = new SemaphoreSlim((int)Math.Clamp(available / 8 / options.MessageBytes, PlacesOfKey, 1024));
     }
+
+    /// <summary>What one request may have while no other has anything, in bytes: the rest is for the gateway itself.</summary>
+    public long MaxRequestMemory { get; }
 
     /// <summary>Waits for a place among the requests of the key, and then among all.</summary>
     /// <exception cref="Protocol.NdifException">UNAVAILABLE: no place was free in time.</exception>
@@ -58,16 +63,17 @@ internal sealed class DecodingLimiter : IDisposable
     }
 
     /// <summary>
-    /// Reserves memory. One key has at most half of it, unless nothing else is reserved. Returns false if it is reserved for other messages
+    /// Reserves memory. One key has at most half of it, unless no other request has any. Returns false if it is reserved for other requests
     /// at the moment.
     /// </summary>
-    /// <param name="isOverShare">Whether the other messages are of the same key.</param>
-    public bool TryReserve(string owner, long bytes, out bool isOverShare)
+    /// <param name="isOverShare">Whether the other requests are of the same key.</param>
+    /// <param name="held">What the request has reserved before.</param>
+    public bool TryReserve(string owner, long bytes, out bool isOverShare, long held = 0)
     {
         KeyState key = _keys.GetOrAdd(owner, _ => new KeyState());
         long all = Interlocked.Add(ref _reserved, bytes), own = Interlocked.Add(ref key.Reserved, bytes);
-        isOverShare = own > _memory / 2 && own > bytes;
-        if (all <= _memory && own <= _memory / 2 || all == bytes) return true;
+        isOverShare = own > _memory / 2 && own > held + bytes;
+        if (all <= _memory && own <= _memory / 2 || all == held + bytes) return true;
         Release(owner, bytes);
         return false;
     }

@@ -5,7 +5,8 @@ namespace Ndif.Server.Hosting;
 /// <summary>
 /// Limits how often a key's requests may be refused: reading and checking a request that is refused costs the gateway as much as one that
 /// is accepted. Each refusal counts as one, and one more for each 64 KiB that were received and each MiB of objects that was decoded from
-/// them; a minute allows as many as the key's tier allows jobs. The counts are those of one gateway.
+/// them; a minute allows as many as the key's tier allows jobs. What the gateway has no memory for does not count, nor does memory for
+/// results and uploads. The counts are those of one gateway.
 /// </summary>
 internal sealed class RefusalLimiter(GatewayOptions options, TimeProvider time)
 {

@@ -2,8 +2,9 @@ namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// What one request of a key uses of the gateway: a place among the requests whose message is being received, memory for the decoded
-/// message, and a turn if it takes long. All are given back when the program is queued or the request ends, whichever is first; on a stream
-/// also when each further message has been handled.
+/// message, and a turn if it takes long. These are given back when the program is queued or the request ends, whichever is first; on a
+/// stream also when each further message has been handled. What a request has beside its message, such as the choices of a completion or
+/// the buffer of an upload, is reserved until it ends (<see cref="ReserveUntilEnd"/>).
 /// </summary>
 internal sealed class RequestScope(DecodingLimiter limiter, string owner, int maxMessageBytes) : IDisposable
 {
@@ -11,7 +12,7 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     private const int LargeMessageBytes = 64 << 10;
 
     private static readonly AsyncLocal<RequestScope?> _current = new();
-    private long _reserved;
+    private long _reservedForMessages, _reservedUntilEnd;
     private int _hasPlace, _hasTurn;
     private bool _isReleased;
     private Action? _decode;
@@ -38,8 +39,8 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
     }
 
     /// <summary>
-    /// True for a request that no quota of jobs bounds, because it has queued nothing or asked for memory beyond the share of its key: it
-    /// counts as one that was refused.
+    /// True for a request that no quota of jobs bounds, because it has queued nothing, or its message needs memory beyond the share of its
+    /// key: it counts as one that was refused.
     /// </summary>
     public bool IsRepeatable { get; set; }
 
@@ -88,18 +89,39 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
         if (Interlocked.Exchange(ref _hasPlace, 0) == 1) limiter.Leave(owner);
     }
 
-    /// <summary>Reserves the memory of a decoded message.</summary>
-    /// <exception cref="Protocol.NdifException">UNAVAILABLE: other messages need the memory at the moment.</exception>
+    /// <summary>What one request may reserve while no other has anything, in bytes.</summary>
+    public long MaxMemory => limiter.MaxRequestMemory;
+
+    /// <summary>Reserves the memory of a decoded message, until <see cref="Release"/>.</summary>
+    /// <exception cref="Protocol.NdifException">UNAVAILABLE: other requests have the memory at the moment.</exception>
     public void Reserve(long bytes)
     {
-        if (!limiter.TryReserve(owner, bytes, out bool isOverShare))
+        if (!TryReserve(bytes, out bool isOverShare))
         {
             IsRepeatable |= isOverShare;
             throw ServerErrors.GatewayBusy();
         }
-        Interlocked.Add(ref _reserved, bytes);
+        Interlocked.Add(ref _reservedForMessages, bytes);
         DecodedBytes += bytes;
     }
+
+    /// <summary>Reserves memory until the request ends. It is not of a message, and counts for nothing if the request is refused.</summary>
+    /// <exception cref="Protocol.NdifException">UNAVAILABLE: other requests have the memory at the moment.</exception>
+    public void ReserveUntilEnd(long bytes)
+    {
+        if (!TryReserve(bytes, out _)) throw ServerErrors.GatewayBusy();
+        Interlocked.Add(ref _reservedUntilEnd, bytes);
+    }
+
+    /// <summary>Gives back a part of what was reserved until the end, before it.</summary>
+    public void ReleaseEarly(long bytes)
+    {
+        Interlocked.Add(ref _reservedUntilEnd, -bytes);
+        limiter.Release(owner, bytes);
+    }
+
+    private bool TryReserve(long bytes, out bool isOverShare) =>
+        limiter.TryReserve(owner, bytes, out isOverShare, held: _reservedForMessages + _reservedUntilEnd);
 
     /// <summary>
     /// Gives back the place, the turn, and the memory of the decoded messages. They were accepted, and count no longer if a later message
@@ -111,8 +133,17 @@ internal sealed class RequestScope(DecodingLimiter limiter, string owner, int ma
         (ReceivedBytes, DecodedBytes) = (0, 0);
         LeavePlace();
         if (Interlocked.Exchange(ref _hasTurn, 0) == 1) limiter.LeaveTurn(owner);
-        if (Interlocked.Exchange(ref _reserved, 0) is > 0 and long bytes) limiter.Release(owner, bytes);
+        GiveBack(ref _reservedForMessages);
     }
 
-    public void Dispose() => Release();
+    private void GiveBack(ref long reserved)
+    {
+        if (Interlocked.Exchange(ref reserved, 0) is > 0 and long bytes) limiter.Release(owner, bytes);
+    }
+
+    public void Dispose()
+    {
+        Release();
+        GiveBack(ref _reservedUntilEnd);
+    }
 }

@@ -13,27 +13,30 @@ internal sealed class ChatCompletionFormat : CompletionFormat
 
     protected override string ChunkObjectName => "chat.completion.chunk";
 
-    protected override void WriteContent(Utf8JsonWriter json, CompletedChoice choice)
+    protected override async Task WriteContentAsync(JsonBody body, CompletedChoice choice)
     {
+        Utf8JsonWriter json = body.Json;
         json.WriteStartObject("message");
         json.WriteString("role", "assistant");
-        json.WriteString("content", choice.Text);
+        await body.WriteStringAsync("content", choice.Text);
         json.WriteNull("refusal");
         json.WriteEndObject();
-        WriteLogprobs(json, choice.Tokens, choice.HasLogprobs);
+        await WriteLogprobsAsync(body, choice.Tokens, choice.HasLogprobs);
     }
 
-    protected override void WriteDelta(Utf8JsonWriter json, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst)
+    protected override Task WriteDeltaAsync(JsonBody body, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst)
     {
+        Utf8JsonWriter json = body.Json;
         json.WriteStartObject("delta");
         if (isFirst) json.WriteString("role", "assistant");
         if (isFirst || delta.Text.Length > 0) json.WriteString("content", delta.Text);
         json.WriteEndObject();
-        WriteLogprobs(json, delta.Tokens, hasLogprobs);
+        return WriteLogprobsAsync(body, delta.Tokens, hasLogprobs);
     }
 
-    private static void WriteLogprobs(Utf8JsonWriter json, IReadOnlyList<TokenLogprob> tokens, bool hasLogprobs)
+    private static async Task WriteLogprobsAsync(JsonBody body, IReadOnlyList<TokenLogprob> tokens, bool hasLogprobs)
     {
+        Utf8JsonWriter json = body.Json;
         if (!hasLogprobs)
         {
             json.WriteNull("logprobs");
@@ -54,6 +57,7 @@ internal sealed class ChatCompletionFormat : CompletionFormat
             }
             json.WriteEndArray();
             json.WriteEndObject();
+            await body.SendPartAsync();
         }
         json.WriteEndArray();
         json.WriteNull("refusal");

@@ -15,14 +15,15 @@ internal sealed class ChoiceProgress
     private readonly bool _hasLogprobs, _echoes;
     private readonly int _index, _maxTokens;
 
-    // of the current attempt, by step
-    private readonly List<NewToken> _tokens = [];
-    private readonly List<float> _logprobs = [];
-    private readonly List<float[]> _topValues = [];
-    private readonly List<long[]> _topIds = [];
+    // of the current attempt, what was not delivered
+    private readonly PendingSteps<NewToken> _tokens = new();
+    private readonly PendingSteps<float> _logprobs = new();
+    private readonly PendingSteps<float[]> _topValues = new();
+    private readonly PendingSteps<long[]> _topIds = new();
     private TensorData? _promptLogprobs, _promptTopValues, _promptTopIds;
 
     private bool _hasDeliveredPrompt;
+    private int _previousId;
 
     public ChoiceProgress(
         int index, CompletionModel model, CompletionRequest request, CompletionPrompt prompt, ChoiceSaves saves, int maxTokens)
@@ -31,6 +32,7 @@ internal sealed class ChoiceProgress
         (_hasLogprobs, _echoes) = (request.TopLogprobs is not null, request.Echo);
         _hasDeliveredPrompt = !_echoes;
         _text = new ChoiceText(request.Stop);
+        _previousId = prompt.Ids[^1];
     }
 
     /// <summary>The number of new tokens that were delivered.</summary>
@@ -40,10 +42,10 @@ internal sealed class ChoiceProgress
 
     public void OnRestart()
     {
-        _tokens.Clear();
-        _logprobs.Clear();
-        _topValues.Clear();
-        _topIds.Clear();
+        _tokens.Restart(TokenCount);
+        _logprobs.Restart(TokenCount);
+        _topValues.Restart(TokenCount);
+        _topIds.Restart(TokenCount);
         (_promptLogprobs, _promptTopValues, _promptTopIds) = (null, null, null);
     }
 
@@ -55,6 +57,7 @@ internal sealed class ChoiceProgress
         if (node == _saves.Logprob) _logprobs.Add(value.ToArray<float>()[0]);
         else if (node == _saves.FirstTopValues || node == _saves.TopValues) _topValues.Add(value.ToArray<float>());
         else if (node == _saves.FirstTopIds || node == _saves.TopIds) _topIds.Add(value.ToArray<long>());
+        else if (_hasDeliveredPrompt) return;
         else if (node == _saves.PromptLogprobs) _promptLogprobs = value;
         else if (node == _saves.PromptTopValues) _promptTopValues = value;
         else if (node == _saves.PromptTopIds) _promptTopIds = value;
@@ -65,13 +68,12 @@ internal sealed class ChoiceProgress
     {
         if (HasEnded) return null;
         if (!_hasDeliveredPrompt) return TakePrompt();
-        int step = TokenCount;
-        if (step >= _tokens.Count || (_hasLogprobs && !HasValues(step))) return null;
-        NewToken token = _tokens[step];
+        if (_tokens.IsEmpty || (_hasLogprobs && !HasValues())) return null;
+        NewToken token = _tokens.Take();
         TokenCount++;
         bool isEos = token.Last && _model.EosTokenIds.Contains(token.Id);
-        TokenLogprob? logprob = _hasLogprobs && !isEos ? Describe(step) : null;
-        (string text, IReadOnlyList<TokenLogprob> tokens) = _text.Add(token.Text, logprob, token.Last);
+        TokenLogprob? logprob = _hasLogprobs ? Describe((int)token.Id) : null;
+        (string text, IReadOnlyList<TokenLogprob> tokens) = _text.Add(token.Text, isEos ? null : logprob, token.Last);
         HasEnded = token.Last;
         string? reason = !HasEnded ? null : _text.IsStopped || isEos || TokenCount < _maxTokens ? "stop" : "length";
         return new ChoiceDelta(_index, text, tokens, reason);
@@ -89,15 +91,16 @@ internal sealed class ChoiceProgress
         return new ChoiceDelta(_index, _prompt.Text, tokens, HasEnded ? "length" : null);
     }
 
-    private bool HasValues(int step) => _logprobs.Count > step
-        && (_saves.TopIds is null || (_topValues.Count > step && _topIds.Count > step));
+    private bool HasValues() => !_logprobs.IsEmpty && (_saves.TopIds is null || !(_topValues.IsEmpty || _topIds.IsEmpty));
 
-    private TokenLogprob Describe(int step)
+    /// <summary>Describes the token of a step, and takes the values of the step.</summary>
+    private TokenLogprob Describe(int id)
     {
-        int previous = step > 0 ? (int)_tokens[step - 1].Id : _prompt.Ids[^1];
+        int previous = _previousId;
+        _previousId = id;
         return new TokenLogprob(
-            _model.Texts.Get(previous, (int)_tokens[step].Id), _logprobs[step],
-            _saves.TopIds is null ? [] : new LikelyTokens(_model.Texts, previous, _topIds[step], _topValues[step]));
+            _model.Texts.Get(previous, id), _logprobs.Take(),
+            _saves.TopIds is null ? [] : new LikelyTokens(_model.Texts, previous, _topIds.Take(), _topValues.Take()));
     }
 
     private TokenLogprob[] DescribePrompt()

@@ -19,13 +19,15 @@ internal abstract class CompletionFormat
         json.WriteStartArray("choices");
     }
 
-    public void WriteChoice(Utf8JsonWriter json, int index, CompletedChoice choice)
+    public async Task WriteChoiceAsync(JsonBody body, int index, CompletedChoice choice)
     {
+        Utf8JsonWriter json = body.Json;
         json.WriteStartObject();
         json.WriteNumber("index", index);
-        WriteContent(json, choice);
+        await WriteContentAsync(body, choice);
         json.WriteString("finish_reason", choice.FinishReason);
         json.WriteEndObject();
+        await body.SendPartAsync();
     }
 
     public static void WriteResponseEnd(Utf8JsonWriter json, CompletionUsage usage)
@@ -39,14 +41,15 @@ internal abstract class CompletionFormat
     /// <param name="offset">The length of the text before the part.</param>
     /// <param name="hasLogprobs">Whether log probabilities were asked for.</param>
     /// <param name="isFirst">Whether it is the first part of the choice.</param>
-    public void WriteChunk(
-        Utf8JsonWriter json, CompletionHeader header, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst, bool includeUsage)
+    public async Task WriteChunkAsync(
+        JsonBody body, CompletionHeader header, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst, bool includeUsage)
     {
+        Utf8JsonWriter json = body.Json;
         WriteStart(json, header, ChunkObjectName);
         json.WriteStartArray("choices");
         json.WriteStartObject();
         json.WriteNumber("index", delta.Index);
-        WriteDelta(json, delta, offset, hasLogprobs, isFirst);
+        await WriteDeltaAsync(body, delta, offset, hasLogprobs, isFirst);
         json.WriteString("finish_reason", delta.FinishReason);
         json.WriteEndObject();
         json.WriteEndArray();
@@ -64,9 +67,9 @@ internal abstract class CompletionFormat
         json.WriteEndObject();
     }
 
-    protected abstract void WriteContent(Utf8JsonWriter json, CompletedChoice choice);
+    protected abstract Task WriteContentAsync(JsonBody body, CompletedChoice choice);
 
-    protected abstract void WriteDelta(Utf8JsonWriter json, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst);
+    protected abstract Task WriteDeltaAsync(JsonBody body, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst);
 
     /// <summary>A logarithm as JSON, which has no infinity.</summary>
     protected static double ToJson(float logprob) => float.IsFinite(logprob) ? logprob : -9999;

@@ -1,5 +1,3 @@
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Ndif.Protocol;
 using Ndif.Server.Grpc;
@@ -12,7 +10,7 @@ namespace Ndif.Server.OpenAi;
 /// Handles one request for completions:
 /// 1. Read and check the fields.
 /// 2. Find the model and encode the prompts.
-/// 3. Write the program, and submit it as a job.
+/// 3. Reserve the memory of the completion, write the program, and submit it as a job.
 /// 4. Send the text of the job: whole when it has ended, or in parts as it comes.
 /// </summary>
 internal sealed class CompletionHandler(
@@ -21,11 +19,6 @@ internal sealed class CompletionHandler(
 {
     /// <summary>The memory of a node of a program, roughly.</summary>
     private const int MemoryPerNode = 512;
-
-    /// <summary>Choices are collected to a part of a response of this size.</summary>
-    private const int PartBytes = 64 << 10;
-
-    private static readonly JsonWriterOptions _jsonOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <exception cref="OpenAiException">The request is not valid.</exception>
     /// <exception cref="NdifException">The job was refused or failed, before anything was sent.</exception>
@@ -38,8 +31,9 @@ internal sealed class CompletionHandler(
         CompletionModel model = await models.FindAsync(caller, request.Model, cancellationToken);         // 2
         IReadOnlyList<CompletionPrompt> prompts = model.Encode(request);
         int maxTokens = model.GetMaxTokens(request, prompts);
-        CheckSize(caller, request, model, prompts.Count);
-        CompletionProgram program = CompletionProgram.Write(request, model, prompts, maxTokens);          // 3
+        CheckProgramSize(caller, request, model, prompts.Count);
+        ReserveMemory(caller, request, prompts, maxTokens);                                               // 3
+        CompletionProgram program = CompletionProgram.Write(request, model, prompts, maxTokens);
         ChoiceProgress[] choices = [.. program.Saves.Select((saves, i) =>
             new ChoiceProgress(i, model, request, prompts[i / request.ChoiceCount], saves, maxTokens))];
         CompletionJob job = await runner.SubmitAsync(caller, program, model.Edits?.Owner, choices, cancellationToken);
@@ -47,19 +41,32 @@ internal sealed class CompletionHandler(
         int promptTokens = prompts.Sum(prompt => prompt.Ids.Count);
         IAsyncEnumerable<ChoiceDelta> deltas = runner.FollowAsync(job, cancellationToken);
         CompletionUsage GetUsage() => new(promptTokens, job.TokenCount);
-        if (request.Stream) await SendStreamAsync(context, request, format, header, deltas, choices.Length, GetUsage); // 4
+        if (request.Stream) await SendStreamAsync(context, request, prompts, format, header, deltas, GetUsage);  // 4
         else await SendWholeAsync(context, request, format, header, deltas, choices.Length, GetUsage);
     }
 
     /// <summary>Refuses a program that would be too large before it is written: each choice has a copy of the edits.</summary>
     /// <exception cref="NdifException">LIMIT_EXCEEDED, or UNAVAILABLE if there is no memory for it at the moment.</exception>
-    private void CheckSize(Caller caller, CompletionRequest request, CompletionModel model, int promptCount)
+    private void CheckProgramSize(Caller caller, CompletionRequest request, CompletionModel model, int promptCount)
     {
         if (model.Edits is not { } edits) return;
         long nodes = (long)edits.Program.Nodes.Count * promptCount * request.ChoiceCount, limit = options.GetLimits(caller.Tier).Nodes;
         if (nodes > limit)
             throw ServerErrors.OverLimit("nodes, as each choice has those of the edits", nodes, limit, "Ask for fewer choices.");
         RequestScope.Current?.Reserve(nodes * MemoryPerNode);
+    }
+
+    /// <summary>Reserves what the completion takes until its client has read it, so that its job does not run for nothing.</summary>
+    /// <exception cref="NdifException">
+    /// UNAVAILABLE: there is no memory for it at the moment. LIMIT_EXCEEDED: it does not fit into the memory of the gateway.
+    /// </exception>
+    private void ReserveMemory(Caller caller, CompletionRequest request, IReadOnlyList<CompletionPrompt> prompts, int maxTokens)
+    {
+        if (RequestScope.Current is not { } scope) return;
+        long bytes = CompletionMemory.Estimate(
+            request, prompts, maxTokens, scope.ReceivedBytes, options.GetLimits(caller.Tier).Tokens);
+        if (bytes > scope.MaxMemory) throw ServerErrors.CompletionTooLarge(bytes, scope.MaxMemory);
+        scope.ReserveUntilEnd(bytes);
     }
 
     private async Task<CompletionRequest> ReadAsync(HttpContext context, Func<RequestFields, CompletionRequest> read)
@@ -77,28 +84,20 @@ internal sealed class CompletionHandler(
         }
     }
 
-    /// <summary>Sends a whole response choice by choice, so that no more than one waits for the client as text.</summary>
+    /// <summary>Sends a whole response when all of its choices have ended.</summary>
     private async Task SendWholeAsync(
         HttpContext context, CompletionRequest request, CompletionFormat format, CompletionHeader header,
         IAsyncEnumerable<ChoiceDelta> deltas, int count, Func<CompletionUsage> getUsage)
     {
         CompletedChoice[] completed = [.. Enumerable.Range(0, count).Select(_ => new CompletedChoice(request.TopLogprobs is not null))];
         await foreach (ChoiceDelta delta in deltas) completed[delta.Index].Add(delta);
-        RequestScope.Current?.Reserve(completed.Max(choice => choice.EstimateJsonBytes()));
         context.Response.ContentType = "application/json";
-        await using var json = new Utf8JsonWriter(context.Response.BodyWriter, _jsonOptions);
-        format.WriteResponseStart(json, header);
-        long sent = 0;
-        for (int i = 0; i < count; i++)
+        using (var body = new JsonBody(context, options.StalledReaderTimeout))
         {
-            format.WriteChoice(json, i, completed[i]);
-            if (json.BytesCommitted + json.BytesPending - sent < PartBytes) continue;
-            json.Flush();
-            sent = json.BytesCommitted;
-            if (!await context.FlushBodyAsync(options.StalledReaderTimeout)) return;
+            format.WriteResponseStart(body.Json, header);
+            for (int i = 0; i < count; i++) await format.WriteChoiceAsync(body, i, completed[i]);
+            CompletionFormat.WriteResponseEnd(body.Json, getUsage());
         }
-        CompletionFormat.WriteResponseEnd(json, getUsage());
-        json.Flush();
         await context.FlushBodyAsync(options.StalledReaderTimeout);
     }
 
@@ -106,10 +105,11 @@ internal sealed class CompletionHandler(
     /// Sends server-sent events. Before the first one a failure is an HTTP status; after it, an event with the error ends the stream.
     /// </summary>
     private async Task SendStreamAsync(
-        HttpContext context, CompletionRequest request, CompletionFormat format, CompletionHeader header,
-        IAsyncEnumerable<ChoiceDelta> deltas, int count, Func<CompletionUsage> getUsage)
+        HttpContext context, CompletionRequest request, IReadOnlyList<CompletionPrompt> prompts, CompletionFormat format,
+        CompletionHeader header, IAsyncEnumerable<ChoiceDelta> deltas, Func<CompletionUsage> getUsage)
     {
-        var events = new ServerSentEvents(context.Response, options.StalledReaderTimeout);
+        var events = new ServerSentEvents(context, options.StalledReaderTimeout);
+        int count = prompts.Count * request.ChoiceCount;
         int[] sent = new int[count]; // the length of the text of each choice
         bool[] hasBegun = new bool[count];
         try
@@ -117,18 +117,24 @@ internal sealed class CompletionHandler(
             await foreach (ChoiceDelta delta in deltas)
             {
                 if (delta is { Text: "", Tokens: [], FinishReason: null }) continue;
-                await events.SendAsync(
-                    json => format.WriteChunk(json, header, delta, sent[delta.Index], request.TopLogprobs is not null,
-                        !hasBegun[delta.Index], request.IncludeUsage), context.RequestAborted);
+                await events.SendAsync(body => format.WriteChunkAsync(
+                    body, header, delta, sent[delta.Index], request.TopLogprobs is not null, !hasBegun[delta.Index],
+                    request.IncludeUsage));
+                if (!hasBegun[delta.Index]) // an echoed prompt is the first part of a choice
+                    RequestScope.Current?.ReleaseEarly(CompletionMemory.EstimateEcho(request, prompts[delta.Index / request.ChoiceCount]));
                 (sent[delta.Index], hasBegun[delta.Index]) = (sent[delta.Index] + delta.Text.Length, true);
             }
             if (request.IncludeUsage)
-                await events.SendAsync(json => format.WriteUsageChunk(json, header, getUsage()), context.RequestAborted);
-            await events.EndAsync(context.RequestAborted);
+                await events.SendAsync(body =>
+                {
+                    format.WriteUsageChunk(body.Json, header, getUsage());
+                    return Task.CompletedTask;
+                });
+            await events.SendDoneAsync();
         }
-        catch (Exception failure) when (context.Response.HasStarted && !context.RequestAborted.IsCancellationRequested)
+        catch (Exception failure) when (context.Response.HasStarted && !context.IsDisconnection(failure))
         {
-            await events.SendErrorAsync(OpenAiErrorJson.Of(exceptionTranslator.ToError(failure)).Body, context.RequestAborted);
+            await events.SendErrorAsync(OpenAiErrorJson.Of(exceptionTranslator.ToError(failure)).Body);
         }
     }
 }

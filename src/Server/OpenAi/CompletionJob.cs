@@ -1,6 +1,5 @@
 using Ndif.Protocol;
 using Ndif.Queue;
-using Ndif.Server.Hosting;
 
 namespace Ndif.Server.OpenAi;
 
@@ -10,9 +9,6 @@ namespace Ndif.Server.OpenAi;
 internal sealed class CompletionJob(
     string id, string owner, IReadOnlyList<ChoiceProgress> choices, IReadOnlyList<string> grantedBlobs)
 {
-    /// <summary>The memory of a new token, and of the description of the token to which a row of values belongs, roughly.</summary>
-    private const int MemoryPerToken = 160, MemoryPerRow = 64;
-
     public string Id => id;
 
     public string Owner => owner;
@@ -24,22 +20,18 @@ internal sealed class CompletionJob(
     /// <summary>The number of new tokens of all choices.</summary>
     public int TokenCount => choices.Sum(choice => choice.TokenCount);
 
-    /// <summary>Takes what an event has of the choices, which stays in memory until the request has ended.</summary>
-    /// <exception cref="NdifException">UNAVAILABLE: there is no memory for it at the moment.</exception>
+    /// <summary>Takes what an event has of the choices.</summary>
     public async Task OnEventAsync(Event jobEvent, IBlobStore blobs, CancellationToken cancellationToken)
     {
         switch (jobEvent.KindCase)
         {
             case Event.KindOneofCase.Token:
-                RequestScope.Current?.Reserve(MemoryPerToken);
                 choices[(int)jobEvent.Token.Invoke].OnToken(jobEvent.Token);
                 break;
             case Event.KindOneofCase.Tokens:
-                RequestScope.Current?.Reserve((long)jobEvent.Tokens.Tokens.Count * MemoryPerToken);
                 foreach (NewToken token in jobEvent.Tokens.Tokens) choices[(int)token.Invoke].OnToken(token);
                 break;
             case Event.KindOneofCase.Value when jobEvent.Value.Data?.Tensor is { } tensor:
-                RequestScope.Current?.Reserve(EstimateMemory(tensor));
                 TensorData value = await ReadAsync(tensor, blobs, cancellationToken);
                 foreach (ChoiceProgress choice in choices) choice.OnValue(jobEvent.Value.Node, value);
                 break;
@@ -54,13 +46,6 @@ internal sealed class CompletionJob(
     {
         foreach (ChoiceProgress choice in choices)
             while (choice.TakeNext() is { } delta) yield return delta;
-    }
-
-    /// <summary>The memory of a value, and of the tokens that it describes: one for each row.</summary>
-    private static long EstimateMemory(Tensor tensor)
-    {
-        long bytes = tensor.IsBlob() ? (long)tensor.Blob.Length : tensor.Inline.Length;
-        return bytes + MemoryPerRow * (tensor.Shape.Count > 1 ? tensor.Shape[0] : 1);
     }
 
     private static async Task<TensorData> ReadAsync(Tensor tensor, IBlobStore blobs, CancellationToken cancellationToken)

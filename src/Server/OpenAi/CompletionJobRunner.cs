@@ -17,9 +17,6 @@ internal sealed class CompletionJobRunner(
     JobAdmissionService admission, IJobQueue jobs, IBlobStore blobs, RunStreamTracker runStreams, QueuePositionSubscriptions positions,
     StreamDrainer drainer, ILogger<CompletionJobRunner> logger)
 {
-    /// <summary>What is kept of a request while its job runs, for each byte of its body: texts and token ids.</summary>
-    private const int MemoryPerByte = 8;
-
     /// <summary>
     /// Submits the program of a completion. Where it has constants of another key, which are those of public edits, the caller is granted
     /// them for the time of the job. It does not learn their ids.
@@ -60,7 +57,6 @@ internal sealed class CompletionJobRunner(
         bool hasEnded = false;
         try
         {
-            if (RequestScope.Current is { } request) request.Reserve(request.ReceivedBytes * MemoryPerByte);
             await using IAsyncEnumerator<Event> events = jobs.WatchAsync(job.Id, 1, ended.Token).GetAsyncEnumerator(ended.Token);
             while (await MoveNextAsync(events))
             {
@@ -77,11 +73,15 @@ internal sealed class CompletionJobRunner(
         {
             // nobody else can read this job's text
             if (hasEnded) await runStreams.RemoveAsync(job.Id);
-            else await runStreams.LeaveAsync(job.Id, "The client of the completion has gone.");
+            else await runStreams.LeaveAsync(job.Id, GetCancelReason(cancellationToken));
             await RevokeGrantsAsync(job);
         }
         if (!job.HasEnded) throw Errors.CreateException(ErrorCode.Internal, $"The job {job.Id} ended before all of its choices did.");
     }
+
+    private string GetCancelReason(CancellationToken clientGone) =>
+        drainer.StoppingToken.IsCancellationRequested ? "The gateway of the completion is shutting down."
+        : clientGone.IsCancellationRequested ? "The client of the completion has gone." : "The completion could not be delivered.";
 
     private async Task RevokeGrantsAsync(CompletionJob job)
     {

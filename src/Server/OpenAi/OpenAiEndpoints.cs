@@ -78,7 +78,7 @@ internal static class OpenAiEndpoints
         {
             await handler();
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception failure) when (context.IsDisconnection(failure))
         {
             // the client has disconnected
         }

@@ -12,29 +12,30 @@ internal sealed class TextCompletionFormat : CompletionFormat
 
     protected override string ChunkObjectName => "text_completion";
 
-    protected override void WriteContent(Utf8JsonWriter json, CompletedChoice choice) =>
-        Write(json, choice.Text, choice.Tokens, 0, choice.HasLogprobs);
+    protected override Task WriteContentAsync(JsonBody body, CompletedChoice choice) =>
+        WriteAsync(body, choice.Text, choice.Tokens, 0, choice.HasLogprobs);
 
-    protected override void WriteDelta(Utf8JsonWriter json, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst) =>
-        Write(json, delta.Text, delta.Tokens, offset, hasLogprobs);
+    protected override Task WriteDeltaAsync(JsonBody body, ChoiceDelta delta, int offset, bool hasLogprobs, bool isFirst) =>
+        WriteAsync(body, delta.Text, delta.Tokens, offset, hasLogprobs);
 
-    private static void Write(Utf8JsonWriter json, string text, IReadOnlyList<TokenLogprob> tokens, int offset, bool hasLogprobs)
+    private static async Task WriteAsync(JsonBody body, string text, IReadOnlyList<TokenLogprob> tokens, int offset, bool hasLogprobs)
     {
-        json.WriteString("text", text);
+        Utf8JsonWriter json = body.Json;
+        await body.WriteStringAsync("text", text);
         if (!hasLogprobs)
         {
             json.WriteNull("logprobs");
             return;
         }
         json.WriteStartObject("logprobs");
-        WriteArray(json, "tokens", tokens, token => json.WriteStringValue(token.Text));
-        WriteArray(json, "token_logprobs", tokens, token =>
+        await WriteArrayAsync(body, "tokens", tokens, token => json.WriteStringValue(token.Text));
+        await WriteArrayAsync(body, "token_logprobs", tokens, token =>
         {
             if (token.Logprob is { } logprob) json.WriteNumberValue(ToJson(logprob));
             else json.WriteNullValue();
         });
-        WriteArray(json, "top_logprobs", tokens, token => WriteTop(json, token));
-        WriteArray(json, "text_offset", tokens, token =>
+        await WriteArrayAsync(body, "top_logprobs", tokens, token => WriteTop(json, token));
+        await WriteArrayAsync(body, "text_offset", tokens, token =>
         {
             json.WriteNumberValue(offset);
             offset += token.Text.Length;
@@ -58,10 +59,15 @@ internal sealed class TextCompletionFormat : CompletionFormat
         json.WriteEndObject();
     }
 
-    private static void WriteArray(Utf8JsonWriter json, string name, IReadOnlyList<TokenLogprob> tokens, Action<TokenLogprob> writeItem)
+    private static async Task WriteArrayAsync(
+        JsonBody body, string name, IReadOnlyList<TokenLogprob> tokens, Action<TokenLogprob> writeItem)
     {
-        json.WriteStartArray(name);
-        foreach (TokenLogprob token in tokens) writeItem(token);
-        json.WriteEndArray();
+        body.Json.WriteStartArray(name);
+        foreach (TokenLogprob token in tokens)
+        {
+            writeItem(token);
+            await body.SendPartAsync();
+        }
+        body.Json.WriteEndArray();
     }
 }

@@ -1,5 +1,4 @@
 using Grpc.Core;
-using Microsoft.Extensions.DependencyInjection;
 using Ndif.Protocol;
 using Ndif.Server.Hosting;
 using Ndif.Server.Tests.Support;
@@ -21,7 +20,7 @@ public sealed class LargeAnswerTests
         using AsyncDuplexStreamingCall<RunRequest, Event> call = client.Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("hang", "session"), TestGateway.Cancel);
         await ReadUntilAsync(call, jobEvent => jobEvent.State?.State is JobState.Running);
-        DecodingLimiter limiter = OccupyMemory(gateway, FreeBytes);
+        DecodingLimiter limiter = GatewayMemory.Occupy(gateway, except: FreeBytes);
 
         for (ulong ticket = 1; ticket <= 6; ticket++) await call.RequestStream.WriteAsync(Answer(ticket, AnswerBytes), TestGateway.Cancel);
         await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
@@ -41,10 +40,11 @@ public sealed class LargeAnswerTests
         using AsyncDuplexStreamingCall<RunRequest, Event> refused = client.Run(cancellationToken: TestGateway.Cancel);
         await refused.RequestStream.WriteAsync(TestModels.Run("ask", "asked"), TestGateway.Cancel);
         await ReadUntilAsync(refused, jobEvent => jobEvent.Local is not null);
-        DecodingLimiter limiter = OccupyMemory(gateway, 0);
+        DecodingLimiter limiter = GatewayMemory.Occupy(gateway, except: 0);
         await refused.RequestStream.WriteAsync(Answer(7, AnswerBytes), TestGateway.Cancel);
         Error error = await GrpcAssert.FailsAsync(StatusCode.Unavailable, () => GrpcAssert.ReadAllAsync(refused.ResponseStream));
-        Assert.True(error.Retryable);
+        Assert.True(error is { Retryable: true, JobContinues: true });
+        Assert.EndsWith("The job continues.", error.Message, StringComparison.Ordinal);
         Assert.Equal(JobState.Running, (await gateway.FindJobAsync("asked"))!.State);
 
         limiter.Release("other 1", FreeBytes);
@@ -58,16 +58,6 @@ public sealed class LargeAnswerTests
 
     private static RunRequest Answer(ulong ticket, int length) =>
         new() { Local = new LocalReply { Ticket = ticket, Value = new Data { Text = new string('x', length) } } };
-
-    /// <summary>Reserves the memory for large messages, except so many bytes, as other keys would: each has a half at most.</summary>
-    private static DecodingLimiter OccupyMemory(TestGateway gateway, long except)
-    {
-        var limiter = gateway.App.Services.GetRequiredService<DecodingLimiter>();
-        foreach (string other in (string[])["other 1", "other 2"])
-            while (limiter.TryReserve(other, AnswerBytes, out _)) { }
-        limiter.Release("other 1", except);
-        return limiter;
-    }
 
     private static async Task ReadUntilAsync(AsyncDuplexStreamingCall<RunRequest, Event> call, Predicate<Event> isLast)
     {

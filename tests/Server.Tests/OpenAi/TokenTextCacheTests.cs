@@ -36,7 +36,11 @@ public sealed class TokenTextCacheTests
 /// <summary>A tokenizer whose tokens are bytes.</summary>
 internal static class ByteTokenizer
 {
-    public static HuggingFaceTokenizer Create()
+    public static HuggingFaceTokenizer Create() =>
+        HuggingFaceTokenizer.FromFiles(new Dictionary<string, ReadOnlyMemory<byte>> { ["tokenizer.json"] = CreateFile() });
+
+    /// <summary>The bytes of its tokenizer.json.</summary>
+    public static byte[] CreateFile()
     {
         Dictionary<string, int> vocabulary = [];
         int other = 256; // bytes that are no visible characters have the characters from 256 on (bytes_to_unicode of GPT-2)
@@ -45,12 +49,11 @@ internal static class ByteTokenizer
             bool isVisible = value is >= '!' and <= '~' or >= 0xa1 and <= 0xac or >= 0xae;
             vocabulary.Add($"{(char)(isVisible ? value : other++)}", value);
         }
-        byte[] json = JsonSerializer.SerializeToUtf8Bytes(new
+        return JsonSerializer.SerializeToUtf8Bytes(new
         {
             model = new { type = "BPE", vocab = vocabulary, merges = Array.Empty<string>() },
             pre_tokenizer = new { type = "ByteLevel", add_prefix_space = false, trim_offsets = true, use_regex = true },
             decoder = new { type = "ByteLevel" },
         });
-        return HuggingFaceTokenizer.FromFiles(new Dictionary<string, ReadOnlyMemory<byte>> { ["tokenizer.json"] = json });
     }
 }

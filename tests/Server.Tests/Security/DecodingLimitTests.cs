@@ -201,6 +201,30 @@ public sealed class DecodingLimitTests
         Assert.True(limiter.TryReserve("ada", 300 << 20, out _)); // more than the budget, but alone
     }
 
+    /// <summary>What a request has reserved before is its own, when it needs more and no other has any.</summary>
+    [Fact]
+    public void OneRequest_MayExceedTheShareOfItsKey_InSteps_WhileNoOtherHasMemory()
+    {
+        using var limiter = new DecodingLimiter(new GatewayOptions(), availableMemory: 1L << 30); // a key may have 128 MiB
+        using var scope = new RequestScope(limiter, "ada", 1 << 20);
+        scope.Reserve(100 << 20);
+        scope.ReserveUntilEnd(100 << 20);
+        scope.ReserveUntilEnd(100 << 20);
+        Assert.Equal(100 << 20, scope.DecodedBytes); // the rest is not of its message
+        scope.Release();
+        using var other = new RequestScope(limiter, "ada", 1 << 20);
+        Assert.Equal(ErrorCode.Unavailable, Assert.Throws<NdifException>(() => other.ReserveUntilEnd(1 << 20)).Code);
+        Assert.False(other.IsRepeatable);
+        Assert.Throws<NdifException>(() => other.Reserve(1 << 20));
+        Assert.True(other.IsRepeatable);
+        scope.ReleaseEarly(100 << 20);
+        other.ReserveUntilEnd(20 << 20);
+        Assert.Throws<NdifException>(() => scope.ReserveUntilEnd(100 << 20));
+        scope.Dispose();
+        other.Dispose();
+        Assert.True(limiter.TryReserve("bob", 1, out _) && limiter.TryReserve("ada", (128 << 20) - 1, out _));
+    }
+
     [Fact]
     public async Task UnfinishedMessages_OfOneKey_DelayNoOther()
     {
