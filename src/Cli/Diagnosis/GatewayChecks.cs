@@ -1,4 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
+using Ndif.Queue;
 using Ndif.Server;
 using Ndif.Server.Hosting;
 
