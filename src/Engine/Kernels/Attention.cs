@@ -22,7 +22,8 @@ internal static class Attention
         double defaultScale = 1 / Math.Sqrt(query.shape[^1]), scale = a.OptionalFloat(6) ?? defaultScale;
         KernelGuards.Matmul("scaled_dot_product_attention", query, key.transpose(-2, -1), _unlimited);
         if (KernelGuards.IsMeta(query)) return zeros([.. query.shape[..^1], value.shape[^1]], query.dtype, META);
-        if (query.shape.AsSpan()[..^1].Contains(0) || key.shape.AsSpan()[..^1].Contains(0)) // libtorch's fused kernel divides by these sizes
+        // libtorch's fused kernel divides by these sizes
+        if (query.shape.AsSpan()[..^1].Contains(0) || key.shape.AsSpan()[..^1].Contains(0))
             return MatrixProduct.Compute(MatrixProduct.Compute(query, key.transpose(-2, -1)), value);
         if (dropout == 0)
         {

@@ -70,7 +70,7 @@ internal sealed class AutogradMemory
         storage.Free(storage.IsOfPass ? 0 : storages.BytesOf(storage.Key));
     });
 
-    /// <summary>A value is written into the model, or a module of the program, which keeps its graph until the pass or the call ends.</summary>
+    /// <summary>A value is written into the model or a module of the program, which keeps its graph until the pass or call ends.</summary>
     public void OnWritten(object? value) => AddToPass(ParentsIn([value], onlyRecorded: true));
 
     /// <summary>A pass begins whose values belong to a graph.</summary>
