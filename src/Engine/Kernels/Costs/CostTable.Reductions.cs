@@ -49,7 +49,8 @@ internal static partial class CostTable
         Row("bucketize isin", SmallProduct >> 4, (in a) => new OpCost(Count(a, 0) * 8, (Bytes(a, 0) + Bytes(a, 1)) * 4 + Count(a, 0) * 8,
             10 * (Count(a, 0) + Count(a, 1)) * Log2(Count(a, 0) + Count(a, 1)))),
         // the largest element decides about the result: the kernel reads it, and checks
-        Row("bincount", SmallProduct, (in a) => new OpCost(0, Count(a, 0) * 2, 8 * Count(a, 0))),
+        Row("bincount", SmallProduct, (in a) =>
+            new OpCost(0, Bytes(a, 0) + Count(a, 0) + (a.Has(1) ? sizeof(double) * Count(a, 1) : 0), 8 * Count(a, 0))),
         Cancellable("nonzero argwhere", SmallProduct, (in a) => new OpCost(0, 0, 8 * Count(a, 0))),
         Row("masked_select", SmallProduct, (in a) => new OpCost(0, 17 * BroadcastCount(a), 16 * BroadcastCount(a))),
     ];

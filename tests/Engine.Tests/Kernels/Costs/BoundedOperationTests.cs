@@ -25,7 +25,7 @@ public sealed class BoundedOperationTests
         "take_along_dim", "gather", "softsign", "cumsum of integers", "positions", "values", "rms_norm",
         "remainder_", "scatter of halves", "attention of halves", "fmod", "pos_weight", "searchsorted", "mean as halves",
         "mask of all", "sizes", "sizes of a view", "tensors in a list", "tensors as an index",
-        "mask of bytes", "values at a mask",
+        "mask of bytes", "values at a mask", "weights", "too many weights",
     ];
 
     [Theory]
@@ -103,6 +103,9 @@ public sealed class BoundedOperationTests
             {
                 ones(1, dtype: ScalarType.Byte).expand(24_000_000),
             }, ones(1, dtype: ScalarType.Int64).expand(24_000_000)),
+            "weights" => Run(context, "bincount", zeros(1, dtype: ScalarType.Int32).expand(30_000_000),
+                ones(1, dtype: ScalarType.Int32).expand(30_000_000)),
+            "too many weights" => Run(context, "bincount", zeros(20_000, dtype: ScalarType.Int64), ones(1).expand(300_000_000)),
             "tensors in a list" => Run(context, "tensor", Enumerable.Repeat<object?>(one.expand(10_000_000, 1), 10).ToList()),
             "tensors as an index" => Run(context, "getitem", one,
                 Enumerable.Repeat<object?>(zeros(1, dtype: ScalarType.Int64).expand(10_000_000), 4).ToList()),

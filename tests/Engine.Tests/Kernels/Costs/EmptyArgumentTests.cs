@@ -68,6 +68,29 @@ public sealed class EmptyArgumentTests
         Assert.Contains(thrown.Code, new[] { ErrorCode.OutOfMemory, ErrorCode.LimitExceeded });
     }
 
+    /// <summary>libtorch makes the positions of the sorted dimension, 3.2 GB, also of no rows.</summary>
+    [Theory]
+    [InlineData("sort")]
+    [InlineData("argsort")]
+    public async Task ASortOfNoRows_TakesNoMemory(string op)
+    {
+        long before = Environment.WorkingSet, peak = 0;
+        Task<long[]> shape = Task.Run(() =>
+        {
+            using var scope = NewDisposeScope();
+            object? result = Run(op, zeros(0, 400_000_000, ScalarType.Bool), -1L);
+            return ((result as object?[])?[1] as Tensor ?? (Tensor)result!).shape;
+        });
+        while (!shape.IsCompleted)
+        {
+            peak = Math.Max(peak, Environment.WorkingSet - before);
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
+        long[] found = await shape;
+        Assert.Equal([0, 400_000_000], found);
+        Assert.InRange(peak, 0, 500 << 20);
+    }
+
     /// <summary>libtorch's fused kernel divides by these sizes, which would end the process.</summary>
     [Theory]
     [InlineData(0, 2, 3, 3)]
