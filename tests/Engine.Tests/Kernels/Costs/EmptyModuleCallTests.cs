@@ -15,11 +15,10 @@ public sealed class EmptyModuleCallTests
     private static readonly int[] _prompt = [1, 2, 3];
 
     private static readonly long[][] _shapes =
-        [[0], [0, 0], [1, 0], [0, 3], [1, 0, 16], [0, 3, 16], [1, 3, 0], [0, 0, 0], [1, 0, 32], [0, 3, 32], [1, 0, 3, 4], [0, 3, 4, 16]];
+        [[0], [1, 0], [0, 3], [1, 0, 16], [0, 3, 16], [1, 3, 0], [1, 0, 32], [0, 3, 32]];
 
     [Theory]
     [InlineData("gpt2")]
-    [InlineData("LlamaForCausalLM")]
     [InlineData("MixtralForCausalLM")]
     [InlineData("Qwen3MoeForCausalLM")]
     [InlineData("MambaForCausalLM")]
@@ -29,7 +28,7 @@ public sealed class EmptyModuleCallTests
         int completed = 0, failed = 0;
         foreach (string path in fixture.HookedModel.Paths.Where(path => path.Length > 0))
             foreach (long[] shape in _shapes)
-                foreach (DType type in (DType[])[DType.Float32, DType.Int64, DType.BFloat16])
+                foreach (DType type in (DType[])[DType.Float32, DType.Int64])
                 {
                     Program program = fixture.Record(
                         _prompt, _ => fixture.Model[path].Call(Op.Zeros(shape, type)).Save("result"));
