@@ -111,12 +111,9 @@ internal sealed partial class Interpreter
     private object? Compute(CallModuleStatement call)
     {
         using var scope = torch.NewDisposeScope();
-        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        KeyValuePair<string, object?>[] keywords =
-            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
+        Arguments given = EvaluateArguments(call);
         try
         {
-            var given = new Arguments(arguments, keywords);
             RequireCost(call.Module, given);
             object? result =
                 _plan.Model.CallModule(call.Module, given, CreateHooks(call.Adapters), Job.Limits.BetweenParts);
@@ -133,12 +130,13 @@ internal sealed partial class Interpreter
     {
         if (!_plan.Autograd.IsUsed) return default;
         using var scope = torch.NewDisposeScope();
-        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        KeyValuePair<string, object?>[] keywords =
-            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
-        double workspaceBytes = _plan.Model.CostOfCall(call.Module, new Arguments(arguments, keywords)).WorkspaceBytes;
-        return new ValueOrigin([arguments, keywords], workspaceBytes);
+        Arguments arguments = EvaluateArguments(call);
+        return new ValueOrigin([arguments], _plan.Model.CostOfCall(call.Module, arguments).WorkspaceBytes);
     }
+
+    private Arguments EvaluateArguments(CallModuleStatement call) => new(
+        Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots)),
+        Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots))));
 
     /// <summary>Checks that a call fits into the memory and the time that the job has left.</summary>
     private void RequireCost(int module, Arguments arguments)
