@@ -24,8 +24,11 @@ internal static class BoundedOperation
     /// <summary>The estimated seconds from which a call is refused if the job has less time left.</summary>
     private const double RefuseAbove = 0.3;
 
-    /// <summary>The estimated seconds from which a call that cannot be divided runs in another process.</summary>
-    private const double IsolateAbove = 1;
+    /// <summary>
+    /// The estimated seconds from which a call that cannot be divided runs in another process. On a core that others use too it takes twice
+    /// as long, and stays below the second after which a job that is cancelled has to end.
+    /// </summary>
+    private const double IsolateAbove = 0.5;
 
     /// <summary>
     /// The estimated seconds that a call may take that can neither be divided nor run elsewhere: a graph is recorded of it, or it draws
@@ -74,15 +77,15 @@ internal static class BoundedOperation
     private static object? ComputeLong(Kernel kernel, CostEntry entry, in OpArguments a, OpCost cost, double seconds, bool isRecorded)
     {
         OperationLimits limits = a.Context.Limits!;
-        if (entry.Split?.Invoke(a) is { } split) return RunInParts(kernel, entry, a, split, seconds);                   // 3
-        if (entry.IsCancellable) return kernel(a);
-        if (isRecorded || IsDraw(a))
-        {
-            RequireShort(seconds, a, isRecorded ? "With gradients" : "As a draw", isRecorded
+        bool isBound = isRecorded || IsDraw(a); // to this process
+        double most = isBound ? MaxSecondsUninterrupted : IsolatedOperation.IsAvailable ? IsolateAbove : double.MaxValue;
+        RowSplit? split = entry.Split?.Invoke(a);
+        double secondsAtOnce = split is null ? seconds : SecondsOfSmallestPart(entry, a, split);
+        if (secondsAtOnce <= most || entry.IsCancellable || limits.DividesAll)
+            return split is null ? kernel(a) : RunInParts(kernel, entry, a, split, seconds);                            // 3
+        if (isBound)
+            throw TooLong(secondsAtOnce, a, isRecorded ? "With gradients" : "As a draw", isRecorded
                 ? "Detach() its arguments if you need no gradient of it, or use smaller ones." : "Draw fewer numbers at once.");
-            return kernel(a);
-        }
-        if (seconds <= IsolateAbove || !IsolatedOperation.IsAvailable) return kernel(a);
         limits.RequireMemory($"{a.Schema.Name}()", 2 * cost.OutputBytes, cost.WorkspaceBytes + IsolatedOperation.ArgumentBytes(a));
         return IsolatedOperation.Run(a, cost, limits);                                                                  // 4
     }
@@ -93,17 +96,14 @@ internal static class BoundedOperation
     /// <exception cref="NdifException">LIMIT_EXCEEDED.</exception>
     public static void RequireShort(in OpCost cost, in OpArguments a)
     {
-        if (a.Context.Limits is null) return;
-        RequireShort(Throughput.Seconds(cost, a.Context.Device.type), a, "At once", "Use fewer positions at once.");
+        if (a.Context.Limits is not null && Throughput.Seconds(cost, a.Context.Device.type) is > MaxSecondsUninterrupted and var seconds)
+            throw TooLong(seconds, a, "At once", "Use fewer positions at once.");
     }
 
-    private static void RequireShort(double seconds, in OpArguments a, string when, string hint)
-    {
-        if (seconds > MaxSecondsUninterrupted)
-            throw Errors.CreateException(ErrorCode.LimitExceeded,
-                $"{a.Schema.Name}() would take about {seconds:N0} s here. {when} it may take {MaxSecondsUninterrupted:N0} s, because it "
-                + "cannot be stopped before it ends.", hint);
-    }
+    private static Exception TooLong(double seconds, in OpArguments a, string when, string hint) =>
+        Errors.CreateException(ErrorCode.LimitExceeded,
+            $"{a.Schema.Name}() would take about {seconds:N0} s here. {when} it may take {MaxSecondsUninterrupted:N0} s, because it "
+            + "cannot be stopped before it ends.", hint);
 
     /// <summary>Whether autograd records the call.</summary>
     private static bool IsRecorded(in OpArguments a)
@@ -163,13 +163,31 @@ internal static class BoundedOperation
     /// <summary>Computes a part; one that is still long is divided along another dimension.</summary>
     private static object? RunPart(Kernel kernel, CostEntry entry, in OpArguments a, RowSplit split, long start, long count, double seconds)
     {
+        OpArguments part = Part(a, split, start, count);
+        return seconds > 2 * LongAbove && DividePart(entry, part, split, count) is { } inner
+            ? RunInParts(kernel, entry, part, inner, seconds) : kernel(part);
+    }
+
+    private static OpArguments Part(in OpArguments a, RowSplit split, long start, long count)
+    {
         var bound = new object?[a.Count];
         for (int i = 0; i < bound.Length; i++)
             bound[i] = split.ArgumentDims[i] is >= 0 and var dim ? ((Tensor)a[i]!).narrow(dim, start, count) : a[i];
-        var part = new OpArguments(a.Schema, bound, a.Context);
-        return seconds > 2 * LongAbove && entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
-            && (inner.OutputDim != split.OutputDim || inner.Length > inner.Alignment && inner.Length > count)
-            ? RunInParts(kernel, entry, part, inner, seconds) : kernel(part);
+        return new OpArguments(a.Schema, bound, a.Context);
+    }
+
+    private static RowSplit? DividePart(CostEntry entry, in OpArguments part, RowSplit split, long count) =>
+        entry.Split!(part) is { } inner && inner.Length < split.Length * split.Alignment
+            && (inner.OutputDim != split.OutputDim || inner.Length > inner.Alignment && inner.Length > count) ? inner : null;
+
+    /// <summary>The estimated seconds between two checks for a cancellation when the call is divided as far as it can be.</summary>
+    private static double SecondsOfSmallestPart(CostEntry entry, in OpArguments a, RowSplit split)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        long count = Math.Min(split.Alignment, split.Length);
+        OpArguments part = Part(a, split, 0, count);
+        return DividePart(entry, part, split, count) is { } inner
+            ? SecondsOfSmallestPart(entry, part, inner) : Throughput.Seconds(entry.Rule(part), a.Context.Device.type);
     }
 
     /// <summary>Copies the rows of a part into the results, which are allocated for the first part.</summary>

@@ -268,6 +268,26 @@ public sealed class BoundedOperationTests
         Assert.Equal(ErrorCode.OpFailed, error.Code);
     }
 
+    /// <summary>Two rows of two billion elements cannot be divided further, nor can 512 rows of a product.</summary>
+    [Theory]
+    [InlineData("var")]
+    [InlineData("matmul")]
+    public void LongPart_IsComputedInAnotherProcess_OrRefused(string op)
+    {
+        using var scope = NewDisposeScope();
+        object?[] arguments = op == "var"
+            ? [zeros(1, dtype: ScalarType.BFloat16).expand(2, 2_000_000_000), new List<object?> { 1L }]
+            : [zeros(1, 1).expand(1024, 40_000), zeros(1, 1).expand(40_000, 40_000)];
+        using var cancel = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        long start = Stopwatch.GetTimestamp();
+        Assert.ThrowsAny<OperationCanceledException>(() => Run(CreateContext(16L << 30, null, cancel.Token), op, arguments));
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 4);
+
+        arguments[0] = ((Tensor)arguments[0]!).detach().requires_grad_();
+        NdifException refused = Assert.ThrowsAny<NdifException>(() => Run(Context(16L << 30), op, arguments));
+        Assert.Equal(ErrorCode.LimitExceeded, refused.Code);
+    }
+
     /// <summary>A model of another type than float32 creates tensors of its type.</summary>
     [Fact]
     public void AnotherProcess_HasTheContextOfTheJob()
