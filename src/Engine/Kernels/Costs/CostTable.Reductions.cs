@@ -105,9 +105,13 @@ internal static partial class CostTable
     private static OpCost OrderStatistic(in OpArguments a, int dim)
     {
         double count = Count(a, 0), results = a.Has(dim) ? CountWithout(a, 0, a.Int(dim)) : 1;
+        double length = a.Has(dim) ? SizeOf(a, a.Int(dim)) : count;
         double bytes = count * (Math.Max(4, ElementBytes(a, 0)) + sizeof(long)), work = 20, longest = work;
-        if (a.Has(dim) && SizeOf(a, a.Int(dim)) is > KernelTable.LongRow and var length)
-            (bytes, longest) = (2 * bytes + sizeof(long) * count, 12 + 6 * Log2(length));
+        if (length > KernelTable.LongRow)
+        {
+            longest = 12 + 6 * Log2(length);
+            if (a.Has(dim)) bytes = 2 * bytes + sizeof(long) * count;
+        }
         return new OpCost(16 * results, bytes, longest * Math.Max(count, results) * WidestFactor(a), TypicalShare: work / longest);
     }
 
