@@ -38,7 +38,7 @@ internal static partial class KernelTable
         ["embedding"] = (in a) => Embedding(a),
         ["layer_norm"] = (in a) => LayerNorm(a),
         ["rms_norm"] = (in a) => RmsNorm(a),
-        ["group_norm"] = (in a) => functional.group_norm(a.Tensor(0), a.Int(1), a.OptionalTensor(2), a.OptionalTensor(3), a.Float(4)),
+        ["group_norm"] = GroupNorm,
         ["scaled_dot_product_attention"] = (in a) => Attention.Compute(a),
         ["normalize"] = (in a) => functional.normalize(a.Tensor(0), a.Float(1), a.Int(2), a.Float(3)),
         ["cosine_similarity"] = (in a) => functional.cosine_similarity(a.Tensor(0), a.TensorLike(1, a.Tensor(0)), a.Int(2), a.Float(3)),
@@ -111,6 +111,17 @@ internal static partial class KernelTable
         (Tensor input, long[] shape) = NormalizedShape(a);
         return KernelGuards.IsMeta(input) ? input.clone()
             : functional.layer_norm(input, shape, a.OptionalTensor(2), a.OptionalTensor(3), a.Float(4));
+    }
+
+    /// <remarks>libtorch allocates two statistics for each group, of which it takes any number where there are no channels.</remarks>
+    private static Tensor GroupNorm(in OpArguments a)
+    {
+        Tensor input = a.Tensor(0);
+        long groups = a.Int(1);
+        if (input.ndim > 1 && groups > Math.Max(1, input.shape[1]))
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"group_norm(): {groups:N0} groups of {input.shape[1]:N0} channels; num_groups must divide the number of channels.");
+        return functional.group_norm(input, groups, a.OptionalTensor(2), a.OptionalTensor(3), a.Float(4));
     }
 
     /// <summary>RMSNorm, computed in float32 or wider as in PyTorch (aten/src/ATen/native/layer_norm.cpp).</summary>

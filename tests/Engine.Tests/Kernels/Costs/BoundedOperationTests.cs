@@ -268,6 +268,16 @@ public sealed class BoundedOperationTests
         Assert.Equal(ErrorCode.OpFailed, error.Code);
     }
 
+    /// <summary>libtorch allocates statistics for groups of no channels.</summary>
+    [Fact]
+    public void GroupsOfNoChannels_AreRefused()
+    {
+        using var scope = NewDisposeScope();
+        NdifException refused = Assert.ThrowsAny<NdifException>(() => Run(Context(), "group_norm", zeros(7, 0, 7), 1_000_000L));
+        Assert.Equal(ErrorCode.ShapeMismatch, refused.Code);
+        Assert.Equal([7, 0, 7], ((Tensor)Run(Context(), "group_norm", zeros(7, 0, 7), 1L)!).shape);
+    }
+
     /// <summary>Two rows of two billion elements cannot be divided further, nor can 512 rows of a product.</summary>
     [Theory]
     [InlineData("var")]
