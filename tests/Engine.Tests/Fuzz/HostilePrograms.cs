@@ -6,13 +6,14 @@ namespace Ndif.Engine.Tests.Fuzz;
 
 /// <summary>
 /// Generates programs of one operation of the op table on tensors whose sizes, element types and counts are at their limits: large ones,
-/// expanded ones, empty ones.
+/// expanded ones, empty ones. A quarter of them record a graph, and run a backward pass from the sum of the result.
 /// </summary>
 internal sealed class HostilePrograms(int seed)
 {
     private readonly Random _random = new(seed);
     private readonly OpSchema[] _rows = [.. OpTable.Rows.Values.Where(row => row.Name is not "requires_grad_").OrderBy(row => row.Name)];
     private Program _program = new();
+    private bool _hasGradient;
 
     private static readonly long[] _sizes =
         [0, 1, 1, 2, 3, 7, 64, 100, 1000, 1000, 4096, 20_000, 100_000, 1_000_000, 30_000_000, 300_000_000];
@@ -36,6 +37,7 @@ internal sealed class HostilePrograms(int seed)
     {
         _program = new Program { Version = ProgramFormat.Version, Model = model, Regions = { new Region() } };
         Description = "";
+        _hasGradient = _random.Next(4) == 0;
         OpSchema schema = _rows[_random.Next(_rows.Length)];
         bool isMatrix = schema.Name.StartsWith("linalg", StringComparison.Ordinal) || schema.Name is "matrix_exp" or "matmul" or "mm";
         int rank = isMatrix ? 2 : _random.Next(1, 5);
@@ -54,10 +56,20 @@ internal sealed class HostilePrograms(int seed)
         }
         uint result = Add(call);
         Description += $"\n{call}";
+        if (_hasGradient && schema.Returns == 1)
+        {
+            uint sum = Add(new Call { Op = "sum", Arguments = { new Argument { Node = result } } });
+            _program.Regions.Add(new Region());
+            AddToRegion(new Node
+            {
+                Backward = new Backward { Loss = new Argument { Node = sum }, Region = (uint)_program.Regions.Count - 1 },
+            });
+            Description += " backward";
+        }
         if (_random.Next(4) == 0)
         {
             var save = new Save { Name = "result", Value = new Argument { Node = result } };
-            _program.Regions[0].Nodes.Add(AddNode(new Node { Save = save }));
+            AddToRegion(new Node { Save = save });
         }
         return _program;
     }
@@ -115,22 +127,21 @@ internal sealed class HostilePrograms(int seed)
         var made = new Call { Op = isDrawn ? "rand" : "ones", Arguments = { Ints(own) } };
         made.Keywords.Add("dtype", new Argument { Dtype = type });
         uint node = Add(made);
+        if (_hasGradient && type is (DataType.Float32 or DataType.Float64 or DataType.Bfloat16 or DataType.Float16) && _random.Next(3) != 0)
+            node = AddToRegion(new Node { NewParameter = new NewParameter { Initial = new Argument { Node = node } } });
         Description += $"\n%{node} = {made.Op}({string.Join(",", own)}; {type}) -> {string.Join(",", shape)}";
         if (own.SequenceEqual(shape)) return new Argument { Node = node };
         return new Argument { Node = Add(new Call { Op = "expand", Arguments = { new Argument { Node = node }, Ints(shape) } }) };
     }
 
-    private uint Add(Call call)
-    {
-        uint id = AddNode(new Node { Call = call });
-        _program.Regions[0].Nodes.Add(id);
-        return id;
-    }
+    private uint Add(Call call) => AddToRegion(new Node { Call = call });
 
-    private uint AddNode(Node node)
+    private uint AddToRegion(Node node)
     {
         _program.Nodes.Add(node);
-        return (uint)_program.Nodes.Count - 1;
+        uint id = (uint)_program.Nodes.Count - 1;
+        _program.Regions[0].Nodes.Add(id);
+        return id;
     }
 
     private Argument Number() =>

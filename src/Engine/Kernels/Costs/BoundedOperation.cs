@@ -151,6 +151,7 @@ internal static class BoundedOperation
     /// <summary>Computes the operation, whose dimensions are its second argument, on the results of its parts.</summary>
     private static object? Combine(Kernel kernel, in OpArguments a, List<object?> parts)
     {
+        if (parts[0] is bool) return parts.All(part => (bool)part!);
         using DisposeScope scope = NewDisposeScope();
         Tensor results = stack([.. parts.Select(part => (Tensor)part!)]); // [parts, ...]
         foreach (object? part in parts) ((Tensor)part!).Dispose();

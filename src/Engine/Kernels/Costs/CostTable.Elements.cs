@@ -31,8 +31,8 @@ internal static partial class CostTable
         Row("isclose", SmallProduct, Test(8, temporaries: 5), RowSplit.Broadcast),
         Row("bitwise_and bitwise_or bitwise_xor bitwise_not", SmallProduct, Elementwise(1), RowSplit.Broadcast),
         // a result that is one value
-        Row("allclose", SmallProduct, Test(8, temporaries: 5)),
-        Row("equal", SmallProduct, (in a) => BroadcastShape(a) is null ? default : Test(2)(a)), // other shapes are not equal
+        Row("allclose", SmallProduct, Test(8, temporaries: 5), RowSplit.All),
+        Row("equal", SmallProduct, (in a) => HasOneShape(a) ? Test(2)(a) : default, (in a) => HasOneShape(a) ? RowSplit.All(a) : null),
         Row("dist", SmallProduct, Elementwise(4)),
         Row("mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy binary_cross_entropy_with_logits", SmallProduct,
             Elementwise(12, workspace: 4)),
@@ -123,6 +123,8 @@ internal static partial class CostTable
             if (a[i] is double || a[i] is Tensor tensor && IsReal(tensor)) return true;
         return false;
     }
+
+    private static bool HasOneShape(in OpArguments a) => a.Tensor(0).shape.AsSpan().SequenceEqual(a.Tensor(1).shape);
 
     /// <summary>One bool for each element, and temporaries of the argument's type.</summary>
     private static CostRule Test(double work, double temporaries = 0) => (in a) =>

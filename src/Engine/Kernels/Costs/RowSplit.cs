@@ -21,7 +21,7 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
 
     /// <summary>
     /// Whether the operation combines the rows, and its result is that of the same operation on the results of the parts, which have the
-    /// rows as their first dimension.
+    /// rows as their first dimension; or it is a bool, which is true if those of all parts are.
     /// </summary>
     public bool IsCombined { get; init; }
 
@@ -34,6 +34,9 @@ internal sealed record RowSplit(long Length, int[] ArgumentDims, int OutputDim)
     /// <summary>Element by element, with broadcasting.</summary>
     public static RowSplit? Broadcast(in OpArguments a) =>
         HasLists(a) || CostTable.BroadcastShape(a) is not { } shape ? null : Along(a, shape, PickDim(shape, []));
+
+    /// <summary>Whether a test holds for all elements: if it does for those of each part.</summary>
+    public static RowSplit? All(in OpArguments a) => Broadcast(a) is { } split ? split with { IsCombined = true } : null;
 
     /// <summary>The same in place. A tensor that is expanded cannot be changed, which the kernel reports.</summary>
     public static RowSplit? InPlace(in OpArguments a)

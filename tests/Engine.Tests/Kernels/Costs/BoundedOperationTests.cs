@@ -268,6 +268,22 @@ public sealed class BoundedOperationTests
         Assert.Equal(ErrorCode.OpFailed, error.Code);
     }
 
+    [Theory]
+    [InlineData("equal")]
+    [InlineData("allclose")]
+    public void TestOfAllElements_IsDivided(string op)
+    {
+        using var scope = NewDisposeScope();
+        int parts = 0;
+        var context = new KernelContext { Limits = new OperationLimits { DividesAll = true, OnPart = () => parts++ >= 0 } };
+        Tensor self = zeros(100, 3), other = zeros(100, 3);
+        Assert.Equal(true, Run(context, op, self, other));
+        Assert.InRange(parts, 2, 100);
+        other[57, 1] = 1;
+        Assert.Equal(false, Run(context, op, self, other));
+        Assert.Equal(op == "allclose", Run(context, op, self, zeros(1, 3)));
+    }
+
     /// <summary>libtorch allocates statistics for groups of no channels.</summary>
     [Fact]
     public void GroupsOfNoChannels_AreRefused()
