@@ -17,7 +17,16 @@ internal static class ValueDeserializer
         Data.ValueOneofCase.Text => data.Text,
         Data.ValueOneofCase.List when data.List.Tuple => data.List.Items.Select(item => Deserialize(item, device)).ToArray(),
         Data.ValueOneofCase.List => data.List.Items.Select(item => Deserialize(item, device)).ToList(),
-        Data.ValueOneofCase.Map => data.Map.Entries.ToDictionary(e => e.Key, e => Deserialize(e.Value, device)),
+        Data.ValueOneofCase.Map => DeserializeMap(data.Map, device),
         _ => null,
     };
+
+    private static Dictionary<string, object?> DeserializeMap(DataMap map, torch.Device device)
+    {
+        var entries = new Dictionary<string, object?>(map.Entries.Count);
+        foreach (DataEntry entry in map.Entries)
+            if (!entries.TryAdd(entry.Key, entry.Value is { } value ? Deserialize(value, device) : null))
+                throw Errors.CreateException(ErrorCode.CorruptData, $"A map arrived with the key `{ErrorText.Truncate(entry.Key)}` twice.");
+        return entries;
+    }
 }

@@ -16,8 +16,8 @@ namespace Ndif.Cli.Supervision;
 ///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
 /// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
 /// 3. A child that ends by itself with 0 was drained. One that an operator drains says so over another pipe, and is not started again
-///    either if it fails before its last job has ended. One that ends with another code within <see cref="_minRunTime"/> of its start has
-///    a wrong option, most likely: its code is that of this process.
+///    either if it fails before its last job has ended. If the first one ends with another code within <see cref="_minRunTime"/> of its
+///    start, it has a wrong option, most likely: its code is that of this process.
 /// 4. Otherwise it is started again, after a delay that doubles up to <see cref="_maxDelay"/> and is reset by a run of
 ///    <see cref="_steadyRunTime"/>.
 /// </summary>
@@ -46,6 +46,7 @@ internal sealed partial class Supervisor(ILogger logger)
 
     private async Task<int> RunAsync(CancellationToken stopping)
     {
+        bool hasRun = false; // longer than that
         for (TimeSpan delay = _minDelay; ; delay = delay * 2 < _maxDelay ? delay * 2 : _maxDelay)
         {
             long started = Stopwatch.GetTimestamp();
@@ -58,7 +59,8 @@ internal sealed partial class Supervisor(ILogger logger)
                 LogDrained(Describe(code), ran.TotalSeconds);
                 return 0;
             }
-            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime) return code; // 3
+            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime && !hasRun) return code; // 3
+            hasRun = true;
             if (ran >= _steadyRunTime) delay = _minDelay;
             if (isUnresponsive) _unresponsive++;
             else _failed++;

@@ -195,13 +195,16 @@ internal sealed class Plan
     };
 
     /// <summary>The user's line that recorded a node, or null.</summary>
-    public SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
+    public SourceLine? LineOf(uint node) => IsNode(node) && Program.Nodes[(int)node].Line is > 0 and var line
+        ? Program.Lines[(int)line - 1] : null;
+
+    private bool IsNode(uint node) => node < Program.Nodes.Count;
 
     /// <summary>The error with the node and the user's line at which it occurred.</summary>
     internal Error WithLocation(Error error, uint node)
     {
         Error located = error.Clone();
-        if (!located.HasNode) located.Node = node;
+        if (!located.HasNode || !IsNode(located.Node)) located.Node = node;
         located.Line ??= LineOf(located.Node);
         return located;
     }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 
 namespace Ndif;
 
@@ -70,6 +71,9 @@ public sealed partial class TensorData
             throw Errors.CreateException(ErrorCode.CorruptData, "A tensor arrived without its bytes.");
         if (!Enum.IsDefined((DType)tensor.Dtype))
             throw Errors.CreateException(ErrorCode.CorruptData, $"A tensor arrived with the unknown element type {(int)tensor.Dtype}.");
+        if (tensor.Shape.Count > ProgramFormat.MaxRank)
+            throw Errors.CreateException(ErrorCode.CorruptData,
+                $"A tensor arrived with {tensor.Shape.Count} dimensions; it has at most {ProgramFormat.MaxRank}.");
         try
         {
             return new TensorData((DType)tensor.Dtype, [.. tensor.Shape], tensor.Inline.Memory);

@@ -142,6 +142,7 @@ public sealed partial class ProgramValidator
         protected override RegionContext? VisitCache(Cache cache, RegionContext scope)
         {
             RequireTrace(scope, "A cache");
+            if (cache.Dtype is not DataType.Unspecified) RequireType(cache.Dtype);
             if (cache.Routing && Model is { } model && !HasExperts(model.Root))
                 throw InvalidProgram($"{model.Architecture} has no experts, so it has no routing to cache.", "Leave routing out.");
             foreach (string path in cache.Modules)

@@ -160,6 +160,7 @@ public sealed partial class ProgramValidator
                 throw InvalidProgram($"A node uses %{argument.Node} before it is defined.");
             case Argument.ValueOneofCase.Constant when argument.Constant >= _program.Constants.Count:
                 throw InvalidProgram($"A node uses constant {argument.Constant}; the program has {_program.Constants.Count}.");
+            case Argument.ValueOneofCase.Dtype: RequireType(argument.Dtype); break;
             case Argument.ValueOneofCase.List:
                 foreach (Argument item in argument.List.Items) ValidateArgument(item, depth + 1);
                 break;
@@ -174,6 +175,11 @@ public sealed partial class ProgramValidator
                     if (part is not null) ValidateArgument(part, depth + 1);
                 break;
         }
+    }
+
+    private static void RequireType(DataType type)
+    {
+        if (!Enum.IsDefined((DType)type)) throw InvalidProgram($"A node has the unknown element type {(int)type}.");
     }
 
     private bool IsDefined(uint node) => node < _isDefined.Length

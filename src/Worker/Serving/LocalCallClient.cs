@@ -10,6 +10,9 @@ namespace Ndif.Worker.Serving;
 internal sealed class LocalCallClient(
     Lease lease, IJobQueue jobs, JobEventPublisher events, JobTensorStore tensors, TimeSpan longest, CancellationToken cancelled)
 {
+    /// <summary>The characters of a client's error that the job keeps.</summary>
+    private const int MaxErrorLength = 4000;
+
     private ulong _lastTicket;
 
     /// <summary>
@@ -36,7 +39,9 @@ internal sealed class LocalCallClient(
                 ErrorCode.LocalCallFailed, $"The client did not answer a local call within {limit.TotalSeconds:0.###} s.",
                 "The forward pass waits for the answer. Answer sooner, or pass a longer timeout, up to the limit of the service. "
                 + "A job that no client follows cannot make local calls.");
-        if (reply.Error is { } error) throw Errors.ToException(error);
+        if (reply.Error is { } error) // the code, node and line are the worker's: the client may write anything there
+            throw Errors.CreateException(ErrorCode.LocalCallFailed, ErrorText.Truncate(error.Message, MaxErrorLength),
+                ErrorText.Truncate(error.Hint, MaxErrorLength));
         Data answer = reply.Value ?? new Data();
         tensors.Resolve(run, answer);
         return answer;

@@ -21,6 +21,9 @@ public sealed class TensorDataTests
     [Fact]
     public void Wire_RefusesWhatDoesNotFit()
     {
+        var deep = new Tensor { Dtype = DataType.Float32, Inline = ByteString.CopyFrom(0, 0, 0, 0) };
+        for (int i = 0; i < 65; i++) deep.Shape.Add(1);
+        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(deep)).Code);
         Assert.Equal(ErrorCode.CorruptData,
             Assert.Throws<NdifException>(() =>
                 TensorData.FromProto(

@@ -57,6 +57,17 @@ public sealed class RegionTests
         Assert.Equal(ErrorCode.LimitExceeded, ProgramValidator.Validate(program, null, limits)?.Code);
     }
 
+    [Fact]
+    public void UnknownElementTypes_AreRefused()
+    {
+        Program program = WithBranches(2);
+        var call = new Call { Op = "zeros", Arguments = { new Argument { List = new ArgumentList() } } };
+        call.Keywords.Add("dtype", new Argument { Dtype = (DataType)77 });
+        program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+        program.Nodes.Add(new Node { Call = call });
+        Assert.Contains("element type 77", Validate(program)?.Message ?? "", StringComparison.Ordinal);
+    }
+
     private static Error? Validate(Program program) =>
         ProgramValidator.Validate(program, null, new ProgramLimits { Nodes = 100, Nesting = 64, MessageBytes = int.MaxValue });
 

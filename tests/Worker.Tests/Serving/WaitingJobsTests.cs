@@ -60,6 +60,31 @@ public sealed class WaitingJobsTests
         await cluster.RunAsync(a);
     }
 
+    /// <summary>A node that the program does not have ended the worker.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task TheErrorOfAClient_FailsItsJob_WhateverItSays(bool inTrace)
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a] });
+        string job = await cluster.SubmitAsync(a, TestPrograms.LocalCall(a, inTrace: inTrace));
+        var error = new Error
+        {
+            Code = ErrorCode.JobCancelled, Message = new string('m', 100_000), Hint = new string('h', 100_000), Node = uint.MaxValue,
+            Line = new SourceLine { File = "/etc/passwd", Line = 1 }, Module = "transformer",
+        };
+        LocalRequest request = await WaitForRequestAsync(cluster, job);
+        await cluster.Backend.Jobs.ReplyAsync(job, new LocalReply { Ticket = request.Ticket, Error = error }, WorkerTestCluster.Cancel);
+        StateChanged end = await cluster.WaitForEndAsync(job);
+        Assert.Equal((JobState.Failed, ErrorCode.LocalCallFailed), (end.State, end.Error.Code));
+        Assert.StartsWith("mmm", end.Error.Message, StringComparison.Ordinal);
+        Assert.InRange(end.Error.CalculateSize(), 0, 10_000);
+        Assert.Null(end.Error.Line);
+        await cluster.RunAsync(a);
+    }
+
     [Fact]
     public async Task AnUnansweredLocalCall_FailsSoon_WithItsOwnError()
     {
