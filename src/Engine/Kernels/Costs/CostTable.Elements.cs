@@ -55,10 +55,11 @@ internal static partial class CostTable
         // rows that do not depend on each other
         Row("softmax log_softmax", SmallProduct, (in a) => Rows(a, 12, results: a.Has(2) ? 2 : 1, copies: 1),
             (in a) => RowSplit.Rows(a, [a.Int(1)])),
-        Row("normalize", SmallProduct, (in a) => Rows(a, 8, copies: 3), (in a) => RowSplit.Rows(a, [a.Int(2)])),
-        Row("layer_norm", SmallProduct, (in a) => Rows(a, 8, copies: 1),
+        Row("normalize", SmallProduct, (in a) => WithStatistics(a, Rows(a, 8, copies: 3), CountWithout(a, 0, a.Int(2))),
+            (in a) => RowSplit.Rows(a, [a.Int(2)])),
+        Row("layer_norm", SmallProduct, (in a) => WithStatistics(a, Rows(a, 8, copies: 1), LeadingCount(a, a.Ints(1).Length)),
             (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
-        Row("rms_norm", SmallProduct, (in a) => Rows(a, 8, copies: 4),
+        Row("rms_norm", SmallProduct, (in a) => WithStatistics(a, Rows(a, 8, copies: 4), LeadingCount(a, a.Ints(1).Length)),
             (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
         Row("group_norm", SmallProduct, (in a) => Rows(a, 8, copies: 2), (in a) => RowSplit.Rows(a, RowSplit.AllBut(a, 0))),
         Row("glu", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, [a.Int(1)])),
@@ -172,6 +173,16 @@ internal static partial class CostTable
         double bytes = Count(a, 0) * Math.Max(ElementBytes(a, 0), 4);
         return new OpCost(results * bytes, copies * bytes, work * Count(a, 0) * WidestFactor(a));
     }
+
+    /// <summary>The cost with two temporaries for each row, which there are for rows without elements too.</summary>
+    private static OpCost WithStatistics(in OpArguments a, OpCost cost, double rows) => cost with
+    {
+        WorkspaceBytes = cost.WorkspaceBytes + 2 * rows * Math.Max(ElementBytes(a, 0), 4), Elements = Math.Max(cost.Elements, 2 * rows),
+    };
+
+    /// <summary>The product of the dimensions of the first argument but the last ones.</summary>
+    private static double LeadingCount(in OpArguments a, int last) =>
+        a[0] is Tensor self && self.ndim >= last ? Product(self.shape[..^last]) : 1;
 
     private static CostRule Cast(double width) => (in a) => new OpCost(Count(a, 0) * width, 0, 2 * Count(a, 0));
 

@@ -215,6 +215,19 @@ public sealed class CostTableTests
         Assert.Equal(20, cost.TypicalShare * cost.Elements / self.numel(), 3);
     }
 
+    /// <summary>Rows without elements have norms, means and deviations too.</summary>
+    [Theory]
+    [InlineData("normalize")]
+    [InlineData("layer_norm")]
+    [InlineData("rms_norm")]
+    public void TheStatisticsOfEmptyRows_Count(string op)
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(1000, 1000, 0);
+        OpCost cost = op == "normalize" ? CostOf(op, self, 2.0, 2L) : CostOf(op, self, new long[] { 0 });
+        Assert.InRange(cost.Bytes, 4e6, 2e7);
+    }
+
     /// <summary>A job is preempted for the time that a remainder typically takes; whether it can end is asked of the longest.</summary>
     [Fact]
     public void ARemainder_IsExpectedToTakeItsTypicalTime()
