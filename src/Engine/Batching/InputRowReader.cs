@@ -19,13 +19,17 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
     /// BAD_INPUT: no tokens, an id outside of the vocabulary, or too many tokens for the model. OUT_OF_MEMORY: the rows of all invokes
     /// exceed the memory of the job.
     /// </exception>
+    /// <exception cref="OperationCanceledException">Between two texts: the job was cancelled or preempted.</exception>
     public List<InputRow> ReadRows(InvokeInput invoke, uint maxNewTokens)
     {
         ValueSlots slots = job.Slots;
         List<InputRow> rows = [];
         if (invoke.Input is null) return rows;
         for (int i = 0; i < invoke.Input.Prompts.Count; i++)
+        {
+            job.Limits.BetweenParts();
             rows.Add(model.Encode(invoke.Input.Prompts[i], i < invoke.Input.Pairs.Count ? invoke.Input.Pairs[i] : null));
+        }
         foreach (Protocol.TokenRow row in invoke.Input.Tokens) rows.Add(new InputRow([.. row.Ids], null));
         if (invoke.Ids is not null)
             AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), invoke.TokenTypes?.Evaluate(slots));
@@ -62,6 +66,7 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
         switch (value)
         {
             case string text:
+                job.Limits.BetweenParts();
                 InputRow row = model.Encode(text);
                 RequireMemory(1, row.InputIds.Length, arrays: 1);
                 rows.Add(row);

@@ -49,7 +49,7 @@ internal sealed partial class LanguageModelBatch
         {
             if (rows.IsGenerating && !rows.HasEnded)
             {
-                RunGuarded(rows, () => rows.SelectTokens((torch.Tensor)output["logits"]!));
+                RunGuarded(rows, () => rows.SelectTokens((torch.Tensor)output["logits"]!, _onPreemptionPoint));
                 continue;
             }
             if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _model.Root.OutputAxes);

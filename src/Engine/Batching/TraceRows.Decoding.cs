@@ -13,7 +13,9 @@ internal sealed partial class TraceRows
 {
     /// <summary>Selects the next token of each row.</summary>
     /// <param name="logits">[batch, seq, vocab] of the whole batch</param>
-    public void SelectTokens(torch.Tensor logits)
+    /// <param name="onPreemptionPoint">Called between two rows, where passes of other traces may run.</param>
+    /// <exception cref="OperationCanceledException">The job was cancelled.</exception>
+    public void SelectTokens(torch.Tensor logits, Action onPreemptionPoint)
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor last = logits.narrow(0, FirstRow, RowCount).select(1, -1);      // [trace's rows, vocab]
@@ -32,11 +34,21 @@ internal sealed partial class TraceRows
         {
             Span<float> scores = _scores.Length == 0 ? [] : _scores.AsSpan(row * vocab, decoder.RowCount * vocab);
             if (!decoder.NeedsScores) decoder.NextTokens[0] = isOnCpu ? TensorPrimitives.IndexOfMax(scores) : argmax[row];
-            else if (!decoder.HasEnded || decoder.RowCount > 1) decoder.SelectTokens(scores, vocab);
+            else if (!decoder.HasEnded || decoder.RowCount > 1)
+            {
+                BetweenParts();
+                decoder.SelectTokens(scores, vocab, BetweenParts);
+            }
             row += decoder.RowCount;
         }
         foreach (ISequenceDecoder decoder in decoders)
             if (decoder.HasEnded) Array.Fill(decoder.NextTokens, _padTokenId);
+
+        void BetweenParts()
+        {
+            Trace.Job.Limits.ThrowIfCancelled();
+            onPreemptionPoint();
+        }
     }
 
     /// <summary>Replaces the selected tokens by those that the streamer's site returned.</summary>

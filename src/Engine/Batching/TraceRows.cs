@@ -36,6 +36,7 @@ internal sealed partial class TraceRows : IPreparedTrace
     /// <exception cref="NdifException">
     /// BAD_INPUT or BAD_ARGUMENT: the input of an invoke, or the generation options, are not valid.
     /// </exception>
+    /// <exception cref="OperationCanceledException">The job was cancelled or preempted.</exception>
     public TraceRows(TraceRun trace, HookedLanguageModel model)
     {
         (Trace, _model) = (trace, model);
@@ -46,17 +47,20 @@ internal sealed partial class TraceRows : IPreparedTrace
             (_rowsPerInput, _sequencesPerInput, _padTokenId) = (options.RowsPerInput, options.SequencesPerInput, options.PadTokenId);
 
         if (IsGenerating) RequireMemoryOfOptions(node);
+        options?.OnPart = trace.Job.Limits.BetweenParts;
         List<string> warnings = [];
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
         var reader = new InputRowReader(trace.Job, model);
         List<List<InputRow>> rows = [];
         List<int> offsets = []; // the first input row of each invoke
+        ResolvedGenerationOptions? latest = options; // of the invokes before
         int promptCount = 0, inputCount = 0;
         for (int i = 0; i < node.Invokes.Count; i++)
         {
             Generation? overrides = node.Invokes[i].Generation;
             ResolvedGenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
-                : ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation, overrides);
+                : ResolveForInvoke(overrides, options!, latest!);
+            latest = invokeOptions;
             rows.Add(reader.ReadRows(trace.Statement.Invokes[i], (uint)(invokeOptions?.MaxNewTokens ?? 0)));
             offsets.Add(inputCount);
             inputCount += rows[i].Count;
@@ -255,13 +259,29 @@ internal sealed partial class TraceRows : IPreparedTrace
         public int End => Offset + Count;
     }
 
+    /// <summary>The options of an invoke that changes those of the trace.</summary>
+    /// <param name="ofTrace">Those of the trace.</param>
+    /// <param name="latest">Those of the invoke before, whose changes are often the same ones.</param>
+    private ResolvedGenerationOptions ResolveForInvoke(Generation overrides, ResolvedGenerationOptions ofTrace,
+        ResolvedGenerationOptions latest)
+    {
+        Trace.Job.Limits.BetweenParts();
+        ResolvedGenerationOptions options =
+            ResolvedGenerationOptions.Resolve(_model.Defaults, Trace.Statement.Trace.Generation, overrides);
+        options.OnPart = Trace.Job.Limits.BetweenParts;
+        if (latest != ofTrace) options.ShareSequencesOf(latest);
+        options.ShareSequencesOf(ofTrace);
+        return options;
+    }
+
     /// <summary>Checks the memory of the options: those of an invoke are a copy of those of the trace, with what it changes.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY.</exception>
     private void RequireMemoryOfOptions(Protocol.Messages.Trace node)
     {
         const double BytesOfByte = 32; // a token id of one byte becomes a long, in a list and in a set
         int copies = node.Invokes.Count(invoke => invoke.Generation is not null);
-        long bytes = node.Generation?.CalculateSize() ?? 0;
-        Trace.Job.Limits.RequireMemory("The options of the generation", BytesOfByte * bytes * (copies + 1.0), 0);
+        double bytes = (node.Generation?.CalculateSize() ?? 0) * (copies + 1.0)
+            + node.Invokes.Sum(invoke => (double)(invoke.Generation?.CalculateSize() ?? 0));
+        Trace.Job.Limits.RequireMemory("The options of the generation", BytesOfByte * bytes, 0);
     }
 }

@@ -61,7 +61,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     public IReadOnlyList<IReadOnlyList<long>> Sequences =>
         [.. _finishedBeams.Where(b => b.IsFinished).Concat(_runningBeams).Take(_options.SequencesPerInput).Select(b => b.Tokens)];
 
-    public void SelectTokens(Span<float> scores, int vocabSize)
+    public void SelectTokens(Span<float> scores, int vocabSize, Action? betweenParts = null)
     {
         if (HasEnded)
         {
@@ -69,21 +69,26 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
             for (int beam = 0; beam < RowCount; beam++) _sourceRows[beam] = beam;
             return;
         }
-        ProcessScores(scores, vocabSize);                               // 1
-        (int Index, float Score)[] best = SelectCandidates(scores);     // 2
-        Beam[] candidates = Array.ConvertAll(best, c => ExtendBeam(_runningBeams[c.Index / vocabSize], c.Index % vocabSize, c.Score));
-        UpdateRunningBeams(best, candidates, vocabSize);                // 3
-        UpdateFinishedBeams(candidates);                                // 4
+        ProcessScores(scores, vocabSize, betweenParts);                                             // 1
+        (int Index, float Score)[] best = SelectCandidates(scores, vocabSize, betweenParts);        // 2
+        Beam[] candidates = Array.ConvertAll(best, c =>
+        {
+            betweenParts?.Invoke();
+            return ExtendBeam(_runningBeams[c.Index / vocabSize], c.Index % vocabSize, c.Score);
+        });
+        UpdateRunningBeams(best, candidates, vocabSize);                                            // 3
+        UpdateFinishedBeams(candidates);                                                            // 4
         _generatedLength++;
-        HasEnded = IsSearchFinished(candidates);                        // 5
+        HasEnded = IsSearchFinished(candidates);                                                    // 5
     }
 
     public void CommitTokens() { }
 
-    private void ProcessScores(Span<float> scores, int vocabSize)
+    private void ProcessScores(Span<float> scores, int vocabSize, Action? betweenParts)
     {
         for (int beam = 0; beam < RowCount; beam++)
         {
+            betweenParts?.Invoke();
             Span<float> row = scores.Slice(beam * vocabSize, vocabSize);
             if (!_options.Values.RemoveInvalidValues || IsDistribution(row)) ScoreRanking.LogSoftmax(row);
             else row.Fill(float.NaN); // as log_softmax in PyTorch; the processor that removes invalid values comes later
@@ -96,14 +101,16 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     private static bool IsDistribution(ReadOnlySpan<float> scores) =>
         float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Max(scores));
 
-    private (int Index, float Score)[] SelectCandidates(Span<float> scores)
+    private (int Index, float Score)[] SelectCandidates(Span<float> scores, int vocabSize, Action? betweenParts)
     {
         TokenSampler.MaxScore(scores); // an error if the options exclude every token of every beam
-        int count = Math.Min(Math.Max(2, 1 + _options.EosTokenIds.Count) * RowCount, scores.Length);
+        int endCount = _options.EosTokenIds.Count(id => id < vocabSize); // no candidate ends with another one
+        int count = Math.Min(Math.Max(2, 1 + endCount) * RowCount, scores.Length);
         if (!_options.DoSample) return TopKSelector.Select(scores, count);
         var drawn = new List<(int, float)>(count);
         for (int draw = 0; draw < count && System.Numerics.Tensors.TensorPrimitives.Max<float>(scores) > float.NegativeInfinity; draw++)
         {
+            betweenParts?.Invoke();
             int index = TokenSampler.Sample(scores, _random.UniformAt(_generatedLength, draw));
             drawn.Add((index, scores[index]));
             scores[index] = float.NegativeInfinity;
@@ -114,7 +121,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     private Beam ExtendBeam(Beam parent, int token, float score)
     {
         long[] tokens = [.. parent.Tokens, token];
-        bool ends = tokens.Length >= _options.MaxNewTokens || _options.EosTokenIds.Contains(token)
+        bool ends = tokens.Length >= _options.MaxNewTokens || _options.IsEnd(token)
             || (_stopCriteria is not null && _stopCriteria.IsCompletedBy((long[])[.. _prompt, .. tokens]));
         return new Beam(tokens, score, ends);
     }

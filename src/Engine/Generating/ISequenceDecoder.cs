@@ -2,7 +2,7 @@ namespace Ndif.Engine.Generating;
 
 /// <summary>Continues one row of the input: as one row of the batch, or as several beams.</summary>
 /// <remarks>
-/// In each step the engine calls <see cref="SelectTokens(Span{float}, int)"/>, or sets the most likely tokens, and then
+/// In each step the engine calls <see cref="SelectTokens(Span{float}, int, Action)"/>, or sets the most likely tokens, and then
 /// <see cref="CommitTokens"/>.
 /// </remarks>
 internal interface ISequenceDecoder
@@ -27,7 +27,8 @@ internal interface ISequenceDecoder
 
     /// <summary>Chooses the next tokens.</summary>
     /// <param name="scores">[batch, vocab]; overwritten.</param>
-    void SelectTokens(Span<float> scores, int vocabSize);
+    /// <param name="betweenParts">Called between two parts of a long selection; it may throw.</param>
+    void SelectTokens(Span<float> scores, int vocabSize, Action? betweenParts = null);
 
     /// <summary>Appends the chosen tokens to the row.</summary>
     void CommitTokens();

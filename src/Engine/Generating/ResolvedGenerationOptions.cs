@@ -10,6 +10,8 @@ namespace Ndif.Engine.Generating;
 /// <param name="warnings">What the generation does otherwise than its options and the model's files say.</param>
 internal sealed class ResolvedGenerationOptions(Generation values, long padTokenId, IReadOnlyList<string> warnings)
 {
+    private HashSet<long>? _ends;
+
     public IReadOnlyList<string> Warnings => warnings;
 
     public Generation Values => values;
@@ -30,13 +32,23 @@ internal sealed class ResolvedGenerationOptions(Generation values, long padToken
     /// <summary>The tokens that end a row; none if the generation ignores them.</summary>
     public IReadOnlyList<long> EosTokenIds { get; } = values.IgnoreEos ? [] : [.. values.Eos.Distinct()];
 
+    /// <summary>Called between two parts of what is built for all rows; it may throw. Null if nobody waits for it.</summary>
+    public Action? OnPart { private get; set; }
+
     /// <summary>The biases of sequences, for all rows with these options; null if there are none.</summary>
-    public SequenceBiasLogitsProcessor? SequenceBias => field ??= values.SequenceBias is { Biases: { Count: > 0 } biases }
-        ? new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias))) : null;
+    public SequenceBiasLogitsProcessor? SequenceBias
+    {
+        get => field ??= values.SequenceBias is { Biases: { Count: > 0 } biases }
+            ? new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias)), OnPart) : null;
+        private set;
+    }
 
     /// <summary>The sequences that never occur, for all rows with these options; null if there are none.</summary>
-    public SequenceBiasLogitsProcessor? BadWords => field ??= values.BadWords is { Rows.Count: > 0 } words
-        ? SequenceBiasLogitsProcessor.Forbid(words, EosTokenIds) : null;
+    public SequenceBiasLogitsProcessor? BadWords
+    {
+        get => field ??= values.BadWords is { Rows.Count: > 0 } words ? SequenceBiasLogitsProcessor.Forbid(words, IsEnd, OnPart) : null;
+        private set;
+    }
 
     /// <summary>The number of rows of the batch that each row of the input becomes.</summary>
     public int RowsPerInput => NumBeams > 1 ? NumBeams : SequencesPerInput;
@@ -47,6 +59,16 @@ internal sealed class ResolvedGenerationOptions(Generation values, long padToken
     /// <summary>The number of tokens that a truncation leaves at least. A beam search must find candidates that do not end.</summary>
     /// <remarks>min_tokens_to_keep in _get_logits_processor, transformers/generation/utils.py</remarks>
     public int MinTokensToKeep => NumBeams > 1 ? Math.Max(2, EosTokenIds.Count + 1) : 1;
+
+    /// <summary>Whether a token ends a row.</summary>
+    public bool IsEnd(long token) => (_ends ??= [.. EosTokenIds]).Contains(token);
+
+    /// <summary>Takes the sequences of other options where they are equal: an invoke often changes no more than its seed.</summary>
+    public void ShareSequencesOf(ResolvedGenerationOptions other)
+    {
+        if (Equals(values.SequenceBias, other.Values.SequenceBias)) SequenceBias = other.SequenceBias;
+        if (Equals(values.BadWords, other.Values.BadWords) && EosTokenIds.SequenceEqual(other.EosTokenIds)) BadWords = other.BadWords;
+    }
 
     /// <param name="defaults">Those of the model.</param>
     /// <param name="requests">The options of the trace, then those of the invoke, which override them.</param>

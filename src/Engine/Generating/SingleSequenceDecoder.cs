@@ -29,7 +29,7 @@ internal sealed class SingleSequenceDecoder(
 
     public IReadOnlyList<IReadOnlyList<long>> Sequences => [_newTokens];
 
-    public void SelectTokens(Span<float> scores, int vocabSize)
+    public void SelectTokens(Span<float> scores, int vocabSize, Action? betweenParts = null)
     {
         foreach (ILogitsProcessor processor in _logitsProcessors)
             processor.Apply(CollectionsMarshal.AsSpan(_tokens), prompt.Length, scores);
@@ -46,6 +46,6 @@ internal sealed class SingleSequenceDecoder(
         _tokens.Add(NextTokens[0]);
         _newTokens.Add(NextTokens[0]);
         bool stopped = stopCriteria is not null && stopCriteria.Add(NextTokens[0]);
-        HasEnded = stopped || options.EosTokenIds.Contains(NextTokens[0]) || _newTokens.Count >= options.MaxNewTokens;
+        HasEnded = stopped || options.IsEnd(NextTokens[0]) || _newTokens.Count >= options.MaxNewTokens;
     }
 }

@@ -180,6 +180,29 @@ public sealed class BeamSearchDecoderTests
     }
 
     [Fact]
+    public void EndTokensOutsideOfTheVocabulary_DoNotCount()
+    {
+        var g = new Generation { Beams = 3, ReturnSequences = 3, MaxNewTokens = 4, Sample = true, Temperature = 2, Eos = { End } };
+        Generation more = g.Clone();
+        more.Eos.AddRange(Enumerable.Range(VocabSize, 2_000).Select(id => (long)id));
+        for (int model = 1; model <= 20; model++) Assert.Equal(Search(model, g), Search(model, more));
+    }
+
+    [Fact]
+    public void ASearch_CanEndBetweenTwoDraws()
+    {
+        const int Vocabulary = 2_000;
+        var g = new Generation { Beams = 64, MaxNewTokens = 8, Sample = true, TopK = 0 };
+        g.Eos.AddRange(Enumerable.Range(0, Vocabulary / 2).Select(id => (long)id)); // 64,064 draws from 128,000 scores
+        var beams = new BeamSearchDecoder(Options(g), [0], null, new RowRandomGenerator(3), null);
+        int parts = 0;
+        Assert.Throws<OperationCanceledException>(() => beams.SelectTokens(new float[64 * Vocabulary], Vocabulary, () =>
+        {
+            if (++parts == 70) throw new OperationCanceledException();
+        }));
+    }
+
+    [Fact]
     public void SampledBeams_AreTheSameWithTheSameSeed()
     {
         var g = new Generation { Beams = 3, MaxNewTokens = 4, Sample = true, Temperature = 2 };

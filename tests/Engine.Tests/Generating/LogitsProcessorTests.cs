@@ -203,6 +203,75 @@ public sealed class LogitsProcessorTests
     }
 
     [Fact]
+    public void ManyBiases_AreThoseOfTheSequencesThatEndTheRow()
+    {
+        for (int seed = 0; seed < 50; seed++)
+        {
+            var random = new Random(seed);
+            (long[] Tokens, double Bias)[] biases = [.. Enumerable.Range(0, 200)
+                .Select(_ => (Enumerable.Range(0, random.Next(1, 5)).Select(_ => (long)random.Next(3)).ToArray(), random.NextDouble()))];
+            long[] row = [.. Enumerable.Range(0, random.Next(6)).Select(_ => (long)random.Next(3))];
+            List<(long[] Tokens, double Bias)> latest = []; // in the order of a dictionary of Python
+            foreach (var (tokens, bias) in biases)
+            {
+                int at = latest.FindIndex(other => other.Tokens.SequenceEqual(tokens));
+                if (at < 0) latest.Add((tokens, bias));
+                else latest[at] = (tokens, bias);
+            }
+            var sums = new float[VocabSize];
+            foreach (var (tokens, bias) in latest.OrderBy(b => b.Tokens.Length > 1))
+                if (tokens.Length == 1 || (tokens.Length <= row.Length && row.AsSpan().EndsWith(tokens.AsSpan(..^1))))
+                    sums[tokens[^1]] += (float)bias;
+            float[] scores = Scores(seed);
+            Assert.Equal(scores.Zip(sums, (score, sum) => score + sum),
+                Apply(new SequenceBiasLogitsProcessor(biases.Select(b => ((IReadOnlyList<long>)b.Tokens, b.Bias))), scores, row));
+        }
+    }
+
+    [Fact]
+    public void ManyBiases_CanBeCancelled_WhileTheyAreCopiedAndSorted()
+    {
+        IReadOnlyList<long>[] rows = [.. Enumerable.Range(0, 2_000)
+            .Select(row => (IReadOnlyList<long>)[row, .. Enumerable.Repeat(7L, 20)])];
+        int partCount = CountParts(int.MaxValue);
+        Assert.InRange(partCount, 40, 1_000);
+        foreach (int last in (int[])[1, 9, 20, partCount - 1])
+            Assert.Throws<OperationCanceledException>(() => { CountParts(last); });
+
+        int CountParts(int last)
+        {
+            int parts = 0;
+            _ = new SequenceBiasLogitsProcessor(rows.Select(row => (row, 1.0)), () =>
+            {
+                if (++parts >= last) throw new OperationCanceledException();
+            });
+            return parts;
+        }
+    }
+
+    [Fact]
+    public void EqualSequencesOfTwoInvokes_AreThere_Once()
+    {
+        var defaults = new GenerationDefaults(new Generation(), null, null);
+        var request = new Generation
+        {
+            Eos = { 1 }, BadWords = new() { Rows = { new Protocol.TokenRow { Ids = { 6, 2 } }, new Protocol.TokenRow { Ids = { 1 } } } },
+            SequenceBias = new() { Biases = { new SequenceBias { Ids = { 7 }, Bias = 1 } } },
+        };
+        ResolvedGenerationOptions one = Resolve(new Generation { Seed = 1 }), two = Resolve(new Generation { Seed = 2 }),
+            otherEnd = Resolve(new Generation { Eos = { 3 } });
+        two.ShareSequencesOf(one);
+        otherEnd.ShareSequencesOf(one);
+        Assert.NotNull(one.BadWords);
+        Assert.Same(one.BadWords, two.BadWords);
+        Assert.Same(one.SequenceBias, two.SequenceBias);
+        Assert.NotSame(one.BadWords, otherEnd.BadWords); // there the first end may not be chosen
+        Assert.Same(one.SequenceBias, otherEnd.SequenceBias);
+
+        ResolvedGenerationOptions Resolve(Generation overrides) => ResolvedGenerationOptions.Resolve(defaults, request, overrides);
+    }
+
+    [Fact]
     public void Rules_StandInHuggingFacesOrder()
     {
         var defaults = new GenerationDefaults(new Generation(), null, null);

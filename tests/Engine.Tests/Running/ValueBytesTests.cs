@@ -31,16 +31,18 @@ public sealed class ValueBytesTests : IDisposable
     [InlineData("a cache")]
     [InlineData("a pass")]
     [InlineData("options of a generation")]
+    [InlineData("options of its invokes")]
     public void WhoHoldsTooMuch_RunsOutOfMemory_AndTheOtherOfThePassDoesNot(string what)
     {
-        Program greedy = what is "options of a generation" ? _fixture.RecordIn(Model.Generate(null, 5, new()
-        {
-            // each invoke has its own copy
-            SequenceBias = [.. Enumerable.Range(0, 1000).Select(i => ((IReadOnlyList<int>)[1 + i % 9, 1 + i / 9 % 9, 1 + i / 81], 1.0))],
-        }), t =>
+        (IReadOnlyList<int>, double)[] biases =
+            [.. Enumerable.Range(0, 1000).Select(i => ((IReadOnlyList<int>)[1 + i % 9, 1 + i / 9 % 9, 1 + i / 81], 1.0))];
+        bool isOfInvokes = what is "options of its invokes";
+        // each invoke has its own copy
+        Program greedy = isOfInvokes || what is "options of a generation"
+            ? _fixture.RecordIn(Model.Generate(null, 5, new() { SequenceBias = isOfInvokes ? null : biases }), t =>
         {
             for (int seed = 0; seed < 100; seed++)
-                using (t.Invoke(_prompt, new GenerationOptions { Seed = seed })) { }
+                using (t.Invoke(_prompt, new GenerationOptions { Seed = seed, SequenceBias = isOfInvokes ? biases : null })) { }
         }) : _fixture.Record(what is "a pass" ? _manyRows : _rows, t =>
         {
             switch (what)
