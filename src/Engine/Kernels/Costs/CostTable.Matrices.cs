@@ -91,9 +91,30 @@ internal static partial class CostTable
 
     private static OpCost TensorDot(in OpArguments a)
     {
-        if (a[0] is not Tensor || a[1] is not Tensor) return default;
+        if (a[0] is not Tensor x || a[1] is not Tensor y) return default;
         (long[] left, long[] right) = KernelTable.ContractedAxes(a);
-        return Contraction(a, left, right);
+        // where one of two contracted dimensions is 1, libtorch sums over the other first (tensordot in aten/src/ATen/native/Linear.cpp)
+        long[] p = x.shape, q = y.shape;
+        double sums = 0;
+        for (int i = 0; i < Math.Min(left.Length, right.Length); i++)
+        {
+            if (p[left[i]] == q[right[i]]) continue;
+            if (p[left[i]] == 1)
+            {
+                q[right[i]] = 1;
+                sums += Product(q);
+            }
+            else if (q[right[i]] == 1)
+            {
+                p[left[i]] = 1;
+                sums += Product(p);
+            }
+        }
+        OpCost cost = Contraction(a, left, right);
+        return cost with
+        {
+            WorkspaceBytes = cost.WorkspaceBytes + sums * x.element_size(), Elements = cost.Elements + Count(a, 0) + Count(a, 1) + sums,
+        };
     }
 
     private static OpCost EinsumCost(in OpArguments a)

@@ -52,7 +52,7 @@ internal static partial class CostTable
         Row("getitem setitem_ index_put_", long.MaxValue, _free),
         Row("index_put", SmallProduct, (in a) => new OpCost(Bytes(a, 0), 0, Count(a, 0))), // beside those checks
         Row("index_select", 0, (in a) => a[0] is Tensor { ndim: > 0 }
-            ? Taken(a, CountWithout(a, 0, a.Int(1)) * Count(a, 2))
+            ? Taken(a, CountWithout(a, 0, a.Int(1)) * Count(a, 2)) with { WorkspaceBytes = Bytes(a, 2) } // a contiguous index
             : Taken(a, Count(a, 2))),
         // an expanded index takes a path that copies the argument and the result
         Row("gather", SmallProduct, (in a) => Taken(a, Count(a, 2)) is var cost

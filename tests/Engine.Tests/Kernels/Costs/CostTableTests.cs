@@ -215,6 +215,14 @@ public sealed class CostTableTests
         Assert.Equal(20, cost.TypicalShare * cost.Elements / self.numel(), 3);
     }
 
+    /// <summary>A dimension that is contracted with one of size 1 is summed first, also if it is empty.</summary>
+    [Fact]
+    public void TheSumsOfTensorDot_Count()
+    {
+        using var scope = NewDisposeScope();
+        Assert.InRange(CostOf("tensordot", ones(2, 1, 3), ones(0, 3, 1_000_000), 2L).Bytes, 12e6, 1e8);
+    }
+
     /// <summary>Rows without elements have norms, means and deviations too.</summary>
     [Theory]
     [InlineData("normalize")]
