@@ -13,8 +13,9 @@ namespace Ndif.Engine.Tests.Fuzz;
 /// process, and are cancelled at random. The seed and the operation are in the failure.
 /// </summary>
 /// <remarks>
-/// 20 s; NDIF_TEST_MINUTES=60 runs for an hour, and NDIF_TEST_GIB=8 gives each job 8 GiB and an hour instead of 256 MiB and 10 s. The time from a cancellation to the end of its job is 1 s on an idle machine; on one that
-/// is busy with other work the test allows as many times more as the machine is slower than its own best.
+/// 20 s; NDIF_TEST_MINUTES=60 runs for an hour, and NDIF_TEST_GIB=8 gives each job 8 GiB and an hour instead of 256 MiB and 10 s. The
+/// time from a cancellation to the end of its job is 1 s on an idle machine; on one that is busy with other work the test allows as many
+/// times more as the machine is slower than its own best.
 /// </remarks>
 public sealed class HostileOperationTests
 {
