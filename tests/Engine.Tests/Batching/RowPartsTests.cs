@@ -12,6 +12,8 @@ namespace Ndif.Engine.Tests.Batching;
 /// <summary>What is computed for many rows before and after a pass: between two of them others run, and a cancelled job ends.</summary>
 public sealed class RowPartsTests
 {
+    private static readonly int[] _prompt = [3, 1, 4];
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -40,7 +42,7 @@ public sealed class RowPartsTests
         using EngineFixture fixture = EngineFixture.GPT2();
         using var cancel = new CancellationTokenSource();
         var options = new GenerationOptions { DoSample = true, NumReturnSequences = RowCount, BadWordsIds = [[2], [1, 4]] };
-        Program program = fixture.RecordIn(fixture.Model.Generate(new[] { 3, 1, 4 }, 4, options), t => t.Result.Save("ids"));
+        Program program = fixture.RecordIn(fixture.Model.Generate(_prompt, 4, options), t => t.Result.Save("ids"));
         using JobRun job = NewJob(fixture, program, cancel.Token);
         using var trace = new TraceRun(job, job.Plan.Statements.OfType<TraceStatement>().Single());
         var rows = new TraceRows(trace, fixture.HookedModel);
@@ -64,7 +66,7 @@ public sealed class RowPartsTests
         Program program = fixture.RecordIn(fixture.Model.Generate(null, 4, new() { BadWordsIds = words }), t =>
         {
             for (int seed = 0; seed < 3; seed++)
-                using (t.Invoke(new[] { 3, 1, 4 }, new GenerationOptions { Seed = seed })) { }
+                using (t.Invoke(_prompt, new GenerationOptions { Seed = seed })) { }
         });
         using var cancel = new CancellationTokenSource();
         using JobRun job = NewJob(fixture, program, cancel.Token);

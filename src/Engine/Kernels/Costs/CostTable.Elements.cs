@@ -182,7 +182,7 @@ internal static partial class CostTable
 
     /// <summary>The product of the dimensions of the first argument but the last ones.</summary>
     private static double LeadingCount(in OpArguments a, int last) =>
-        a[0] is Tensor self && self.ndim >= last ? Product(self.shape[..^last]) : 1;
+        a[0] is Tensor self && self.ndim >= last ? Product(self.shape.AsSpan(..^last)) : 1;
 
     private static CostRule Cast(double width) => (in a) => new OpCost(Count(a, 0) * width, 0, 2 * Count(a, 0));
 
