@@ -46,7 +46,7 @@ internal sealed partial class Supervisor(ILogger logger)
 
     private async Task<int> RunAsync(CancellationToken stopping)
     {
-        bool hasRun = false; // longer than that
+        bool isFirst = true;
         for (TimeSpan delay = _minDelay; ; delay = delay * 2 < _maxDelay ? delay * 2 : _maxDelay)
         {
             long started = Stopwatch.GetTimestamp();
@@ -59,8 +59,8 @@ internal sealed partial class Supervisor(ILogger logger)
                 LogDrained(Describe(code), ran.TotalSeconds);
                 return 0;
             }
-            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime && !hasRun) return code; // 3
-            hasRun = true;
+            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime && isFirst) return code; // 3
+            isFirst = false;
             if (ran >= _steadyRunTime) delay = _minDelay;
             if (isUnresponsive) _unresponsive++;
             else _failed++;

@@ -96,7 +96,7 @@ internal static partial class CostTable
         // where one of two contracted dimensions is 1, libtorch sums over the other first (tensordot in aten/src/ATen/native/Linear.cpp)
         long[] p = x.shape, q = y.shape;
         double sums = 0;
-        for (int i = 0; i < Math.Min(left.Length, right.Length); i++)
+        for (int i = 0; i < left.Length; i++)
         {
             if (p[left[i]] == q[right[i]]) continue;
             if (p[left[i]] == 1)
