@@ -13,20 +13,22 @@ internal sealed unsafe partial class FileMapping
     // by start address: the deleter of a tensor receives only the address of its data
     private static readonly SortedList<nint, FileMapping> _live = [];
 
+    private readonly string _path;
     private readonly bool _isMapped;
     private int _references = 1;
 
-    private FileMapping(nint start, long length, bool isMapped) => (Start, Length, _isMapped) = (start, length, isMapped);
+    private FileMapping(string path, nint start, long length, bool isMapped)
+        => (_path, Start, Length, _isMapped) = (path, start, length, isMapped);
 
     public nint Start { get; }
 
     /// <summary>The length of the file in bytes.</summary>
     public long Length { get; }
 
-    /// <summary>The number of mappings that have references, for tests.</summary>
-    public static int LiveCount
+    /// <summary>The number of mappings of a file, or of the files in a folder, that have references, for tests.</summary>
+    public static int LiveCount(string path)
     {
-        get { lock (_live) return _live.Count; }
+        lock (_live) return _live.Values.Count(mapping => mapping._path.StartsWith(path, StringComparison.Ordinal));
     }
 
     public ReadOnlySpan<byte> Bytes(long offset, int length) => new((byte*)Start + offset, length);
@@ -68,7 +70,7 @@ internal sealed unsafe partial class FileMapping
         if (length == 0) throw new EndOfStreamException();
         bool map = OperatingSystem.IsLinux() || OperatingSystem.IsMacOS();
         nint start = map ? Map(file, length) : Read(file, length);
-        FileMapping mapping = new(start, length, map);
+        FileMapping mapping = new(path, start, length, map);
         lock (_live) _live.Add(start, mapping);
         return mapping;
     }
