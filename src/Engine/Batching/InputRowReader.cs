@@ -12,6 +12,9 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
 {
     private const double RowBytes = 256; // the objects of a row
 
+    /// <summary>The characters above which a text is tokenized on another thread: a megabyte of text takes up to a second.</summary>
+    private const int MaxTextOfTurn = 16 << 10;
+
     private double _bytes;
 
     /// <returns>The rows of the invoke; none for an invoke without an input.</returns>
@@ -27,8 +30,7 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
         if (invoke.Input is null) return rows;
         for (int i = 0; i < invoke.Input.Prompts.Count; i++)
         {
-            job.Limits.BetweenParts();
-            rows.Add(model.Encode(invoke.Input.Prompts[i], i < invoke.Input.Pairs.Count ? invoke.Input.Pairs[i] : null));
+            rows.Add(Encode(invoke.Input.Prompts[i], i < invoke.Input.Pairs.Count ? invoke.Input.Pairs[i] : null));
         }
         foreach (Protocol.TokenRow row in invoke.Input.Tokens) rows.Add(new InputRow([.. row.Ids], null));
         if (invoke.Ids is not null)
@@ -44,6 +46,16 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
             if (row.Encoder is { } encoder) ValidateRow(encoder, 0);
         }
         return rows;
+    }
+
+    /// <summary>Tokenizes a text, or a pair of texts; other jobs run meanwhile.</summary>
+    private InputRow Encode(string text, string? second = null)
+    {
+        job.Limits.BetweenParts();
+        if (text.Length + (second?.Length ?? 0) <= MaxTextOfTurn) return model.Encode(text, second);
+        Task<InputRow> encoding = Task.Run(() => model.Encode(text, second), CancellationToken.None);
+        job.WaitWhileOthersRun(encoding, canLeave: true);
+        return encoding.GetAwaiter().GetResult();
     }
 
     /// <summary>The rows of a decoder: the tokens that the invoke gives it, or the token that a decoder starts with.</summary>
@@ -66,8 +78,7 @@ internal sealed class InputRowReader(JobRun job, HookedLanguageModel model)
         switch (value)
         {
             case string text:
-                job.Limits.BetweenParts();
-                InputRow row = model.Encode(text);
+                InputRow row = Encode(text);
                 RequireMemory(1, row.InputIds.Length, arrays: 1);
                 rows.Add(row);
                 break;

@@ -57,6 +57,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         int promptCount = 0, inputCount = 0;
         for (int i = 0; i < node.Invokes.Count; i++)
         {
+            trace.Job.Limits.BetweenParts();
             Generation? overrides = node.Invokes[i].Generation;
             ResolvedGenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
                 : ResolveForInvoke(overrides, options!, latest!);
@@ -85,6 +86,7 @@ internal sealed partial class TraceRows : IPreparedTrace
         SequenceLength = Rows.Count == 0 ? 0 : Rows.Max(r => r.InputIds.Length);
         for (int i = 0; i < rows.Count; i++)
         {
+            trace.Job.Limits.BetweenParts();
             InvokeInput invoke = trace.Statement.Invokes[i];
             int source = invoke.Beside ?? i; // an invoke without an input may share the rows of another one
             bool isEdit = invoke.Beside is not null;

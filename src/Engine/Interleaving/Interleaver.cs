@@ -283,24 +283,30 @@ internal sealed partial class Interleaver
         return value;
     }
 
+    /// <summary>
+    /// Adds the value of a hook point to the caches of all traces, each of which counts as a statement: a program may have any number.
+    /// </summary>
     private void AddToCaches(HookPoint point, object? value)
     {
         foreach (ActivationCollector cache in _traces.SelectMany(trace => trace.Caches))
         {
-            if (cache.Invoke.Job.HasFailed || cache.Invoke.HasEnded) continue;
+            JobRun job = cache.Invoke.Job;
+            if (cache.Invoke.HasEnded || !(cache.Includes(point) || cache.IncludesRouting(point)) || job.CheckCancelled()) continue;
+            job.OnStatementsStarted?.Invoke();
             SiteKind kind = point.IsAfter ? SiteKind.Output : SiteKind.Inputs;
             try
             {
                 if (cache.Includes(point))
                     cache.Add(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value));
-                if (!cache.IncludesRouting(point)) continue;
-                cache.AddRouting(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value),
-                    values => _model.RoutingOf(point.Module, values));
+                if (cache.IncludesRouting(point))
+                    cache.AddRouting(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, kind, point, value),
+                        values => _model.RoutingOf(point.Module, values));
             }
             catch (NdifException e) when (e.Code is ErrorCode.OutOfMemory)
             {
-                cache.Invoke.Job.Fail(e, cache.Node);
+                job.Fail(e, cache.Node);
             }
+            job.OnStatementEnded?.Invoke();
         }
     }
 

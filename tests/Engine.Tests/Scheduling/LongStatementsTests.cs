@@ -96,6 +96,37 @@ public sealed class LongStatementsTests : SchedulingTests
         OutcomeAssert.Same(alone, batched, place);
     }
 
+    /// <summary>A cache copies what a module returns, which takes time as a statement does.</summary>
+    [Fact]
+    public void ManyCaches_LeaveAPass_AndHaveTheResultsThatTheyHaveAlone()
+    {
+        Program program = Fixture.RecordIn(Model.Generate(Prompt, 10, new() { IgnoreEos = true }), t =>
+        {
+            for (int i = 0; i < 300; i++) t.Cache();
+        });
+        Program generation = Fixture.RecordIn(Model.Generate(Prompt, 10, new() { IgnoreEos = true }), t =>
+        {
+            t.Iter.Each(_ => t.Log(Model.Layers[0].Hidden.Sum()));
+        });
+        JobOutcome alone = Fixture.Run(program)[0].AssertCompleted(), batched = new();
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MaxStatementTime = TimeSpan.FromMilliseconds(20) };
+        using var never = new CancellationTokenSource();
+        var time = new ExecutionTimer(TimeSpan.FromMinutes(10), never);
+        List<int> sharers = []; // of each step of the generation
+        JobRun caches = Add(scheduler, "caches", program, outcome: batched);
+        Add(scheduler, "generation", generation, time: time, onLog: () =>
+        {
+            sharers.Add(time.Suspend());
+            time.Start(sharers[^1]);
+        });
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.All(Jobs, job => Assert.Null(job.Error));
+        Assert.Equal(10, sharers.Count);
+        Assert.All(sharers.Skip(4), count => Assert.Equal(1, count)); // it leaves in one of the first steps
+        batched.Error = caches.Error;
+        OutcomeAssert.Same(alone, batched, "caches");
+    }
+
     [Fact]
     public void OwnersTakeTurns_WhereStatementsAreLong()
     {

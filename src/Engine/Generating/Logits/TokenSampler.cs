@@ -44,10 +44,10 @@ internal static class TokenSampler
         float max = TensorPrimitives.Max(scores);
         if (float.IsFinite(max)) return max;
         throw Errors.CreateException(ErrorCode.OpFailed, float.IsNegativeInfinity(max)
-                ? "No token is left to choose from: the generation's options exclude every one."
+                ? "No token is left to choose from: the generation's options, or what the program wrote into the logits, exclude every one."
                 : $"The model's scores of the next token are {(float.IsNaN(max) ? "not numbers" : "infinite")}.",
             float.IsNegativeInfinity(max)
-                ? "Exclude less (no_repeat_ngram_size, bad_words_ids, suppress_tokens), and do not suppress a forced token."
+                ? "Exclude less (no_repeat_ngram_size, bad_words_ids, suppress_tokens, a score of -inf), and do not suppress a forced token."
                 : "A value that the program put into the model may be too large, or NaN.");
     }
 }
