@@ -77,6 +77,7 @@ internal static class UpCommand
             await using LocalService service =
                 await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken, parsed.GetValue(logJson),
                     endProcess: () => SupervisedProcess.EndUnresponsive(observability, log), onDrain: SupervisedProcess.ReportDrain);
+            SupervisedProcess.ReportServing();
             await using WebApplication workbench =
                 await WorkbenchCommand.StartAsync(service.Address.Grpc.ToString(), parsed.GetValue(workbenchPort), cancellationToken);
             await PrintStartedAsync(service, WorkbenchHost.GetAddress(workbench), options.AllowAnonymous, DescribeStore(),

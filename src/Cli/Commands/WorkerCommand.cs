@@ -129,6 +129,7 @@ internal static class WorkerCommand
             loaded = worker.Ready;
             Task run = worker.RunAsync(new LoadProgress(parsed.GetValue(logJson)), cancellationToken);
             await worker.Ready;
+            SupervisedProcess.ReportServing();
             string ready = $"worker {options.Id} {string.Join(" ", options.Models)}".TrimEnd();
             if (parsed.GetValue(logJson)) JsonLog.Write(Console.Out, ready);
             else Console.WriteLine(ready);

@@ -12,9 +12,15 @@ internal static partial class SupervisedProcess
     /// </summary>
     public const int UnresponsiveExitCode = 75;
 
+    /// <summary>Reports over the pipe: the process serves; an operator drains it.</summary>
+    public const byte Serving = 1, Draining = 2;
+
     private static readonly TimeSpan _flushTimeout = TimeSpan.FromSeconds(3);
 
     public static bool IsOne => Environment.GetEnvironmentVariable(Supervisor.Variable) is not null;
+
+    private static readonly Lazy<Stream?> _reports = new(() =>
+        Settings is [_, _, var pipe] ? new AnonymousPipeClientStream(PipeDirection.Out, pipe) : null);
 
     private static string[]? Settings => Environment.GetEnvironmentVariable(Supervisor.Variable)?.Split(',');
 
@@ -46,14 +52,17 @@ internal static partial class SupervisedProcess
         return stop;
     }
 
-    /// <summary>Tells the supervisor once that an operator drains this process: it is not started again, however it ends.</summary>
-    public static void ReportDrain()
+    /// <summary>Tells the supervisor that this process serves: it is started again if it fails.</summary>
+    public static void ReportServing() => Report(Serving);
+
+    /// <summary>Tells the supervisor that an operator drains this process: it is not started again, however it ends.</summary>
+    public static void ReportDrain() => Report(Draining);
+
+    private static void Report(byte report)
     {
-        if (Settings is not [_, _, var pipe]) return;
         try
         {
-            using var supervisor = new AnonymousPipeClientStream(PipeDirection.Out, pipe);
-            supervisor.WriteByte(1);
+            _reports.Value?.WriteByte(report);
         }
         catch (IOException)
         {

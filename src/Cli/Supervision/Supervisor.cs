@@ -16,18 +16,18 @@ namespace Ndif.Cli.Supervision;
 ///    end tells the child that it has no supervisor any more, and stops it (<see cref="SupervisedProcess"/>).
 /// 2. A signal to stop is passed on. The child then has as long as it needs, and its exit code is that of this process.
 /// 3. A child that ends by itself with 0 was drained. One that an operator drains says so over another pipe, and is not started again
-///    either if it fails before its last job has ended. If the first one ends with another code within <see cref="_minRunTime"/> of its
-///    start, it has a wrong option, most likely: its code is that of this process.
+///    either if it fails before its last job has ended. A child says over this pipe too that it serves. If it ends with another code and
+///    none has served yet, it has a wrong option, most likely: its code is that of this process.
 /// 4. Otherwise it is started again, after a delay that doubles up to <see cref="_maxDelay"/> and is reset by a run of
 ///    <see cref="_steadyRunTime"/>.
 /// </summary>
 internal sealed partial class Supervisor(ILogger logger)
 {
-    /// <summary>Set in the environment of the child: the number of restarts, by reason, and the pipe for the end of its service.</summary>
+    /// <summary>Set in the environment of the child: the number of restarts, by reason, and the pipe for its reports.</summary>
     public const string Variable = "NDIF_SUPERVISED";
 
-    private static readonly TimeSpan _minRunTime = TimeSpan.FromSeconds(10), _minDelay = TimeSpan.FromSeconds(0.5),
-        _maxDelay = TimeSpan.FromSeconds(30), _steadyRunTime = TimeSpan.FromMinutes(2), _pipeTimeout = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan _minDelay = TimeSpan.FromSeconds(0.5), _maxDelay = TimeSpan.FromSeconds(30),
+        _steadyRunTime = TimeSpan.FromMinutes(2), _pipeTimeout = TimeSpan.FromSeconds(1);
 
     private const int SignalTerminate = 15, FirstSignalCode = 128;
 
@@ -46,21 +46,21 @@ internal sealed partial class Supervisor(ILogger logger)
 
     private async Task<int> RunAsync(CancellationToken stopping)
     {
-        bool isFirst = true;
+        bool hasServed = false;
         for (TimeSpan delay = _minDelay; ; delay = delay * 2 < _maxDelay ? delay * 2 : _maxDelay)
         {
             long started = Stopwatch.GetTimestamp();
-            (int code, bool isDrained) = await RunChildAsync(stopping);
+            (int code, HashSet<byte> reports) = await RunChildAsync(stopping);
             TimeSpan ran = Stopwatch.GetElapsedTime(started);
+            hasServed |= reports.Contains(SupervisedProcess.Serving);
             bool isUnresponsive = code == SupervisedProcess.UnresponsiveExitCode;
             if (code == 0 || stopping.IsCancellationRequested) return code; // 2, 3
-            if (isDrained)
+            if (reports.Contains(SupervisedProcess.Draining))
             {
                 LogDrained(Describe(code), ran.TotalSeconds);
                 return 0;
             }
-            if (!isUnresponsive && code < FirstSignalCode && ran < _minRunTime && isFirst) return code; // 3
-            isFirst = false;
+            if (!isUnresponsive && code < FirstSignalCode && !hasServed) return code; // 3
             if (ran >= _steadyRunTime) delay = _minDelay;
             if (isUnresponsive) _unresponsive++;
             else _failed++;
@@ -70,27 +70,33 @@ internal sealed partial class Supervisor(ILogger logger)
         }
     }
 
-    private async Task<(int Code, bool IsDrained)> RunChildAsync(CancellationToken stopping)
+    private async Task<(int Code, HashSet<byte> Reports)> RunChildAsync(CancellationToken stopping)
     {
-        await using var drained = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
+        await using var reports = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardInput = true }; // 1
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
             start.ArgumentList.Add(Assembly.GetEntryAssembly()!.Location);
         foreach (string argument in Environment.GetCommandLineArgs().Skip(1)) start.ArgumentList.Add(argument);
         start.Environment[Variable] =
-            string.Create(CultureInfo.InvariantCulture, $"{_unresponsive},{_failed},{drained.GetClientHandleAsString()}");
+            string.Create(CultureInfo.InvariantCulture, $"{_unresponsive},{_failed},{reports.GetClientHandleAsString()}");
         using Process child = Process.Start(start)!;
-        drained.DisposeLocalCopyOfClientHandle();
+        reports.DisposeLocalCopyOfClientHandle();
         using CancellationTokenRegistration stop = stopping.Register(() => _ = Signal(child.Id, SignalTerminate)); // 2
         await child.WaitForExitAsync(CancellationToken.None);
-        return (child.ExitCode, await HasByteAsync(drained));
+        return (child.ExitCode, await ReadReportsAsync(reports));
     }
 
-    /// <summary>Whether the process at the other end, which has ended, has written a byte. The end may be open in a child of it.</summary>
-    private static async Task<bool> HasByteAsync(Stream pipe)
+    /// <summary>The bytes that the process at the other end, which has ended, has written. The end may be open in a child of it.</summary>
+    private static async Task<HashSet<byte>> ReadReportsAsync(Stream pipe)
     {
-        Task<int> reading = pipe.ReadAsync(new byte[1]).AsTask();
-        return await Task.WhenAny(reading, Task.Delay(_pipeTimeout)) == reading && await reading > 0;
+        HashSet<byte> reports = [];
+        byte[] report = new byte[1];
+        while (true)
+        {
+            Task<int> reading = pipe.ReadAsync(report).AsTask();
+            if (await Task.WhenAny(reading, Task.Delay(_pipeTimeout)) != reading || await reading == 0) return reports;
+            reports.Add(report[0]);
+        }
     }
 
     [LoggerMessage(4001, LogLevel.Error, "Ended after {Seconds:0.0} s: {Reason}. It is started again in {Delay} s")]
