@@ -98,7 +98,8 @@ public interface IJobQueue : IAsyncDisposable
     /// <summary>
     /// Streams the events of a job from a sequence number on (the first event has number 1): past events at once, later events as they
     /// are published. The stream ends after the terminal state. Enumeration throws UNKNOWN_JOB if the job does not exist, was deleted,
-    /// or has passed its retention time.
+    /// or has passed its retention time. A large event waits while readers of the same owner hold others, until they ask for their next
+    /// event or end.
     /// </summary>
     IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default);
 

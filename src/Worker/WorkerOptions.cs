@@ -146,9 +146,9 @@ public sealed record WorkerOptions
     public TimeSpan WallTime { get; init; } = TimeSpan.FromDays(7);
 
     /// <summary>
-    /// The maximum size of the events of a job together, in bytes: values that are not large tensors, texts, logs and tokens. The queue
-    /// keeps
-    /// them in memory; large tensors go to the blob store and do not count. A job that exceeds it fails as LIMIT_EXCEEDED. Default 64 MiB.
+    /// The maximum size of the events of a job together, in bytes: values that are not large tensors, texts, logs and tokens. An element
+    /// of a list, or an entry of a map, counts 64 bytes more than it has. The queue keeps events in memory; large tensors go to the blob
+    /// store and do not count. A job that exceeds it fails as LIMIT_EXCEEDED. Default 64 MiB.
     /// </summary>
     [Range(1 << 20, long.MaxValue)]
     public long EventBytes { get; init; } = 64L << 20;

@@ -281,4 +281,36 @@ public abstract partial class JobQueueContract
         Assert.Equal(300 + sizes.Length, events.Count(e => e.Log is not null));
         Assert.Empty(await _fixture.WatchAsync("a", ulong.MaxValue));
     }
+
+    /// <summary>A reader that stops at a large event holds it in memory, so only so many readers of an owner may.</summary>
+    [Fact(Timeout = Limit)]
+    public async Task AReaderOfALargeEvent_WaitsForReadersOfItsOwner_AndForNoOther()
+    {
+        foreach (string owner in (string[])["ana", "bob"])
+        {
+            await _fixture.SubmitAsync(owner + "s", owner);
+            Lease lease = await _fixture.LeaseAsync();
+            await _fixture.LogAsync(lease, new string('x', 20 << 20));
+            await _fixture.PublishAsync(lease, JobState.Completed);
+        }
+        await using IAsyncEnumerator<Event> second = _fixture.Queue.WatchAsync("anas", 1, Cancel).GetAsyncEnumerator(Cancel);
+        Task reading;
+        await using (IAsyncEnumerator<Event> first = _fixture.Queue.WatchAsync("anas", 1, Cancel).GetAsyncEnumerator(Cancel))
+        {
+            await ReadToLogAsync(first);
+            reading = ReadToLogAsync(second);
+            Assert.Contains(await _fixture.WatchAsync("bobs"), e => e.Log?.Text.Length == 20 << 20);
+            await Task.Delay(200, Cancel);
+            Assert.False(reading.IsCompleted);
+        }
+        await reading;
+        Assert.True(await second.MoveNextAsync());
+        Assert.Equal(JobState.Completed, second.Current.State.State);
+
+        static async Task ReadToLogAsync(IAsyncEnumerator<Event> events)
+        {
+            do Assert.True(await events.MoveNextAsync());
+            while (events.Current.Log is null);
+        }
+    }
 }

@@ -21,6 +21,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     private readonly Lock _lock = new();
     private readonly WakeupHub _wakeups = new();
     private readonly LeaseWaitLoop _leaseLoop;
+    private readonly LargeEventLimiter _largeEvents = new();
     private readonly InMemoryStorageAccounts _storage;
     private readonly InMemoryJobStore _jobs;
     private bool _isDisposed;
@@ -261,6 +262,9 @@ public sealed class InMemoryJobQueue : IJobQueue
             foreach (Event jobEvent in newEvents)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                int bytes = jobEvent.CalculateSize();
+                using IDisposable? held = bytes <= LargeEventLimiter.LargeEventBytes ? null
+                    : await _largeEvents.AcquireAsync(job.Submission.Owner, bytes, cancellationToken);
                 yield return jobEvent.Clone();
             }
             if (hasEnded) yield break;
@@ -408,7 +412,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     {
         lock (_lock) _isDisposed = true;
         _wakeups.NotifyAll();
-        return ValueTask.CompletedTask;
+        return _largeEvents.DisposeAsync();
     }
 
     /// <summary>The charge for a job that ends here while it runs: the time since its lease.</summary>

@@ -11,10 +11,13 @@ namespace Ndif.Queue.Redis;
 /// 2. Read a page of events after the last one that was returned.
 /// 3. Return them. If there may be more, continue at 2; if the job has ended, stop.
 /// 4. Wait for a wake-up, at most <see cref="QueueOptions.PollInterval"/>, and continue at 2.
+/// A page ends before a large event, which is read when its reader may hold it (<see cref="LargeEventLimiter"/>).
 /// </summary>
-internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeupHub wakeups, QueueOptions options)
+internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeupHub wakeups, QueueOptions options) : IAsyncDisposable
 {
-    private const int MaxPageEvents = 128, MaxPageBytes = 1 << 20; // a value inside an event can have up to about one megabyte
+    private const int MaxPageEvents = 128, MaxPageBytes = LargeEventLimiter.LargeEventBytes; // so a large event ends its page
+
+    private readonly LargeEventLimiter _largeEvents = new();
 
     public async IAsyncEnumerable<Event> WatchAsync(
         string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -26,11 +29,10 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
         for (bool isKnown = false; ; isKnown = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RedisResult reply = await commands.ExecuteScriptAsync(
-                RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes, returned, entry); // 2
-            if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
-            var parts = (RedisResult[])reply!;
-            entry = (string)parts[3]!;
+            RedisResult[] parts = await ReadPageAsync(mayBeLarge: false); // 2
+            using IDisposable? held = parts.Length <= 4 ? null
+                : await _largeEvents.AcquireAsync((string)parts[5]!, (long)parts[4], cancellationToken);
+            if (held is not null) parts = await ReadPageAsync(mayBeLarge: true);
             foreach (RedisResult item in (RedisResult[])parts[1]!) // 3
             {
                 Event jobEvent = RedisEventReader.Read(item);
@@ -44,6 +46,18 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
             if (hasEnded && returned > 0 && !isTerminal) throw QueueErrors.EventsLost(jobId);
             if (hasEnded) yield break;
             await wakeup.WaitAsync(options.PollInterval, TimeProvider.System, cancellationToken); // 4
+
+            async Task<RedisResult[]> ReadPageAsync(bool mayBeLarge)
+            {
+                RedisResult reply = await commands.ExecuteScriptAsync(
+                    RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes, returned, entry, mayBeLarge ? 1 : 0);
+                if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
+                var read = (RedisResult[])reply!;
+                entry = (string)read[3]!;
+                return read;
+            }
         }
     }
+
+    public ValueTask DisposeAsync() => _largeEvents.DisposeAsync();
 }

@@ -61,7 +61,7 @@ public sealed partial class RedisJobQueue
             charge.Tokens, charge.Passes, state is { Usage: null } ? "" : charge.ComputeMilliseconds, charge.ResultBytes,
             ToMilliseconds(JobRules.GetLoadTime(state?.Usage)), _leases.GetLastSequence(lease),
             blobs.Sum(blob => StorageRules.CountBlob(blob.Length)), state?.Error?.Code is ErrorCode.JobTimeout ? 1 : 0,
-            .. blobs.Select(blob => (RedisValue)blob.Id),
+            LargeEventLimiter.LargeEventBytes, .. blobs.Select(blob => (RedisValue)blob.Id),
         ]);
         if (RedisStorageAccounts.ReadViolation(reply) is { } violation)
         {

@@ -249,7 +249,7 @@ public sealed partial class RedisJobQueue : IJobQueue
         if (_isDisposed) return ValueTask.CompletedTask;
         _isDisposed = true;
         _wakeups.Dispose();
-        return ValueTask.CompletedTask;
+        return _eventStream.DisposeAsync();
     }
 
     private void ThrowIfDisposedOrCancelled(CancellationToken cancellationToken)

@@ -6,7 +6,8 @@ namespace Ndif.Queue.Redis;
 /// All Redis keys and channels of a cluster, after its prefix. Owners and models contain no whitespace, so a space separates two names.
 /// <code>
 /// number, token          the number of submissions; the last fencing token
-/// job:{id}               hash: what was submitted, state, attempt, deaths, token, worker, times, error, usage, last sequence
+/// job:{id}               hash: what was submitted, state, attempt, deaths, token, worker, times, error, usage, last sequence, and
+///                        "large:sequence", the size of a large event
 /// events:{id}            stream, entry n-0 is the event with sequence number n
 /// replies:{id}           hash: client's answer by ticket
 /// models                 set: models with waiting jobs

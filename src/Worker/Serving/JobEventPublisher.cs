@@ -15,6 +15,9 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     /// <summary>What an entry of an event stream needs in Redis beside the event.</summary>
     private const int EventOverheadBytes = 96;
 
+    /// <summary>What an element of a list, or an entry of a map, takes in the memory of a gateway beside its bytes.</summary>
+    private const int ElementBytes = 64;
+
     /// <summary>When the events of a job have this size together, only very small tensors are sent inside them.</summary>
     private const long MaxInlineBytesOfJob = 4L << 20;
 
@@ -95,7 +98,7 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     {
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
         {
-            CountEventBytes(jobEvent.CalculateSize(), enforceLimit: jobEvent.KindCase is not Event.KindOneofCase.Token);
+            CountEvent(jobEvent, enforceLimit: jobEvent.KindCase is not Event.KindOneofCase.Token);
         }
         _events.Writer.TryWrite((jobEvent, blobs));
     }
@@ -122,15 +125,23 @@ internal sealed class JobEventPublisher : IAsyncDisposable
     }
 
     /// <summary>Counts an event, and enforces the limit on all events of the job (<see cref="WorkerOptions.EventBytes"/>).</summary>
-    private void CountEventBytes(int bytes, bool enforceLimit)
+    private void CountEvent(Event jobEvent, bool enforceLimit)
     {
+        int bytes = jobEvent.CalculateSize();
         CountSentBytes(bytes, enforceLimit);
-        _eventBytes += bytes + EventOverheadBytes;
+        _eventBytes += bytes + EventOverheadBytes + (ElementBytes * CountElements(jobEvent));
         if (enforceLimit && _eventBytes > _options.EventBytes)
             throw Errors.CreateException(
                 ErrorCode.LimitExceeded, $"The small values, texts and logs of the job have more than {_options.EventBytes:N0} bytes.",
                 "Stack values into one tensor and save that, instead of each in a loop. Log less. Or split the experiment.");
     }
+
+    private static long CountElements(Event jobEvent) => jobEvent.KindCase switch
+    {
+        Event.KindOneofCase.Value => jobEvent.Value.Data.CountElements(),
+        Event.KindOneofCase.Local => jobEvent.Local.Values.Sum(value => 1 + value.CountElements()),
+        _ => 0,
+    };
 
     private async Task PublishEventsAsync()
     {

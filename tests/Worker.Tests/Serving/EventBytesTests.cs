@@ -20,6 +20,24 @@ public sealed class EventBytesTests
         await cluster.RunAsync(a);
     }
 
+    /// <summary>An element of a list takes much more memory in a gateway that sends it than the two to four bytes of its message.</summary>
+    [Fact]
+    public async Task ElementsOfAList_CountMoreThanTheirBytes()
+    {
+        await using var cluster = new WorkerTestCluster();
+        string a = cluster.NewModel("a");
+        await cluster.StartWorkerAsync(configure: options => options with { Models = [a], EventBytes = 1 << 20 });
+        foreach ((int count, JobState expected) in ((int, JobState)[])[(10_000, JobState.Completed), (20_000, JobState.Failed)])
+        {
+            var items = new ArgumentList { Items = { Enumerable.Range(0, count).Select(i => new Argument { Integer = i }) } };
+            Program program = SaveEach(a, Call("abs", new Argument { Integer = 1 }));
+            program.Nodes[1] = new Node { Save = new Save { Value = new Argument { List = items }, Name = "list" } };
+            string job = await cluster.SubmitAsync(a, program);
+            StateChanged end = await cluster.WaitForEndAsync(job);
+            Assert.Equal((expected, expected is JobState.Failed), (end.State, end.Error?.Code is ErrorCode.LimitExceeded));
+        }
+    }
+
     [Fact]
     public async Task ManyWarnings_EndAtTheLimit()
     {

@@ -76,7 +76,7 @@ local function delete_replies(id)
   count_bytes_of_job(id, 'queue_bytes', -bytes)
 end
 
--- Appends an event to a job's stream under the next sequence number, and wakes its readers.
+-- Appends an event to a job's stream under the next sequence number, which it returns, and wakes its readers.
 local function append(id, ...)
   local sequence = redis.call('HINCRBY', job_key(id), 'sequence', 1)
   local bytes = EVENT_BYTES
@@ -84,6 +84,7 @@ local function append(id, ...)
   count_bytes_of_job(id, 'queue_bytes', bytes)
   redis.call('XADD', key('events:' .. id), sequence .. '-0', 'time', now, ...)
   redis.call('PUBLISH', key('news'), id)
+  return sequence
 end
 
 local function change_state(id, state, ...)

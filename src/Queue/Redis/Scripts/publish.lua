@@ -4,14 +4,15 @@
 -- ARGV[2] job id  [3] token  [4] event, serialized  [5] a unique id of this event  [6] state, or ''  [7] error, serialized, or ''
 --     [8] usage, serialized, or ''  [9] tokens  [10] passes  [11] compute time in ms  [12] result bytes
 --     [13] the time in ms in which the model was loaded  [14] the number of the job's last event, as the worker knows it
---     [15] their bytes, as they count  [16] '1' if the job ran too long, else '0'  [17...] the ids of the blobs of the event
+--     [15] their bytes, as they count  [16] '1' if the job ran too long, else '0'  [17] the size from which an event is large
+--     [18...] the ids of the blobs of the event
 -- Returns 1, or 0 if the lease was lost; nothing is published then. If events of this lease are missing, because
 -- Redis was restored to an earlier state, the job returns to the queue: it starts over, and its readers receive everything again.
 -- If the owner may not store the event and its blobs, returns the name of the limit, the stored bytes and the limit. Nothing is published
 -- or counted then, and the worker deletes the blobs. Those of a published event belong to the job, and are deleted with it.
 
-local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load, last, blob_bytes, is_timeout =
-  unpack(ARGV, 2, 16)
+local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load, last, blob_bytes, is_timeout, large =
+  unpack(ARGV, 2, 17)
 
 if again then -- search the latest events for the one of the first attempt
   for _, entry in ipairs(redis.call('XREVRANGE', key('events:' .. id), '+', '-', 'COUNT', 256)) do
@@ -28,17 +29,18 @@ if skip_lost_events(id, tonumber(last or '0')) or get(id, 'restored') then
 end
 
 local id_bytes = 0
-for i = 17, #ARGV do id_bytes = id_bytes + #ARGV[i] end
+for i = 18, #ARGV do id_bytes = id_bytes + #ARGV[i] end
 if state == '' then
   local exceeded = find_exceeded_storage(get(id, 'owner'), get(id, 'storage'), #event + id_bytes, tonumber(blob_bytes))
   if exceeded then return exceeded end
 end
-if ARGV[17] then
-  for i = 17, #ARGV do redis.call('RPUSH', key('blobs:' .. id), ARGV[i]) end
+if ARGV[18] then
+  for i = 18, #ARGV do redis.call('RPUSH', key('blobs:' .. id), ARGV[i]) end
   count_bytes_of_job(id, 'blob_bytes', tonumber(blob_bytes))
   count_bytes_of_job(id, 'queue_bytes', id_bytes)
 end
-append(id, 'event', event, 'nonce', nonce)
+local sequence = append(id, 'event', event, 'nonce', nonce)
+if large and #event > tonumber(large) then redis.call('HSET', job_key(id), 'large:' .. sequence, #event) end
 if state == '' then return 1 end
 redis.call('HSET', job_key(id), 'state', state)
 if not is_end(state) then return 1 end
