@@ -28,10 +28,14 @@ namespace Ndif.Engine.Reuse;
 ///    edited one.
 /// </summary>
 /// <remarks>
-/// A pass that builds an autograd graph, shows padding, has a mask of the user, or calls the client is computed whole.
+/// A pass that builds an autograd graph, shows padding, has a mask of the user, calls the client, or has very many rows is computed
+/// whole.
 /// </remarks>
 internal sealed class PrefixReuse : IDisposable
 {
+    /// <summary>The rows of a pass above which to look up, and to keep, each of them would keep others waiting.</summary>
+    private const int MaxRows = 1024;
+
     private readonly HookedLanguageModel _model;
     private readonly PrefixCache _cache;
     private readonly Row[] _rows;
@@ -65,7 +69,7 @@ internal sealed class PrefixReuse : IDisposable
     public static PrefixReuse? TryCreate(HookedLanguageModel model, PrefixCache? cache, IReadOnlyList<TraceRows> traces, int length)
     {
         if (cache is not { MaxBytes: > 0 } || model.Root.Task is not ModelTask.CausalLm || model.Root.HasStatesBesideKeys
-            || !traces.All(trace => CanReuse(trace, cache))) return null;
+            || traces.Sum(trace => trace.RowCount) > MaxRows || !traces.All(trace => CanReuse(trace, cache))) return null;
         cache.BeginPass();
         try
         {

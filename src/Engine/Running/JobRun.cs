@@ -23,7 +23,7 @@ internal sealed class JobRun : IDisposable
     private readonly Lazy<torch.Generator> _generator;
     private readonly HashSet<uint> _ownValues = [];
     private readonly HashSet<(uint Node, string Message)> _warnings = [];
-    private int _reportCount, _reportsBeforeRestart, _seedCount;
+    private int _reportCount, _reportsBeforeRestart, _seedCount, _finishedCount;
 
     /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
     /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
@@ -335,19 +335,23 @@ internal sealed class JobRun : IDisposable
 
     /// <summary>The bytes that <see cref="Finish"/> copies of the saved containers, and those of their items in messages.</summary>
     internal double BytesToCopyAtEnd => HasFailed ? 0
-        : _containersToSave.Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
+        : _containersToSave.Skip(_finishedCount).Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
 
-    /// <summary>Reports the saved containers.</summary>
-    internal void Finish()
+    /// <summary>Reports the saved containers, from where the last call has stopped.</summary>
+    /// <param name="isSliceOver">Returns whether it stops before the next one.</param>
+    /// <returns>Whether all are reported.</returns>
+    internal bool Finish(Func<bool> isSliceOver)
     {
-        if (HasFailed) return;
-        IsFinishing = true;
-        foreach ((uint node, string name, uint value) in _containersToSave)
+        IsFinishing = !HasFailed;
+        for (; IsFinishing && _finishedCount < _containersToSave.Count; _finishedCount++)
         {
+            if (isSliceOver()) return false;
+            (uint node, string name, uint value) = _containersToSave[_finishedCount];
             if (!Slots.Has(value)) continue;
             Limits.RequireMemory("The container that is saved", ValueMemory.MessageBytesOf(Slots[value]), 0);
             _sink.OnValueSaved(node, name, Slots[value], isFinal: true);
         }
+        return true;
     }
 
     public void Dispose()

@@ -61,9 +61,10 @@ internal sealed partial class ModelScheduler
     private bool IsTooSlow(Turn turn, JobRun job, TimeSpan next) => turn.ExcessOf(job, next)
         + (turn.HasOtherOwners(job.Owner) ? _delays.Of(job.Owner) : job.DelayOfOthers) > MaxStatementTime;
 
-    /// <summary>Takes a job out of a turn, unless the turn is its own already.</summary>
+    /// <summary>Takes a job out of a turn, unless the turn is its own already, or the job is reporting its results.</summary>
     private void Preempt(Turn turn, JobRun run)
     {
+        if (run.IsFinishing) return;
         ScheduledJob? job = Find(run);
         if (turn.Jobs.Count == 1 && job is { NeedsOwnTurn: true }) return;
         if (job?.Thread is not null)
@@ -112,7 +113,7 @@ internal sealed partial class ModelScheduler
 
     /// <summary>The job if it has a turn to itself and its time is over, while other owners wait for such turns.</summary>
     private ScheduledJob? FindOverrun(Turn turn, JobRun run) =>
-        turn.Jobs.Count == 1 && Find(run) is { } job && turn.OwnSinceSuspended >= job.OwnTurnLimit
+        turn.Jobs.Count == 1 && !run.IsFinishing && Find(run) is { } job && turn.OwnSinceSuspended >= job.OwnTurnLimit
             && JobsWithoutTurn().Any(other => other.Run.Owner != run.Owner) ? job : null;
 
     /// <summary>The jobs that wait for a turn of their own, which is not in the middle of another one.</summary>

@@ -308,7 +308,8 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
             job.NeedsOwnTurn = true; // those in whose middle it runs would wait until its results are written
             _unfinished.Add(job);
         }
-        else End(job);
+        else if (Finish(job, isSliceOver)) End(job);
+        else _unfinished.Add(job);
         if (job.Trace is null || !job.Run.HasFailed) return;
         if (job.Run.IsPreempted) _unfinished.Add(job);
         else End(job); // its inputs are not valid
@@ -336,18 +337,24 @@ internal sealed partial class ModelScheduler(HookedModel model, long maxCacheByt
     private bool CanShare(TraceRun trace) => model.CanBatch && !trace.RequiresGrad && !trace.Job.Plan.IsExclusive
         && !HasDelayedOthers(trace.Job.Owner) && !_jobs.Any(job => job.Trace == trace && job.IsAlone);
 
-    private void End(ScheduledJob job)
+    /// <summary>Reports what a job has saved. Returns false if its slice ended before.</summary>
+    private static bool Finish(ScheduledJob job, Func<bool> isSliceOver)
     {
-        job.EndSuspicion();
-        job.EndTrace();
         try
         {
-            job.Run.Finish(); // it may wait
+            return job.Run.Finish(isSliceOver); // it may wait
         }
         catch (Exception e)
         {
             job.Run.Fail(e, 0);
+            return true;
         }
+    }
+
+    private void End(ScheduledJob job)
+    {
+        job.EndSuspicion();
+        job.EndTrace();
         _jobs.Remove(job);
         _waiting.Remove(job);
         _exclusive.Remove(job);

@@ -27,6 +27,9 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     /// <summary>The bytes of a job that may wait to be written, so that it computes the next value meanwhile; one may have more.</summary>
     private const long MaxUnwrittenBytes = 32 << 20;
 
+    /// <summary>The tensors of a saved container that are serialized before other jobs may run.</summary>
+    private const int TensorsOfPart = 64;
+
     /// <summary>How long the values of a job are written after its time limit, and how long a write may go on that was cancelled.</summary>
     private static readonly TimeSpan _lateWriteTimeout = TimeSpan.FromSeconds(5), _cancelTimeout = TimeSpan.FromSeconds(5);
 
@@ -37,6 +40,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     private readonly CancellationToken _cancelled = cancel.Token, _writingCancelled = stopWriting.Token;
     private readonly List<ValueBlobs> _values = []; // those that may have to be written or revoked
     private readonly Lock _lock = new();
+    private int _tensorCount;
     private (Exception Exception, uint Node)? _failure;
 
     /// <summary>The bytes of the tensors that were stored.</summary>
@@ -68,7 +72,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
             bytes += BytesOf(tensor);
             if (!isFinal || !TensorBytes.IsPlain(tensor)) copied += BytesOf(tensor);
         });
-        if (bytes == 0) return (ValueSerializer.Serialize(value, StoreInline), null);
+        if (bytes == 0) return (ValueSerializer.Serialize(value, tensor => InParts(run, () => StoreInline(tensor))), null);
         events.RequireSentBytes(sent);
         while (UnwrittenBytes() is > 0 and var unwritten
             && ((unwritten + bytes > MaxUnwrittenBytes && !run.IsFinishing) || !HasMemory()))
@@ -76,7 +80,17 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         bool isCopied = HasMemory();
         Dictionary<torch.Tensor, Tensor?> kept = Keep(run, ref value, isFinal, isCopied);
         ValueBlobs stored = NewValueBlobs();
-        Data data = ValueSerializer.Serialize(value, tensor => Store(run, node, tensor, kept, stored));
+        Data data;
+        try
+        {
+            data = ValueSerializer.Serialize(value, tensor => InParts(run, () => Store(run, node, tensor, kept, stored)));
+        }
+        catch
+        {
+            foreach ((torch.Tensor tensor, Tensor? written) in kept)
+                if (written is null) tensor.Dispose();
+            throw;
+        }
         if (!isCopied) run.WaitWhileOthersRun(stored.Written, canLeave: false);
         return (data, stored);
 
@@ -176,6 +190,16 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
             foreach (torch.Tensor tensor in kept.Keys) tensor.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Stores a tensor. Others run between two parts of the containers that a job saves at its end, which may have any number; it is not
+    /// preempted then.
+    /// </summary>
+    private Tensor InParts(JobRun run, Func<Tensor> store)
+    {
+        if (run.IsFinishing && ++_tensorCount % TensorsOfPart == 0) run.Limits.BetweenParts();
+        return store();
     }
 
     /// <summary>Serializes a small tensor, which counts with its event.</summary>

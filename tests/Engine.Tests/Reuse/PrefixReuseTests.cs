@@ -128,6 +128,25 @@ public sealed class PrefixReuseTests
         Assert.Equal(3, reused);
     }
 
+    /// <summary>To look up each of 30,000 rows, and to keep it, took seconds.</summary>
+    [Theory]
+    [InlineData(1024, Layers)]
+    [InlineData(1025, 0)]
+    public void APassOfVeryManyRows_IsComputedWhole(int rows, int expected)
+    {
+        using EngineFixture fixture = EngineFixture.Of(TinyModel.Llama(layers: Layers));
+        using var cache = new PrefixCache(1 << 24) { IsShared = true };
+        Program program = fixture.RecordIn(fixture.Model.Trace(), t =>
+        {
+            for (int row = 1; row <= rows; row++)
+                using (t.Invoke(new int[] { row % 7, 2 }))
+                    if (row == rows) fixture.Model.Layers[Layers - 1].Hidden.Save("last");
+        });
+        Run(fixture, program, cache, out _);
+        Run(fixture, program, cache, out long reused);
+        Assert.Equal(expected, reused);
+    }
+
     [Fact]
     public void OwnersShareNothing_AndOtherPromptsAreComputed()
     {

@@ -128,6 +128,30 @@ public sealed class LongStatementsTests : SchedulingTests
     }
 
     [Fact]
+    public void BetweenTheContainersThatAJobSaves_OthersRun()
+    {
+        const int Lists = 200;
+        using var scheduler = new ModelScheduler(Fixture.HookedModel) { MinTimeSlice = TimeSpan.FromMilliseconds(1) };
+        using Session session = Model.Session();
+        for (int i = 0; i < Lists; i++) session.List().Save($"{i}");
+        Program program = session.ToProgram(), trace = Fixture.Record(Prompt, _ => Model.Logits.Save("x"));
+        Fixture.Run(trace); // compiles the code, which takes longer than a slice
+        (int saved, int savedBefore) = (0, 0);
+        Add(scheduler, "lists", program, outcome: new JobOutcome
+        {
+            OnSaved = () =>
+            {
+                if (++saved == 1) Add(scheduler, "trace", trace, onEnded: () => savedBefore = saved);
+                Thread.Sleep(1);
+            },
+        });
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.All(Jobs, job => Assert.Null(job.Error));
+        Assert.InRange(savedBefore, 1, Lists - 1);
+        Assert.Equal(Lists, saved);
+    }
+
+    [Fact]
     public void OwnersTakeTurns_WhereStatementsAreLong()
     {
         using var scheduler = new ModelScheduler(Fixture.HookedModel) { MinTimeSlice = TimeSpan.FromMilliseconds(1) };

@@ -26,6 +26,9 @@ internal sealed class JobOutcome : IRunSink
     /// <summary>Called at each log line, on the model thread.</summary>
     public Action? OnLog { get; init; }
 
+    /// <summary>Called at each saved value, on the model thread.</summary>
+    public Action? OnSaved { get; init; }
+
     public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data
         : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
 
@@ -57,6 +60,7 @@ internal sealed class JobOutcome : IRunSink
     {
         _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
         if (isFinal) FinalNames.Add(name);
+        OnSaved?.Invoke();
     }
 
     void IRunSink.OnLogged(uint node, string text)

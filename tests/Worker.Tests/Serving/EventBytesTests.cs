@@ -30,11 +30,16 @@ public sealed class EventBytesTests
         foreach ((int count, JobState expected) in ((int, JobState)[])[(10_000, JobState.Completed), (20_000, JobState.Failed)])
         {
             var items = new ArgumentList { Items = { Enumerable.Range(0, count).Select(i => new Argument { Integer = i }) } };
-            Program program = SaveEach(a, Call("abs", new Argument { Integer = 1 }));
-            program.Nodes[1] = new Node { Save = new Save { Value = new Argument { List = items }, Name = "list" } };
+            var program = new Program
+            {
+                Version = 1,
+                Model = new ModelRef { Id = a },
+                Nodes = { new Node { Save = new Save { Value = new Argument { List = items }, Name = "list" } } },
+                Regions = { new Region { Nodes = { 0 } } },
+            };
             string job = await cluster.SubmitAsync(a, program);
             StateChanged end = await cluster.WaitForEndAsync(job);
-            Assert.Equal((expected, expected is JobState.Failed), (end.State, end.Error?.Code is ErrorCode.LimitExceeded));
+            Assert.Equal((expected, expected is JobState.Failed ? ErrorCode.LimitExceeded : null), (end.State, end.Error?.Code));
         }
     }
 
