@@ -334,8 +334,8 @@ internal sealed class JobRun : IDisposable
     internal bool IsFinishing { get; private set; }
 
     /// <summary>The bytes that <see cref="Finish"/> copies of the saved containers, and those of their items in messages.</summary>
-    internal double BytesToCopyAtEnd => HasFailed ? 0
-        : _containersToSave.Skip(_finishedCount).Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
+    internal double BytesToCopyAtEnd => HasFailed ? 0 : _containersToSave.Skip(_finishedCount)
+        .Where(save => Slots.Has(save.Value)).Sum(save => ValueMemory.MessageBytesOf(Slots[save.Value]));
 
     /// <summary>Reports the saved containers, from where the last call has stopped.</summary>
     /// <param name="isSliceOver">Returns whether it stops before the next one.</param>

@@ -47,7 +47,7 @@ internal static class TokenSampler
                 ? "No token is left to choose from: the generation's options, or what the program wrote into the logits, exclude every one."
                 : $"The model's scores of the next token are {(float.IsNaN(max) ? "not numbers" : "infinite")}.",
             float.IsNegativeInfinity(max)
-                ? "Exclude less (no_repeat_ngram_size, bad_words_ids, suppress_tokens, a score of -inf), and do not suppress a forced token."
+                ? "Exclude less (no_repeat_ngram_size, bad_words_ids, suppress_tokens, -inf), and do not suppress a forced token."
                 : "A value that the program put into the model may be too large, or NaN.");
     }
 }

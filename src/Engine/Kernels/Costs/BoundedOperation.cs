@@ -81,6 +81,8 @@ internal static class BoundedOperation
         double most = isBound ? MaxSecondsUninterrupted : IsolatedOperation.IsAvailable ? IsolateAbove : double.MaxValue;
         RowSplit? split = entry.Split?.Invoke(a);
         double secondsAtOnce = split is null ? seconds : SecondsOfSmallestPart(entry, a, split);
+        if (isRecorded && split is { IsInPlace: false, IsCombined: false }) // the parts become one value of their graph
+            limits.RequireMemory($"{a.Schema.Name}()", 2 * cost.OutputBytes, cost.WorkspaceBytes);
         if (secondsAtOnce <= most || entry.IsCancellable || limits.DividesAll)
             return split is null ? kernel(a) : RunInParts(kernel, entry, a, split, seconds);                            // 3
         if (isBound)
@@ -106,7 +108,7 @@ internal static class BoundedOperation
             + "cannot be stopped before it ends.", hint);
 
     /// <summary>Whether autograd records the call.</summary>
-    private static bool IsRecorded(in OpArguments a)
+    public static bool IsRecorded(in OpArguments a)
     {
         if (!is_grad_enabled()) return false;
         for (int i = 0; i < a.Count; i++)

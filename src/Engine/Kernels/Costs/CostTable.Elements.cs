@@ -102,7 +102,12 @@ internal static partial class CostTable
         OpCost all = Elementwise(8, workspace: 3)(a);
         if (BroadcastShape(a) is not { Length: > 0 } shape) return all;
         double rows = Product(ShapeMath.Without(shape, KernelGuards.WrapDim(a.Schema.Name, dim, shape.Length)));
-        return all with { OutputBytes = Math.Max(all.OutputBytes, rows * PromotedBytes(a)), Elements = Math.Max(all.Elements, rows) };
+        double bytes = rows * PromotedBytes(a); // of the results, of the norms of the rows, and of their products
+        return all with
+        {
+            OutputBytes = Math.Max(all.OutputBytes, bytes), WorkspaceBytes = Math.Max(all.WorkspaceBytes, 4 * bytes),
+            Elements = Math.Max(all.Elements, 8 * rows),
+        };
     }
 
     /// <summary>

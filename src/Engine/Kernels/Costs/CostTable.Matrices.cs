@@ -39,13 +39,13 @@ internal static partial class CostTable
         Row("linalg_eigvalsh", SmallMatrix, (in a) => Factorization(a, square: 15, copies: 3), RowSplit.Batches),
         Row("linalg_cholesky", SmallMatrix, (in a) => Factorization(a, square: 0.7, copies: 2), RowSplit.Batches),
         Row("linalg_inv", SmallMatrix, (in a) => Factorization(a, square: 4, copies: 4), RowSplit.Batches),
-        Row("linalg_pinv", SmallMatrix, (in a) => Factorization(a, rectangular: 222, copies: 8)),
+        Row("linalg_pinv", SmallMatrix, (in a) => AddPinvGradient(a, Factorization(a, rectangular: 222, copies: 8))),
         Row("linalg_solve", SmallMatrix, (in a) => Factorization(a, square: 1.4, copies: 3) is var cost ? cost with
         {
             WorkspaceBytes = cost.WorkspaceBytes + 4 * Bytes(a, 1), OutputBytes = cost.OutputBytes + Bytes(a, 1),
             Flops = cost.Flops + 4 * LastSide(a, 0) * Count(a, 1),
         } : default),
-        Row("linalg_lstsq", SmallMatrix, LeastSquares),
+        Row("linalg_lstsq", SmallMatrix, (in a) => AddPinvGradient(a, LeastSquares(a))),
         Row("linalg_det linalg_slogdet", SmallMatrix, (in a) => Factorization(a, square: 1.4, copies: 3), RowSplit.Batches),
         Row("linalg_matrix_rank", SmallMatrix, (in a) => Factorization(a, rectangular: 42, copies: 4)),
     ];
@@ -213,6 +213,17 @@ internal static partial class CostTable
             return Factorization(a, rectangular: 40, copies: 4, row: row, column: column);
         double results = dims is null ? 1 : CountWithout(a, 0, dims);
         return new OpCost(Math.Max(Bytes(a, 0), 8 * results), 2 * Bytes(a, 0), 8 * Math.Max(Count(a, 0), results));
+    }
+
+    /// <summary>
+    /// The gradient of a pseudoinverse, and of least squares, which it computes, needs square matrices of the longer side.
+    /// </summary>
+    /// <remarks>pinv_backward in torch/csrc/autograd/FunctionsManual.cpp</remarks>
+    private static OpCost AddPinvGradient(in OpArguments a, OpCost cost)
+    {
+        if (!BoundedOperation.IsRecorded(a) || a[0] is not Tensor { ndim: >= 2 } self) return cost;
+        double longer = Math.Max(self.shape[^2], self.shape[^1]), bytes = CountWithout(a, 0, -2, -1) * longer * longer * self.element_size();
+        return cost with { WorkspaceBytes = cost.WorkspaceBytes + 2 * bytes };
     }
 
     /// <summary>

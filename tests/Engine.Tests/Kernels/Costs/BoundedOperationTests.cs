@@ -119,6 +119,18 @@ public sealed class BoundedOperationTests
         Assert.InRange(Resident() - before, long.MinValue, 100L << 20);
     }
 
+    /// <summary>The parts of a value of a graph become one tensor at the end, when all of them are there.</summary>
+    [Fact]
+    public void PartsThatAreRecorded_CountTwice()
+    {
+        using var scope = NewDisposeScope();
+        using IDisposable grad = enable_grad();
+        Tensor weight = ones(1, 1).requires_grad_(true);
+        NdifException error = Assert.ThrowsAny<NdifException>(() => Run(Context(), "cosh", weight.expand(40_000_000, 1)));
+        Assert.Equal(ErrorCode.OutOfMemory, error.Code);
+        Run(Context(), "cosh", weight.detach().expand(40_000_000, 1));
+    }
+
     [Fact]
     public void Diff_OfMoreTimesThanElements_IsEmpty()
     {

@@ -228,12 +228,36 @@ public sealed class CostTableTests
     [InlineData("normalize")]
     [InlineData("layer_norm")]
     [InlineData("rms_norm")]
+    [InlineData("cosine_similarity")]
     public void TheStatisticsOfEmptyRows_Count(string op)
     {
         using var scope = NewDisposeScope();
         Tensor self = ones(1000, 1000, 0);
-        OpCost cost = op == "normalize" ? CostOf(op, self, 2.0, 2L) : CostOf(op, self, new long[] { 0 });
-        Assert.InRange(cost.Bytes, 4e6, 2e7);
+        OpCost cost = op switch
+        {
+            "normalize" => CostOf(op, self, 2.0, 2L),
+            "cosine_similarity" => CostOf(op, self, self, 2L),
+            _ => CostOf(op, self, new long[] { 0 }),
+        };
+        Assert.InRange(cost.Bytes, op == "cosine_similarity" ? 1.6e7 : 4e6, 2e7);
+    }
+
+    /// <summary>The gradient of a matrix of one column had 3 GB.</summary>
+    [Theory]
+    [InlineData("linalg_pinv")]
+    [InlineData("linalg_lstsq")]
+    public void TheGradientOfAPseudoinverse_IsSquareWithTheLongerSide(string op)
+    {
+        using var scope = NewDisposeScope();
+        Tensor self = ones(20_000, 1), weight = ones(20_000, 1).requires_grad_(true);
+        Assert.InRange(Cost(self).Bytes, 0, 1e7);
+        Assert.InRange(Cost(weight).Bytes, 3.2e9, 3.3e9);
+
+        OpCost Cost(Tensor matrix)
+        {
+            using IDisposable grad = enable_grad();
+            return op == "linalg_pinv" ? CostOf(op, matrix) : CostOf(op, matrix, self);
+        }
     }
 
     /// <summary>A job is preempted for the time that a remainder typically takes; whether it can end is asked of the longest.</summary>
