@@ -222,8 +222,8 @@ internal static partial class CostTable
     private static OpCost AddPinvGradient(in OpArguments a, OpCost cost)
     {
         if (!BoundedOperation.IsRecorded(a) || a[0] is not Tensor { ndim: >= 2 } self) return cost;
-        double longer = Math.Max(self.shape[^2], self.shape[^1]), bytes = CountWithout(a, 0, -2, -1) * longer * longer * self.element_size();
-        return cost with { WorkspaceBytes = cost.WorkspaceBytes + 2 * bytes };
+        double longer = Math.Max(self.shape[^2], self.shape[^1]), elements = CountWithout(a, 0, -2, -1) * longer * longer;
+        return cost with { WorkspaceBytes = cost.WorkspaceBytes + 2 * elements * self.element_size() };
     }
 
     /// <summary>
