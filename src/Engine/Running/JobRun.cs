@@ -231,7 +231,7 @@ internal sealed class JobRun : IDisposable
         if (_generator.IsValueCreated) _generator.Value.manual_seed(Seed);
         (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
             (0, Math.Max(_reportCount, _reportsBeforeRestart), 0, 0, 0, null, false);
-        (ReusedLayerCount, ReusedTokenCount) = (0, 0);
+        (ReusedLayerCount, ReusedTokenCount, _finishedCount) = (0, 0, 0);
     }
 
     internal void Log(uint node, string text)
