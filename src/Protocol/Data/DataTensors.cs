@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>What a serialized value contains, in the order of its lists and maps.</summary>
+/// <summary>The tensors of a serialized value, in the order of its lists and maps.</summary>
 public static class DataTensors
 {
     /// <summary>Every tensor of the value. Their content may be replaced while they are enumerated.</summary>
@@ -17,14 +17,6 @@ public static class DataTensors
 
     /// <summary>The tensors whose bytes are in a blob.</summary>
     public static IEnumerable<Tensor> BlobTensors(this Data? data) => data.Tensors().Where(IsBlob);
-
-    /// <summary>The number of elements of the lists, and of entries of the maps, of a value, also of those inside of others.</summary>
-    public static long CountElements(this Data? data) => data?.ValueCase switch
-    {
-        Data.ValueOneofCase.List => data.List.Items.Sum(item => 1 + item.CountElements()),
-        Data.ValueOneofCase.Map => data.Map.Entries.Sum(entry => 1 + entry.Value.CountElements()),
-        _ => 0,
-    };
 
     /// <summary>True for a tensor whose bytes are in a blob.</summary>
     public static bool IsBlob(this Tensor tensor) => tensor.ContentCase is Tensor.ContentOneofCase.Blob;

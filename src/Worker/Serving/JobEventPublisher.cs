@@ -138,8 +138,16 @@ internal sealed class JobEventPublisher : IAsyncDisposable
 
     private static long CountElements(Event jobEvent) => jobEvent.KindCase switch
     {
-        Event.KindOneofCase.Value => jobEvent.Value.Data.CountElements(),
-        Event.KindOneofCase.Local => jobEvent.Local.Values.Sum(value => 1 + value.CountElements()),
+        Event.KindOneofCase.Value => CountElements(jobEvent.Value.Data),
+        Event.KindOneofCase.Local => jobEvent.Local.Values.Sum(value => 1 + CountElements(value)),
+        _ => 0,
+    };
+
+    /// <summary>The elements of the lists, and the entries of the maps, of a value, also of those inside of others.</summary>
+    private static long CountElements(Data? data) => data?.ValueCase switch
+    {
+        Data.ValueOneofCase.List => data.List.Items.Sum(item => 1 + CountElements(item)),
+        Data.ValueOneofCase.Map => data.Map.Entries.Sum(entry => 1 + CountElements(entry.Value)),
         _ => 0,
     };
 

@@ -41,6 +41,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     private readonly List<ValueBlobs> _values = []; // those that may have to be written or revoked
     private readonly Lock _lock = new();
     private int _tensorCount;
+    private long _unwrittenBytes;
     private (Exception Exception, uint Node)? _failure;
 
     /// <summary>The bytes of the tensors that were stored.</summary>
@@ -74,7 +75,7 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         });
         if (bytes == 0) return (ValueSerializer.Serialize(value, tensor => InParts(run, () => StoreInline(tensor))), null);
         events.RequireSentBytes(sent);
-        while (UnwrittenBytes() is > 0 and var unwritten
+        while (Interlocked.Read(ref _unwrittenBytes) is > 0 and var unwritten
             && ((unwritten + bytes > MaxUnwrittenBytes && !run.IsFinishing) || !HasMemory()))
             WaitForNextWrite(run, canLeave: true);
         bool isCopied = HasMemory();
@@ -100,11 +101,11 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     /// <summary>Waits on the thread of the model until everything is written; other jobs run meanwhile.</summary>
     public void WaitForWrites(JobRun run)
     {
-        while (UnwrittenBytes() > 0) WaitForNextWrite(run, canLeave: false);
+        while (Interlocked.Read(ref _unwrittenBytes) > 0) WaitForNextWrite(run, canLeave: false);
     }
 
     /// <summary>Completes when everything is written, or a write has failed or was cancelled.</summary>
-    public Task Written => Task.WhenAll(GetUnwritten().Select(write => write.Task));
+    public Task Written => Task.WhenAll(GetUnwritten());
 
     /// <summary>Completes when nothing is written any more.</summary>
     /// <returns>False if a value was not written.</returns>
@@ -140,16 +141,14 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
     private void WaitForNextWrite(JobRun run, bool canLeave)
     {
         _cancelled.ThrowIfCancellationRequested(); // also after a write has failed
-        if (GetUnwritten() is [var next, ..]) run.WaitWhileOthersRun(next.Task, canLeave);
+        if (GetUnwritten() is [var next, ..]) run.WaitWhileOthersRun(next, canLeave);
     }
 
     private static long BytesOf(torch.Tensor tensor) => tensor.numel() * tensor.element_size();
 
     private bool IsLarge(torch.Tensor tensor) => BytesOf(tensor) > events.MaxInlineTensorBytes;
 
-    private long UnwrittenBytes() => GetUnwritten().Sum(write => write.Bytes);
-
-    private List<(long Bytes, Task Task)> GetUnwritten()
+    private List<Task> GetUnwritten()
     {
         lock (_lock) return [.. _values.SelectMany(value => value.Unwritten)];
     }
@@ -220,16 +219,19 @@ internal sealed class JobTensorStore(Lease lease, IBlobStore blobs, JobEventPubl
         kept[tensor] = stored;
         Task written = WriteAsync(node, tensor, stored, value);
         run.Slots.Keep(tensor, written);
-        value.AddWrite(BytesOf(tensor), written);
+        value.AddWrite(written);
         return stored;
     }
 
     private async Task WriteAsync(uint node, torch.Tensor tensor, Tensor stored, ValueBlobs value)
     {
+        long bytes = BytesOf(tensor);
+        Interlocked.Add(ref _unwrittenBytes, bytes);
         try
         {
-            await writers.WriteAsync(lease.Owner, BytesOf(tensor),
+            await writers.WriteAsync(lease.Owner, bytes,
                 () => stored.Blob = StoreBlobAsync(tensor, value).GetAwaiter().GetResult(), _writingCancelled);
+            Interlocked.Add(ref _unwrittenBytes, -bytes);
         }
         catch (Exception failure) when (!_cancelled.IsCancellationRequested)
         {

@@ -11,7 +11,7 @@ namespace Ndif.Worker.Serving;
 internal sealed class ValueBlobs(Lease lease, IBlobStore store)
 {
     private readonly Lock _lock = new();
-    private readonly List<(long Bytes, Task Task)> _writes = [];
+    private readonly List<Task> _writes = [];
     private readonly List<string> _granted = [];
     private State _state;
 
@@ -21,10 +21,10 @@ internal sealed class ValueBlobs(Lease lease, IBlobStore store)
     }
 
     /// <summary>Completes when all blobs are written; it faults, or is cancelled, if one is not.</summary>
-    public Task Written => Task.WhenAll(_writes.Select(write => write.Task));
+    public Task Written => Task.WhenAll(_writes);
 
-    /// <summary>The blobs that are not written, in the order in which they are.</summary>
-    public IEnumerable<(long Bytes, Task Task)> Unwritten => _writes.Where(write => !write.Task.IsCompletedSuccessfully);
+    /// <summary>The writing of the blobs that are not written, in the order in which they are.</summary>
+    public IEnumerable<Task> Unwritten => _writes.Where(write => !write.IsCompletedSuccessfully);
 
     public bool IsPublished
     {
@@ -35,7 +35,7 @@ internal sealed class ValueBlobs(Lease lease, IBlobStore store)
     }
 
     /// <summary>Adds the writing of a blob. Called on the thread of the model, before the event of the value is enqueued.</summary>
-    public void AddWrite(long bytes, Task write) => _writes.Add((bytes, write));
+    public void AddWrite(Task write) => _writes.Add(write);
 
     /// <summary>Adds a blob that was granted to the owner of the job; revokes it if the value is not published any more.</summary>
     public async Task AddGrantedAsync(string blob)
