@@ -61,7 +61,7 @@ internal static partial class CostTable
             (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
         Row("rms_norm", SmallProduct, (in a) => WithStatistics(a, Rows(a, 8, copies: 4), LeadingCount(a, a.Ints(1).Length)),
             (in a) => RowSplit.Rows(a, RowSplit.LastDims(a, a.Ints(1).Length))),
-        Row("group_norm", SmallProduct, (in a) => Rows(a, 8, copies: 2), (in a) => RowSplit.Rows(a, RowSplit.AllBut(a, 0))),
+        Row("group_norm", SmallProduct, GroupNorm, (in a) => RowSplit.Rows(a, RowSplit.AllBut(a, 0))),
         Row("glu", SmallProduct, (in a) => Rows(a, 8, copies: 1), (in a) => RowSplit.Rows(a, [a.Int(1)])),
         // draws: in the order of the elements
         Row("bernoulli", SmallProduct, (in a) => Rows(a, 4, copies: 1)),
@@ -95,6 +95,19 @@ internal static partial class CostTable
         double count = BroadcastCount(a), bytes = count * PromotedBytes(a);
         return new OpCost(bytes, workspace * bytes + ConversionBytes(a, ofFloats, firstOperand), work * count * WidestFactor(a));
     };
+
+    /// <summary>Two statistics for each channel, also of one without elements.</summary>
+    private static OpCost GroupNorm(in OpArguments a)
+    {
+        const double Work = 8;
+        OpCost all = Rows(a, Work, copies: 2);
+        if (a[0] is not Tensor { ndim: >= 2 } self) return all;
+        double channels = (double)self.shape[0] * self.shape[1];
+        return all with
+        {
+            WorkspaceBytes = Math.Max(all.WorkspaceBytes, 2 * channels * sizeof(float)), Elements = Math.Max(all.Elements, Work * channels),
+        };
+    }
 
     /// <summary>One result for each row of the broadcast shape, whose elements are all computed before.</summary>
     private static OpCost Distance(in OpArguments a, long dim)

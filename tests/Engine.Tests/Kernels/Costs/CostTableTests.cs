@@ -229,6 +229,7 @@ public sealed class CostTableTests
     [InlineData("layer_norm")]
     [InlineData("rms_norm")]
     [InlineData("cosine_similarity")]
+    [InlineData("group_norm")]
     public void TheStatisticsOfEmptyRows_Count(string op)
     {
         using var scope = NewDisposeScope();
@@ -237,6 +238,7 @@ public sealed class CostTableTests
         {
             "normalize" => CostOf(op, self, 2.0, 2L),
             "cosine_similarity" => CostOf(op, self, self, 2L),
+            "group_norm" => CostOf(op, self, 1L),
             _ => CostOf(op, self, new long[] { 0 }),
         };
         Assert.InRange(cost.Bytes, op == "cosine_similarity" ? 1.6e7 : 4e6, 2e7);
