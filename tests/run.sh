@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, runs every test project, and closes with one line: N passed, N failed, N skipped.
+# Installs what the tests need, builds, runs every test project, and closes with the failures and one line: N passed, N failed, N skipped.
 # Arguments go to `dotnet test`, for example: bash tests/run.sh --filter Queue
 # NDIF_FAILURES is the number of failures that the caller has found before; .ci/run passes the analyzers' verdict in it.
 set -u
@@ -27,20 +27,23 @@ python3 -c "import jinja2" 2>/dev/null || echo "There is no python3 with jinja2:
 
 dotnet build NDIF.sln -c Release || { echo "0 passed, 1 failed"; exit 1; }
 
-passed=0 failed=${NDIF_FAILURES:-0} skipped=0
+passed=0 failed=${NDIF_FAILURES:-0} skipped=0 failures=""
 for project in tests/*.Tests/*.csproj; do
   echo "== $project"
   output=$(dotnet test "$project" -c Release --no-build "$@" 2>&1)
   code=$?
-  echo "$output"
+  echo "$output" | grep -vE '\[SKIP\]$|^  Skipped ' # only counted
   line=$(echo "$output" | grep -E 'Failed: +[0-9]+, Passed: +[0-9]+' | tail -n 1)
   count() { echo "$line" | grep -oE "$1: +[0-9]+" | grep -oE '[0-9]+' || echo 0; }
   passed=$((passed + $(count Passed))) skipped=$((skipped + $(count Skipped)))
   project_failed=$(count Failed)
-  # a project that ended without a count has crashed, and counts as one failure
-  [ "$code" -ne 0 ] && [ "$project_failed" -eq 0 ] && project_failed=1
+  if [ "$code" -ne 0 ]; then
+    [ "$project_failed" -gt 0 ] || project_failed=1 # without a count it has crashed, which is one failure
+    failures+="== $project"$'\n'$(echo "$output" | grep -A 15 '^  Failed ' || echo "$output" | tail -n 30)$'\n'
+  fi
   failed=$((failed + project_failed))
 done
 
+[ "$failed" -eq 0 ] || printf 'Failures, again:\n%s' "$failures" | cut -c 1-1000 # the end of a long output is what is kept
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -22,14 +22,14 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
     [Fact]
     public async Task JobsOfManyProcesses_AreSharedByBothWorkers()
     {
-        // while one worker runs the first job, the second job must run on the other worker
-        await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", LongJob);
-        ClientMessage one = await first.WaitForStateAsync(Protocol.JobState.Running);
-        await using ChildProcess second = Cluster.StartClient(Cluster.Key, "run", "prompt:1", "3");
-        ClientMessage other = await second.WaitForStateAsync(Protocol.JobState.Running);
-        Assert.Equal(Cluster.Workers.Keys.Order(), new[] { one.Worker, other.Worker }.Order());
-        Assert.Equal("end", (await first.ReadAllMessagesAsync())[^1].Kind);
+        // A busy worker lets an idle one lease first, for some milliseconds: on a busy machine not each of these jobs runs on the other.
+        await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", "endless");
+        string busy = (await first.WaitForStateAsync(Protocol.JobState.Running)).Worker;
+        await using ChildProcess second = Cluster.StartClient(Cluster.Key, "run", "prompt:1", "8");
+        await second.WaitForMessageAsync(
+            message => message.State is Protocol.JobState.Running && message.Worker != busy, "a job on the other worker");
         Assert.Equal("end", (await second.ReadAllMessagesAsync())[^1].Kind);
+        first.Kill(); // which cancels its job
     }
 
     [Fact]

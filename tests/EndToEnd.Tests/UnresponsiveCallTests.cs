@@ -26,7 +26,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Job suspect = await SubmitStuckJobAsync(remote);
         await using ChildProcess worker =
             await _services.StartSupervisedWorkerAsync("w1", "--wall-seconds", "3", "--unresponsive-seconds", "1");
-        await WaitForLogAsync(suspect);
+        await WaitForCallAsync(suspect, worker);
         Job[] neighbours = [await SubmitAsync("prompt:1", remote), await SubmitAsync("generate:12", remote)];
 
         NdifException failure = await Assert.ThrowsAnyAsync<NdifException>(() => suspect.WaitAsync(Cancel));
@@ -44,7 +44,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         (Backend remote, Backend asOperator) = await StartAsync();
         Job suspect = await SubmitStuckJobAsync(remote);
         await using ChildProcess worker = await _services.StartSupervisedWorkerAsync("w1");
-        await WaitForLogAsync(suspect);
+        await WaitForCallAsync(suspect, worker);
         Job neighbour = await SubmitAsync("prompt:1", remote);
         await WaitForRunningAsync(neighbour);
 
@@ -63,7 +63,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Job suspect = await SubmitStuckJobAsync(remote);
         ChildProcess worker =
             await _services.StartSupervisedWorkerAsync("w1", "--grace-seconds", "0", "--unresponsive-seconds", "0.5");
-        await WaitForLogAsync(suspect);
+        await WaitForCallAsync(suspect, worker);
         Assert.Equal(75, await worker.TerminateAsync());
         JobInfo info = await suspect.GetAsync(Cancel);
         Assert.True(info is { State: JobState.Queued, Attempt: 1 }, $"{info}");
@@ -76,7 +76,7 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Job suspect = await SubmitStuckJobAsync(remote);
         ChildProcess worker =
             await _services.StartSupervisedWorkerAsync("w1", "--wall-seconds", "3", "--unresponsive-seconds", "1");
-        await WaitForLogAsync(suspect);
+        await WaitForCallAsync(suspect, worker);
         await Deployments.DrainAsync("w1", asOperator, Cancel);
         Assert.Equal(0, await worker.WaitForExitAsync());
         Assert.Contains(worker.Lines, line => line.Contains("before it was drained: a native call did not end. It is not started again",
@@ -98,11 +98,29 @@ public sealed class UnresponsiveCallTests(ITestOutputHelper output) : IAsyncDisp
         Assert.Contains(worker.Lines, line => line.Contains("a native call did not end", StringComparison.Ordinal));
     }
 
-    /// <summary>Waits until the job is at the statement that uses the constant.</summary>
-    private static async Task WaitForLogAsync(Job job)
+    /// <summary>Waits until the job is at the statement that uses the constant, and sleeps in the call.</summary>
+    private static async Task WaitForCallAsync(Job job, ChildProcess supervisor)
     {
         await foreach (JobEvent jobEvent in job.Events(cancellationToken: Cancel))
-            if (jobEvent.Raw.Log is not null) return;
+            if (jobEvent.Raw.Log is not null) break;
+        const int Samples = 5; // a thread that is about to call is runnable in one of these
+        for (int sleeping = 0; sleeping < Samples; sleeping = IsWorkerSleeping(supervisor) ? sleeping + 1 : 0)
+            await Task.Delay(50, Cancel);
+    }
+
+    /// <summary>Whether no thread of the worker, the child of its supervisor, is runnable.</summary>
+    private static bool IsWorkerSleeping(ChildProcess supervisor)
+    {
+        string worker = File.ReadAllText($"/proc/{supervisor.Id}/task/{supervisor.Id}/children").Trim();
+        try
+        {
+            return Directory.EnumerateDirectories($"/proc/{worker}/task")
+                .All(thread => !File.ReadAllText($"{thread}/stat").Contains(") R ", StringComparison.Ordinal));
+        }
+        catch (IOException) // a thread has ended meanwhile
+        {
+            return false;
+        }
     }
 
     private static Task<JobInfo> WaitForRunningAsync(Job job) =>

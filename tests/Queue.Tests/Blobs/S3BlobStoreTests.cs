@@ -4,7 +4,11 @@ using Ndif.Queue.Blobs;
 
 namespace Ndif.Queue.Tests.Blobs;
 
-/// <summary>Tests the S3 store against a fake server that checks signatures and limits (<see cref="FakeS3"/>).</summary>
+/// <summary>
+/// Tests the S3 store against a fake server that checks signatures and limits (<see cref="FakeS3"/>). The tests run alone, because they
+/// measure memory.
+/// </summary>
+[CollectionDefinition(nameof(S3BlobStoreTests), DisableParallelization = true), Collection(nameof(S3BlobStoreTests))]
 public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
 {
     private readonly FakeS3 _s3;

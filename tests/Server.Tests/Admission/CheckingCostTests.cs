@@ -7,8 +7,9 @@ namespace Ndif.Server.Tests.Admission;
 
 /// <summary>
 /// Checking a program, and estimating what it needs, takes memory and time in proportion to its size: a program of 4 MB whose tensors have
-/// two million dimensions took gigabytes and minutes.
+/// two million dimensions took gigabytes and minutes. The tests run alone, because they measure time.
 /// </summary>
+[CollectionDefinition(nameof(CheckingCostTests), DisableParallelization = true), Collection(nameof(CheckingCostTests))]
 public sealed class CheckingCostTests
 {
     private const int Nodes = 50_000;

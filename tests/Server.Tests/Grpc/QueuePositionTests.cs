@@ -7,7 +7,10 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;
 
-/// <summary>Queue positions of waiting jobs, and clients that do not read.</summary>
+/// <summary>
+/// Queue positions of waiting jobs, and clients that do not read. The tests run alone, because they measure memory.
+/// </summary>
+[CollectionDefinition(nameof(QueuePositionTests), DisableParallelization = true), Collection(nameof(QueuePositionTests))]
 public sealed class QueuePositionTests
 {
     [Fact]
