@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.CpuKernels;
 using Ndif.Protocol;
@@ -215,7 +216,11 @@ public sealed class ModuleCallTests
         JobRun[] runs =
             [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]) { Seed = 7 })];
         long before = torch.Tensor.TotalCount;
-        ProgramEngine.Run(fixture.HookedModel, runs);
+        using (var scheduler = new ModelScheduler(fixture.HookedModel) { MinTimeSlice = TimeSpan.FromHours(1) }) // no pass is divided
+        {
+            foreach (JobRun run in runs) scheduler.Add(run);
+            while (scheduler.JobCount > 0) scheduler.Step();
+        }
         for (int i = 0; i < runs.Length; i++)
         {
             outcomes[i].Error = runs[i].Error;
